@@ -1,0 +1,30 @@
+//! farpost carries agents' data across a trust boundary.
+//!
+//! Agents in networks that a management group does not trust prove who they are with certificates to a
+//! gateway; the gateway concentrates all of them on one outbound TLS connection (port 5723) to a
+//! management server; the group approves who may connect; agents fail over between gateways and gateways
+//! between management servers; nothing that was accepted is lost.
+//!
+//! The map of the crate, its rules and a message's life are in `ARCHITECTURE.md`. A rule that a comment
+//! names (D1, I2, F5, …) stands there too.
+
+// ── words: depend on nothing ──
+mod code;
+mod error;
+mod event;
+mod limits;
+mod message;
+mod name;
+mod role;
+mod time;
+
+pub use code::{Code, Severity};
+pub use error::{Error, Result};
+pub use event::Event;
+pub use message::{Epoch, Gap, Message, Priority, Sequence};
+pub use name::Name;
+pub use role::Role;
+pub use time::Timestamp;
+
+// ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
+mod wire;

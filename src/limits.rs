@@ -1,0 +1,91 @@
+//! Every bound of the library, each with where its number comes from.
+
+use std::time::Duration;
+
+/// The port of every listener, unless configured (DESIGN section 5: the product it replaces).
+pub(crate) const PORT: u16 = 5723;
+
+/// A frame with its header (wire section 1): one TLS record carries 16,384 bytes of plaintext (RFC 8446 section 5.1).
+pub(crate) const FRAME_BYTES_MAX: usize = 16_384;
+/// The one frame a connection may send before its HELLO is accepted: NATS GHSA-r72h buffered announced lengths.
+pub(crate) const HELLO_BYTES_MAX: usize = 4_096;
+/// A message, by default; the replaced product dropped above 4,193,280 bytes silently.
+pub(crate) const MESSAGE_BYTES_DEFAULT: usize = 4 << 20;
+/// A message, at most: one slot of the receiver's join budget.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// What a channel may send before the receiver granted more: 20,000 idle agents must cost little.
+pub(crate) const CHANNEL_CREDIT_MIN: u64 = 4 << 10;
+/// What a channel's credit grows to.
+pub(crate) const CHANNEL_CREDIT_MAX: u64 = 1 << 20;
+/// The credit of all channels of a link together.
+pub(crate) const LINK_CREDIT_MAX: u64 = 8 << 20;
+/// What one link may have waiting in the TLS writer, so that a heartbeat waits behind little.
+pub(crate) const WRITER_BYTES_MAX: usize = 64 << 10;
+/// How much input one turn of a node takes before it looks at its timers and output.
+pub(crate) const TURN_BYTES_MAX: usize = 256 << 10;
+
+/// A presented chain: a hostile one of 101 certificates cost 59 to 73 ms before authentication.
+pub(crate) const CHAIN_CERTIFICATES_MAX: usize = 8;
+/// The whole presented chain.
+pub(crate) const CHAIN_BYTES_MAX: usize = 16 << 10;
+/// One certificate of it.
+pub(crate) const CERTIFICATE_BYTES_MAX: usize = 8 << 10;
+/// Names looked at in one certificate: error text and matching cost.
+pub(crate) const SAN_ENTRIES_MAX: usize = 256;
+
+/// TCP connect.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From an accepted TCP connection to an accepted HELLO, in all.
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Heartbeat on a gateway's link (Ziti).
+pub(crate) const HEARTBEAT_GATEWAY: Duration = Duration::from_secs(10);
+/// Heartbeat on an agent's link (Ziti).
+pub(crate) const HEARTBEAT_AGENT: Duration = Duration::from_secs(30);
+/// Silent heartbeats until a link is dead (rule F2).
+pub(crate) const HEARTBEATS_MISSED_MAX: u32 = 3;
+/// TCP_USER_TIMEOUT: gRPC A18, and not less than the keepalive sum 15 + 5 × 3.
+pub(crate) const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Unsent bytes the kernel may hold (TCP_NOTSENT_LOWAT).
+pub(crate) const TCP_NOTSENT_LOWAT: u32 = 128 << 10;
+
+/// Connections that have not yet proven who they are, in all: 67 kB each at worst.
+pub(crate) const UNAUTHENTICATED_MAX: usize = 256;
+/// Handshakes on the CPU at once, per core.
+pub(crate) const HANDSHAKES_PER_CORE: usize = 2;
+/// Peers that wait for approval with an open link (rule G5), per node.
+pub(crate) const PENDING_LINKS_MAX: usize = 1_024;
+/// Channels of one link: the agents of the largest gateway (DESIGN section 10), twice.
+pub(crate) const CHANNELS_PER_LINK_MAX: usize = 40_000;
+/// Certificate chains that one link may have taught its peer (rule I6); one per channel and renewal.
+pub(crate) const CHAINS_PER_LINK_MAX: usize = 40_000;
+/// Upstreams of one assignment.
+pub(crate) const UPSTREAMS_MAX: usize = 16;
+
+/// The period of the group's challenge (rule I6).
+pub(crate) const CHALLENGE_PERIOD: Duration = Duration::from_secs(600);
+/// Periods after which an attestation lapses (rule I6).
+pub(crate) const CHALLENGE_PERIODS_VALID: u64 = 2;
+
+/// First and longest wait of a gateway between rounds of failed dials (Mosquitto, Ziti).
+pub(crate) const BACKOFF_GATEWAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The same of an agent.
+pub(crate) const BACKOFF_AGENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The same after a refusal for identity or approval (NATS).
+pub(crate) const BACKOFF_REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+/// A link that lasted this long resets the backoff.
+pub(crate) const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(30);
+/// How long a primary must have been healthy before a node moves back to it (Zabbix hysteresis).
+pub(crate) const FAILBACK_HOLD_DOWN: Duration = Duration::from_secs(60);
+/// Added to the hold-down at random, so that nodes do not all move at once.
+pub(crate) const FAILBACK_JITTER: Duration = Duration::from_secs(30);
+
+/// An agent's queue on disk.
+pub(crate) const QUEUE_BYTES_DEFAULT: u64 = 256 << 20;
+/// A segment of it (disk format section 1).
+pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
+/// What an agent's node keeps in memory of messages that are durable but not yet delivered; the rest is read from disk.
+pub(crate) const WINDOW_BYTES_MAX: usize = 8 << 20;
+/// Messages to one agent that the group store holds (rule D8).
+pub(crate) const DOWN_MESSAGES_MAX: u64 = 10_000;
+/// How often a management server looks at the group's change counter; half of what rule G2 leaves.
+pub(crate) const CHANGE_POLL: Duration = Duration::from_millis(500);

@@ -1,0 +1,42 @@
+//! What a node is in the chain.
+
+use std::fmt;
+
+/// A node's role. It comes only from the group's approval, never from a certificate (rule I1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Role {
+    /// The start of a chain: the application sends messages there.
+    Agent = 1,
+    /// Accepts agents, forwards all on one connection.
+    Gateway = 2,
+    /// The end of a chain: hands messages to the application.
+    ManagementServer = 3,
+}
+
+impl Role {
+    /// The role of a number from the wire, the store or C.
+    pub fn from_number(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::Agent),
+            2 => Some(Self::Gateway),
+            3 => Some(Self::ManagementServer),
+            _ => None,
+        }
+    }
+
+    /// `agent`, `gateway` or `management-server`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Gateway => "gateway",
+            Self::ManagementServer => "management-server",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,111 @@
+//! The group store: what makes several management servers one group.
+//!
+//! One trait, thin engines: an engine runs the rules of `group/` inside its own transactions. SQLite is the
+//! default; the trait is written so that an engine on a database server fits.
+
+mod sqlite;
+mod thread;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::group::{
+    AgentRecord, Assignment, AssignmentKey, CursorOutcome, CursorWrite, Decision, GatewayRecord, Knock, ServerRecord,
+    SessionAnswer, SessionRequest, SignedAssignment,
+};
+use crate::message::{Epoch, Gap, Sequence};
+use crate::name::Name;
+use crate::time::Timestamp;
+
+pub(crate) use sqlite::SqliteStore;
+pub(crate) use thread::StoreThread;
+
+/// What every engine does. Calls block and are made on the store's own thread; every call that changes something
+/// is one durable transaction (SQLite: `synchronous = FULL`).
+pub(crate) trait Store: Send {
+    /// A number that rises with every change of approvals, assignments, servers and downstream messages; cursors
+    /// and presence do not move it.
+    fn change(&mut self) -> Result<u64>;
+
+    /// The group's name, made with the store.
+    fn group(&mut self) -> Result<String>;
+    /// The public half of the group's signing key (rule G6).
+    fn assignment_key(&mut self) -> Result<AssignmentKey>;
+    /// The secret from which every server of the group derives the challenge of a period (rule I6).
+    fn challenge_secret(&mut self) -> Result<[u8; 32]>;
+
+    /// Registers the management server that runs on this store.
+    fn register_server(&mut self, server: &Name, address: &str, at: Timestamp) -> Result<()>;
+    /// Marks a server as never to be used for failover (rule G3), or not.
+    fn set_server_excluded(&mut self, server: &Name, excluded: bool) -> Result<()>;
+    /// All servers, by name.
+    fn servers(&mut self) -> Result<Vec<ServerRecord>>;
+
+    /// Approves a gateway for a parent, before or after it first knocked.
+    fn approve_gateway(&mut self, gateway: &Name, parent: &Name, at: Timestamp) -> Result<()>;
+    /// Removes a gateway from the group.
+    fn delete_gateway(&mut self, gateway: &Name) -> Result<()>;
+    /// All gateways, pending ones included, by name.
+    fn gateways(&mut self) -> Result<Vec<GatewayRecord>>;
+
+    /// Approves an agent, known or not yet.
+    fn approve_agent(&mut self, agent: &Name, at: Timestamp) -> Result<()>;
+    /// Rejects an agent: it stays rejected until approved.
+    fn reject_agent(&mut self, agent: &Name, at: Timestamp) -> Result<()>;
+    /// All agents, by name.
+    fn agents(&mut self) -> Result<Vec<AgentRecord>>;
+
+    /// Decides who may come in, and remembers who knocked. Answers in the order of the knocks.
+    fn authorise(&mut self, knocks: &[Knock]) -> Result<Vec<Decision>>;
+
+    /// Assigns upstreams to a gateway or an agent; the version rises. Refuses excluded and unknown servers.
+    fn assign(&mut self, node: &Name, assignment: &Assignment) -> Result<()>;
+    /// The signed assignment of a node, if it has one.
+    fn assignment(&mut self, node: &Name) -> Result<Option<SignedAssignment>>;
+
+    /// Opens a session per request, with a new fence (rules D1, D5, F5). Answers in order.
+    fn open_sessions(&mut self, requests: &[SessionRequest]) -> Result<Vec<SessionAnswer>>;
+    /// Writes cursors, and what was delivered where the store is the output, in one transaction (rule D5a).
+    /// A write with an old fence is refused with its deliveries. Answers in the order of the writes.
+    fn commit(&mut self, writes: &[CursorWrite], deliveries: &[StoredRun]) -> Result<Vec<CursorOutcome>>;
+    /// Cursor per agent and epoch, for the inventory.
+    fn cursors(&mut self) -> Result<Vec<(Name, Epoch, Sequence)>>;
+
+    /// Remembers a file output's length beside the cursors of the same transaction; see `session/output_file.rs`.
+    fn set_output_position(&mut self, server: &Name, path: &str, length: u64) -> Result<()>;
+    /// The length remembered last.
+    fn output_position(&mut self, server: &Name, path: &str) -> Result<Option<u64>>;
+
+    /// Puts a message for one agent into the store; answers its number (rule D8).
+    fn send_down(&mut self, agent: &Name, payload: &[u8], at: Timestamp) -> Result<u64>;
+    /// The messages for an agent above a number, oldest first, at most `count`; refused to a stale fence.
+    fn down_messages(&mut self, agent: &Name, fence: u64, above: u64, count: usize) -> Result<Vec<DownMessage>>;
+    /// The agent's application has taken all up to this number.
+    fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()>;
+}
+
+/// A message to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DownMessage {
+    pub(crate) number: u64,
+    pub(crate) payload: Bytes,
+    pub(crate) sent: Timestamp,
+}
+
+/// What one channel delivered, to be written where the store is the output. `write` is the index of the cursor
+/// write that it belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredRun {
+    pub(crate) write: usize,
+    pub(crate) agent: Name,
+    pub(crate) via: Vec<Name>,
+    pub(crate) epoch: Epoch,
+    pub(crate) content: StoredContent,
+}
+
+/// Messages or a gap.
+#[derive(Clone, Debug)]
+pub(crate) enum StoredContent {
+    Messages(crate::wire::Run),
+    Gap(Gap),
+}

@@ -1,0 +1,276 @@
+//! The rare frames' bodies: protobuf messages, so that they can grow. Section 3 of the specification.
+
+use bytes::{Bytes, BytesMut};
+use prost::Message as _;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::wire::frame::{Frame, Kind, put_header};
+
+/// HELLO: who the dialler is and what it wants.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Hello {
+    /// The highest protocol version that it speaks.
+    #[prost(uint32, tag = "1")]
+    pub(crate) version: u32,
+    /// [`Role`](crate::role::Role) as a number.
+    #[prost(uint32, tag = "2")]
+    pub(crate) role: u32,
+    /// [`PURPOSE_USE`] or [`PURPOSE_PROBE`].
+    #[prost(uint32, tag = "3")]
+    pub(crate) purpose: u32,
+    #[prost(string, tag = "4")]
+    pub(crate) name: String,
+    #[prost(string, tag = "5")]
+    pub(crate) group: String,
+    #[prost(string, tag = "6")]
+    pub(crate) software: String,
+    /// How often the dialler will send at least something.
+    #[prost(uint32, tag = "7")]
+    pub(crate) heartbeat_ms: u32,
+    /// Bits of optional features; none is defined yet.
+    #[prost(uint64, tag = "8")]
+    pub(crate) features: u64,
+    /// The version of the assignment that the dialler holds; 0 is none.
+    #[prost(uint64, tag = "9")]
+    pub(crate) assignment_version: u64,
+}
+
+pub(crate) const PURPOSE_USE: u32 = 1;
+/// A proof that the standby would take this node; never opens, fences or changes the inventory (rule F3).
+pub(crate) const PURPOSE_PROBE: u32 = 2;
+
+pub(crate) const STATUS_ACCEPTED: u32 = 1;
+/// The link or channel stays open and waits for the group's approval (rule G5).
+pub(crate) const STATUS_PENDING: u32 = 2;
+
+/// WELCOME: the acceptor takes the dialler, or keeps it waiting for approval.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Welcome {
+    #[prost(uint32, tag = "1")]
+    pub(crate) version: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) status: u32,
+    /// Why it waits, where it waits.
+    #[prost(uint32, tag = "3")]
+    pub(crate) code: u32,
+    #[prost(uint32, tag = "4")]
+    pub(crate) role: u32,
+    #[prost(string, tag = "5")]
+    pub(crate) name: String,
+    #[prost(string, tag = "6")]
+    pub(crate) group: String,
+    #[prost(string, tag = "7")]
+    pub(crate) software: String,
+    #[prost(uint32, tag = "8")]
+    pub(crate) heartbeat_ms: u32,
+    #[prost(uint64, tag = "9")]
+    pub(crate) features: u64,
+    /// The group's Ed25519 public key (rule G6); empty where the acceptor does not know it yet.
+    #[prost(bytes = "bytes", tag = "10")]
+    pub(crate) group_key: Bytes,
+}
+
+/// REFUSE: no, with the permanent code.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Refuse {
+    #[prost(uint32, tag = "1")]
+    pub(crate) code: u32,
+    /// What was found and expected, for people.
+    #[prost(string, tag = "2")]
+    pub(crate) text: String,
+    #[prost(uint32, tag = "3")]
+    pub(crate) retry_after_ms: u32,
+}
+
+/// CHAIN: a certificate chain, leaf first, in DER. Its name is the SHA-256 over each certificate's length (u32) and bytes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Chain {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(crate) certificates: Vec<Bytes>,
+}
+
+/// The proof that an agent is connected to this gateway now (rule I6).
+#[derive(Clone, PartialEq, Eq, ::prost::Message)]
+pub(crate) struct Attestation {
+    /// The period whose challenge was signed.
+    #[prost(uint64, tag = "1")]
+    pub(crate) period: u64,
+    /// TLS SignatureScheme (RFC 8446 section 4.2.3).
+    #[prost(uint32, tag = "2")]
+    pub(crate) scheme: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) signature: Bytes,
+    /// The chain of the key that signed, by SHA-256.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) chain: Bytes,
+}
+
+/// OPEN: a channel for one agent's session.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Open {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(fixed64, tag = "2")]
+    pub(crate) epoch: u64,
+    /// The durable boot counter, from 1.
+    #[prost(uint64, tag = "3")]
+    pub(crate) boot: u64,
+    #[prost(fixed64, tag = "4")]
+    pub(crate) nonce: u64,
+    /// The connection counter of this boot, from 1.
+    #[prost(uint64, tag = "5")]
+    pub(crate) connection: u64,
+    /// The first sequence that this boot uses (rule D1).
+    #[prost(uint64, tag = "6")]
+    pub(crate) boot_first: u64,
+    /// The lowest sequence that the agent still holds, or the next one if it holds none (rule D9).
+    #[prost(uint64, tag = "7")]
+    pub(crate) lowest_held: u64,
+    /// What may have been handed over before: messages up to here come marked `redelivered` (rule D5).
+    #[prost(uint64, tag = "8")]
+    pub(crate) sent_through: u64,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) attestation: Option<Attestation>,
+    /// The agent's address as the gateway sees it.
+    #[prost(string, tag = "10")]
+    pub(crate) address: String,
+    #[prost(string, tag = "11")]
+    pub(crate) software: String,
+    #[prost(uint64, tag = "12")]
+    pub(crate) assignment_version: u64,
+    /// The last downstream message that the agent's application took (rule D8).
+    #[prost(uint64, tag = "13")]
+    pub(crate) down_cursor: u64,
+}
+
+/// OPENED: the session stands, or waits for approval.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Opened {
+    #[prost(uint32, tag = "1")]
+    pub(crate) status: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) code: u32,
+    /// Delivered so far: the channel begins with the sequence after it.
+    #[prost(uint64, tag = "3")]
+    pub(crate) delivered: u64,
+}
+
+/// CLOSE: the end of a channel.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Close {
+    #[prost(uint32, tag = "1")]
+    pub(crate) code: u32,
+    #[prost(string, tag = "2")]
+    pub(crate) text: String,
+    /// From a gateway: nothing above this sequence was sent on, so it will not come as redelivered.
+    #[prost(uint64, optional, tag = "3")]
+    pub(crate) forwarded: Option<u64>,
+}
+
+/// GAP: sequences that will never come.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct GapFrame {
+    #[prost(uint64, tag = "1")]
+    pub(crate) first: u64,
+    #[prost(uint64, tag = "2")]
+    pub(crate) last: u64,
+    #[prost(uint32, tag = "3")]
+    pub(crate) reason: u32,
+}
+
+/// ASSIGN: a signed assignment (rule G6).
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Assign {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) body: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) signature: Bytes,
+    /// The group's public key, for nodes that do not know it yet and take it from a configured upstream.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key: Bytes,
+}
+
+/// CHALLENGE: what attestations of this period sign (rule I6).
+#[derive(Clone, PartialEq, Eq, ::prost::Message)]
+pub(crate) struct Challenge {
+    #[prost(uint64, tag = "1")]
+    pub(crate) period: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) challenge: Bytes,
+}
+
+/// STATE: whether the sender can reach a management server.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct State {
+    #[prost(bool, tag = "1")]
+    pub(crate) available: bool,
+    /// Why not.
+    #[prost(uint32, tag = "2")]
+    pub(crate) code: u32,
+}
+
+/// DOWN: a message to the agent.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub(crate) struct Down {
+    /// Numbered per agent by the group store, from 1.
+    #[prost(uint64, tag = "1")]
+    pub(crate) number: u64,
+    #[prost(int64, tag = "2")]
+    pub(crate) sent_unix_ms: i64,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) payload: Bytes,
+}
+
+/// Which frame a body belongs to.
+pub(crate) trait Body: prost::Message + Default {
+    const KIND: Kind;
+}
+
+macro_rules! bodies { ($($body:ident = $kind:ident;)*) => { $(impl Body for $body { const KIND: Kind = Kind::$kind; })* } }
+
+bodies! {
+    Hello = Hello; Welcome = Welcome; Refuse = Refuse; Chain = Chain; Open = Open; Opened = Opened; Close = Close;
+    GapFrame = Gap; Assign = Assign; Challenge = Challenge; Attestation = Attest; State = State; Down = Down;
+}
+
+/// Writes a frame with this body.
+pub(crate) fn put_message<B: Body>(out: &mut BytesMut, channel: u32, body: &B) {
+    put_header(out, B::KIND, channel, body.encoded_len());
+    body.encode(out).expect("BytesMut grows");
+}
+
+/// Reads a frame's body.
+pub(crate) fn read_message<B: Body>(frame: &Frame) -> Result<B, Error> {
+    debug_assert_eq!(frame.kind, B::KIND);
+    B::decode(frame.body.clone()).map_err(|error| {
+        Error::new(Code::FrameMalformed).subject(format!("{:?}", frame.kind)).found(error.to_string())
+    })
+}
+
+impl Refuse {
+    /// The refusal that tells a peer of an error. The text is cut to what a frame and a log line bear.
+    pub(crate) fn of_error(error: &Error) -> Self {
+        let mut text = String::new();
+        if !error.found_text().is_empty() {
+            text = format!("found {}", error.found_text());
+        }
+        if !error.expected_text().is_empty() {
+            text.push_str(&format!("; expected {}", error.expected_text()));
+        }
+        Self { code: u32::from(error.code().number()), text: crate::error::printable(&text), retry_after_ms: 0 }
+    }
+
+    /// The error that a peer's refusal means here.
+    pub(crate) fn to_error(&self) -> Error {
+        code_of(self.code).found(if self.text.is_empty() { "no further text".to_owned() } else { self.text.clone() })
+    }
+}
+
+/// An error with the code of this number; one that this release does not know becomes [`Code::PeerRefused`].
+pub(crate) fn code_of(number: u32) -> Error {
+    match u16::try_from(number).ok().and_then(Code::from_number) {
+        Some(code) => Error::new(code),
+        None => Error::new(Code::PeerRefused).subject(format!("FP{number}, which this release does not know")),
+    }
+}
