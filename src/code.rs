@@ -135,6 +135,7 @@ codes! {
     TooManyConnections = 2016, Warning, 0, "too many connections wait to introduce themselves", "nothing, unless it lasts: then look who connects";
     RoleUnexpected = 2017, Error, 0, "the peer has a role that cannot be on that end", "correct the upstream in its configuration";
     ChannelReused = 2018, Error, 0, "a channel number was used again", "update the peer's software";
+    PeerDoesNotRead = 2019, Error, 0, "the peer does not take what it is sent", "look at the peer and the network between the two";
     LinkUp = 2101, Info, 0, "connected", "";
     LinkDown = 2102, Warning, 0, "the connection was lost", "nothing: the node tries its upstreams in order";
     LinkSilent = 2103, Warning, 20022, "the peer sent nothing for three heartbeats", "look at the network between the two";
@@ -155,6 +156,7 @@ codes! {
     GatewayConnected = 2118, Info, 20020, "a gateway is connected", "";
     GatewayGone = 2119, Warning, 20022, "a gateway is no longer connected", "look at the gateway and the network";
     ShuttingDown = 2120, Info, 0, "the node is shutting down", "";
+
 
     // ── FP3xxx group ──
     GatewayPending = 3001, Warning, 20000, "the gateway is not approved", "farpost approve --management-server-name M --gateway-name G --action create";

@@ -83,11 +83,15 @@ pub(crate) struct Refuse {
     pub(crate) retry_after_ms: u32,
 }
 
-/// CHAIN: a certificate chain, leaf first, in DER. Its name is the SHA-256 over each certificate's length (u32) and bytes.
+/// CHAIN: a certificate chain, leaf first, in DER, in as many frames as it needs. Its name is the SHA-256 over each
+/// certificate's length (u32) and bytes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub(crate) struct Chain {
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub(crate) certificates: Vec<Bytes>,
+    /// The next CHAIN frame continues this chain.
+    #[prost(bool, tag = "2")]
+    pub(crate) more: bool,
 }
 
 /// The proof that an agent is connected to this gateway now (rule I6).
@@ -222,6 +226,17 @@ pub(crate) struct Down {
     pub(crate) payload: Bytes,
 }
 
+/// The number of a fixed body: ACK, CREDIT and DOWN_ACK are `u64`.
+pub(crate) fn read_number(frame: &Frame) -> Result<u64, Error> {
+    match <[u8; 8]>::try_from(&frame.body[..]) {
+        Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
+        Err(_) => Err(Error::new(Code::FrameMalformed)
+            .subject(format!("{:?}", frame.kind))
+            .found(format!("{} bytes", frame.body.len()))
+            .expected("8")),
+    }
+}
+
 /// Which frame a body belongs to.
 pub(crate) trait Body: prost::Message + Default {
     const KIND: Kind;
@@ -243,9 +258,8 @@ pub(crate) fn put_message<B: Body>(out: &mut BytesMut, channel: u32, body: &B) {
 /// Reads a frame's body.
 pub(crate) fn read_message<B: Body>(frame: &Frame) -> Result<B, Error> {
     debug_assert_eq!(frame.kind, B::KIND);
-    B::decode(frame.body.clone()).map_err(|error| {
-        Error::new(Code::FrameMalformed).subject(format!("{:?}", frame.kind)).found(error.to_string())
-    })
+    B::decode(frame.body.clone())
+        .map_err(|error| Error::new(Code::FrameMalformed).subject(format!("{:?}", frame.kind)).found(error.to_string()))
 }
 
 impl Refuse {

@@ -1,0 +1,420 @@
+//! The gateway's upstream side: one channel per agent on one link, fair turns, credit, moves.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Effect, RelayId, ToControl, ToShard};
+use crate::code::Code;
+use crate::error::Error;
+use crate::identity::{ChainHash, VerifiedPeer};
+use crate::limits::FRAME_BYTES_MAX;
+use crate::message::Sequence;
+use crate::node::LinkInput;
+use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
+use crate::time::Instant;
+use crate::wire::{
+    CHUNK_BYTES, Chain, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, put_header,
+    read_message, read_number,
+};
+
+/// One agent's channel on the link upstream.
+#[derive(Debug)]
+struct UpChannel {
+    relay: RelayId,
+    open: bool,
+    credit: SendCredit,
+    queue: VecDeque<Queued>,
+    in_turn: bool,
+    /// The last sequence that was sent on whole, and the last that was acknowledged.
+    forwarded: Sequence,
+    acknowledged: Sequence,
+}
+
+#[derive(Debug)]
+struct Queued {
+    kind: Kind,
+    body: Bytes,
+    last: Option<Sequence>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Control {
+    uplink: Uplink,
+    channels: HashMap<u32, UpChannel>,
+    by_relay: BTreeMap<RelayId, u32>,
+    /// Who has data and credit, in turn (rule D7).
+    turns: VecDeque<u32>,
+    last_channel: u32,
+    chains_sent: HashSet<ChainHash>,
+    /// Channels whose link is gone: their agents are told when it is known what comes next.
+    suspended: Vec<(RelayId, Sequence)>,
+    told_available: bool,
+    tell_unavailable_at: Option<Instant>,
+    quiet_by: Option<Instant>,
+    to_shard: Vec<ToShard>,
+    effects: VecDeque<Effect>,
+}
+
+impl Control {
+    pub(super) fn new(uplink: UplinkConfig, now: Instant) -> Self {
+        let mut control = Self {
+            uplink: Uplink::new(uplink, now),
+            channels: HashMap::new(),
+            by_relay: BTreeMap::new(),
+            turns: VecDeque::new(),
+            last_channel: 0,
+            chains_sent: HashSet::new(),
+            suspended: Vec::new(),
+            told_available: false,
+            tell_unavailable_at: None,
+            quiet_by: None,
+            to_shard: Vec::new(),
+            effects: VecDeque::new(),
+        };
+        control.drain_uplink(now);
+        control
+    }
+
+    pub(super) fn uplink(&self) -> &Uplink {
+        &self.uplink
+    }
+
+    pub(super) fn take_batch(&mut self) -> Vec<ToShard> {
+        std::mem::take(&mut self.to_shard)
+    }
+
+    pub(super) fn drain_effects(&mut self, effects: &mut VecDeque<Effect>) {
+        effects.append(&mut self.effects);
+    }
+
+    pub(super) fn handle(&mut self, input: LinkInput, now: Instant) {
+        self.uplink.handle(input, now);
+        self.drain_uplink(now);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.uplink.handle_timeout(now);
+        if self.quiet_by.is_some_and(|at| now >= at) {
+            self.quiet_by = None;
+            self.uplink.abandon_move(now);
+            self.all_turns();
+        }
+        if self.tell_unavailable_at.is_some_and(|at| now >= at) {
+            self.tell_availability(false);
+        }
+        self.drain_uplink(now);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.uplink.poll_timeout().into_iter().chain(self.quiet_by).chain(self.tell_unavailable_at).min()
+    }
+
+    pub(super) fn stop(&mut self) {
+        for (id, _) in std::mem::take(&mut self.channels) {
+            if let Some((_, link)) = self.uplink.link() {
+                link.send(id, &close(Code::ChannelClosed));
+            }
+        }
+        self.uplink.stop();
+        while let Some(output) = self.uplink.poll_output() {
+            if let UplinkOutput::Link(effect) = output {
+                self.effects.push_back(Effect::Link(effect));
+            }
+        }
+    }
+
+    pub(super) fn end_turn(&mut self, now: Instant) {
+        self.move_if_quiet(now);
+        self.uplink.end_turn(now);
+        self.drain_uplink(now);
+        self.transmit(now);
+    }
+
+    fn drain_uplink(&mut self, now: Instant) {
+        while let Some(output) = self.uplink.poll_output() {
+            match output {
+                UplinkOutput::Link(effect) => self.effects.push_back(Effect::Link(effect)),
+                UplinkOutput::Ready => self.handle_ready(now),
+                UplinkOutput::Gone(_) => self.handle_gone(now),
+                UplinkOutput::MoveReady => self.quiet_by = Some(now + QUIET_WITHIN),
+                UplinkOutput::Frame(frame) => {
+                    if let Err(error) = self.handle_frame(frame) {
+                        self.uplink.refused(error, now);
+                    }
+                }
+                UplinkOutput::Challenge => self.tell_challenge(),
+                UplinkOutput::Available(available) => self.tell_availability(available),
+                UplinkOutput::Save(signed, key) => {
+                    self.to_shard.push(ToShard::GroupKey(key.clone()));
+                    self.effects.push_back(Effect::SaveAssignment(signed, key));
+                }
+                UplinkOutput::Event(event) => self.effects.push_back(Effect::Event(event)),
+            }
+        }
+    }
+
+    fn handle_ready(&mut self, now: Instant) {
+        self.suspend_all();
+        self.last_channel = 0;
+        self.chains_sent.clear();
+        self.quiet_by = None;
+        self.tell_unavailable_at = None;
+        self.end_suspended(Code::LinkClosed);
+        self.tell_challenge();
+        if self.uplink.is_available() {
+            self.tell_availability(true);
+        } else {
+            self.tell_unavailable_at = Some(now);
+        }
+    }
+
+    /// The link died. Its agents are told once a new one stands, or when that takes longer than a moment: a failover
+    /// that succeeds at once must not send them all to another gateway.
+    fn handle_gone(&mut self, now: Instant) {
+        self.suspend_all();
+        self.quiet_by = None;
+        self.tell_unavailable_at = Some(now + UNAVAILABLE_AFTER);
+    }
+
+    fn suspend_all(&mut self) {
+        for (_, channel) in std::mem::take(&mut self.channels) {
+            self.suspended.push((channel.relay, channel.forwarded));
+        }
+        self.by_relay.clear();
+        self.turns.clear();
+    }
+
+    fn end_suspended(&mut self, code: Code) {
+        for (relay, forwarded) in std::mem::take(&mut self.suspended) {
+            self.to_shard.push(ToShard::Ended { relay, code, forwarded });
+        }
+    }
+
+    fn tell_availability(&mut self, available: bool) {
+        self.tell_unavailable_at = None;
+        if !available {
+            self.suspend_all();
+            self.end_suspended(Code::UpstreamUnavailable);
+        }
+        if self.told_available != available {
+            self.told_available = available;
+            self.to_shard.push(ToShard::Available(available));
+        }
+    }
+
+    fn tell_challenge(&mut self) {
+        if let Some(challenge) = self.uplink.challenge() {
+            self.to_shard.push(ToShard::Challenge(challenge.clone()));
+        }
+    }
+
+    pub(super) fn handle_shard(&mut self, message: ToControl, now: Instant) {
+        match message {
+            ToControl::Open { relay, open, peer } => self.open(relay, &open, &peer),
+            ToControl::Data { relay, kind, body, last } => self.enqueue(relay, kind, body, last),
+            ToControl::Pass { relay, kind, body } => {
+                if let (Some(id), Some((_, link))) = (self.by_relay.get(&relay), self.uplink.link()) {
+                    link.send_frame(kind, *id, &body);
+                }
+            }
+            ToControl::Close { relay } => self.close(relay),
+        }
+        self.drain_uplink(now);
+    }
+
+    fn open(&mut self, relay: RelayId, open: &Open, peer: &Arc<VerifiedPeer>) {
+        let available = self.uplink.is_available() && !self.uplink.is_moving();
+        let Some((_, link)) = self.uplink.link().filter(|_| available) else {
+            let forwarded = Sequence(open.lowest_held.saturating_sub(1));
+            if self.uplink.is_moving() || self.tell_unavailable_at.is_some() {
+                // It is told as soon as it is known where to.
+                self.suspended.push((relay, forwarded));
+            } else {
+                self.to_shard.push(ToShard::Ended { relay, code: Code::UpstreamUnavailable, forwarded });
+            }
+            return;
+        };
+        if self.chains_sent.insert(peer.chain_hash()) {
+            let certificates = peer.chain().iter().map(|der| Bytes::copy_from_slice(der)).collect();
+            send_chain(link, certificates);
+        }
+        self.last_channel += 1;
+        let id = self.last_channel;
+        link.send(id, open);
+        self.by_relay.insert(relay, id);
+        self.channels.insert(id, UpChannel::new(relay, Sequence(open.lowest_held.saturating_sub(1))));
+    }
+
+    fn enqueue(&mut self, relay: RelayId, kind: Kind, body: Bytes, last: Option<Sequence>) {
+        let Some(id) = self.by_relay.get(&relay).copied() else { return };
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.queue.push_back(Queued { kind, body, last });
+        take_turn(&mut self.turns, id, channel);
+    }
+
+    fn close(&mut self, relay: RelayId) {
+        self.suspended.retain(|(suspended, _)| *suspended != relay);
+        let Some(id) = self.by_relay.remove(&relay) else { return };
+        self.channels.remove(&id);
+        if let Some((_, link)) = self.uplink.link() {
+            link.send(id, &close(Code::ChannelClosed));
+        }
+    }
+
+    fn handle_frame(&mut self, frame: Frame) -> Result<(), Error> {
+        let Some(channel) = self.channels.get_mut(&frame.channel) else {
+            if frame.channel > self.last_channel {
+                return Err(Error::new(Code::ChannelUnknown).found(format!("channel {}", frame.channel)));
+            }
+            return Ok(());
+        };
+        let relay = channel.relay;
+        match frame.kind {
+            Kind::Ack => {
+                let through = Sequence(read_number(&frame)?);
+                channel.acknowledged = channel.acknowledged.max(through);
+                self.to_shard.push(ToShard::Ack { relay, through });
+            }
+            Kind::Credit => {
+                channel.credit.raise(read_number(&frame)?);
+                take_turn(&mut self.turns, frame.channel, channel);
+            }
+            Kind::Opened => {
+                let opened: Opened = read_message(&frame)?;
+                if opened.status == STATUS_ACCEPTED {
+                    channel.open = true;
+                    channel.acknowledged = channel.acknowledged.max(Sequence(opened.delivered));
+                    channel.forwarded = channel.forwarded.max(Sequence(opened.delivered));
+                }
+                self.to_shard.push(ToShard::Opened { relay, body: frame.body });
+            }
+            Kind::Close | Kind::Refuse => {
+                self.by_relay.remove(&relay);
+                self.channels.remove(&frame.channel);
+                self.to_shard.push(ToShard::Pass { relay, kind: frame.kind, body: frame.body });
+            }
+            Kind::Assign | Kind::Down => {
+                self.to_shard.push(ToShard::Pass { relay, kind: frame.kind, body: frame.body });
+            }
+            other => return Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} at a gateway"))),
+        }
+        Ok(())
+    }
+
+    /// A planned move: nothing more is sent; once nothing is out, the channels change the link (rule D5).
+    fn move_if_quiet(&mut self, now: Instant) {
+        let quiet = |channel: &UpChannel| channel.acknowledged >= channel.forwarded;
+        if !self.uplink.is_moving() || !self.channels.values().all(quiet) {
+            return;
+        }
+        for id in self.channels.keys() {
+            if let Some((_, link)) = self.uplink.link() {
+                link.send(*id, &close(Code::LinkClosed));
+            }
+        }
+        self.uplink.complete_move(now);
+        self.drain_uplink(now);
+    }
+
+    fn all_turns(&mut self) {
+        for (id, channel) in &mut self.channels {
+            take_turn(&mut self.turns, *id, channel);
+        }
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        let moving = self.uplink.is_moving();
+        loop {
+            let Some((id, link)) = self.uplink.link() else { return };
+            if !link.is_writable() {
+                return;
+            }
+            let mut chunk = link.begin_chunk();
+            if !moving {
+                fill(&mut chunk, &mut self.turns, &mut self.channels, &mut self.to_shard);
+            }
+            if chunk.is_empty() {
+                return;
+            }
+            link.sent(now);
+            let bytes = chunk.freeze();
+            self.effects.push_back(Effect::Link(crate::node::LinkEffect::Transmit { link: id, bytes }));
+        }
+    }
+}
+
+impl UpChannel {
+    fn new(relay: RelayId, delivered: Sequence) -> Self {
+        Self {
+            relay,
+            open: false,
+            credit: SendCredit::default(),
+            queue: VecDeque::new(),
+            in_turn: false,
+            forwarded: delivered,
+            acknowledged: delivered,
+        }
+    }
+
+    fn may_send(&self) -> bool {
+        self.open && !self.queue.is_empty() && self.credit.may_send()
+    }
+}
+
+fn take_turn(turns: &mut VecDeque<u32>, id: u32, channel: &mut UpChannel) {
+    if channel.may_send() && !channel.in_turn {
+        channel.in_turn = true;
+        turns.push_back(id);
+    }
+}
+
+/// Fair turns: one frame per channel and turn.
+fn fill(
+    chunk: &mut BytesMut,
+    turns: &mut VecDeque<u32>,
+    channels: &mut HashMap<u32, UpChannel>,
+    to_shard: &mut Vec<ToShard>,
+) {
+    while chunk.len() < CHUNK_BYTES {
+        let Some(id) = turns.pop_front() else { return };
+        let Some(channel) = channels.get_mut(&id) else { continue };
+        channel.in_turn = false;
+        if !channel.may_send() {
+            continue;
+        }
+        let Some(queued) = channel.queue.pop_front() else { continue };
+        if chunk.capacity() - chunk.len() < FRAME_BYTES_MAX {
+            chunk.reserve(CHUNK_BYTES + FRAME_BYTES_MAX - chunk.len());
+        }
+        put_header(chunk, queued.kind, id, queued.body.len());
+        chunk.extend_from_slice(&queued.body);
+        let bytes = (HEADER_BYTES + queued.body.len()) as u64;
+        channel.credit.sent(bytes);
+        if let Some(last) = queued.last {
+            channel.forwarded = channel.forwarded.max(last);
+        }
+        to_shard.push(ToShard::Consumed { relay: channel.relay, bytes });
+        take_turn(turns, id, channel);
+    }
+}
+
+/// Teaches the upstream a chain: as many CHAIN frames as its certificates need.
+fn send_chain(link: &mut crate::wire::Link, certificates: Vec<Bytes>) {
+    let last = certificates.len().saturating_sub(1);
+    for (at, certificate) in certificates.into_iter().enumerate() {
+        link.send(0, &Chain { certificates: vec![certificate], more: at < last });
+    }
+}
+
+fn close(code: Code) -> Close {
+    Close { code: u32::from(code.number()), text: String::new(), forwarded: None }
+}
+
+/// How long a planned move waits for what is out to be acknowledged before it stays where it is.
+const QUIET_WITHIN: Duration = Duration::from_secs(10);
+/// How long a gateway looks for another upstream before it tells its agents to look for another gateway.
+const UNAVAILABLE_AFTER: Duration = Duration::from_secs(3);

@@ -1,0 +1,166 @@
+//! The gateway: concentrates its agents' channels on one link upstream, end to end acknowledged.
+//!
+//! [`Shard`] owns the agents' links, [`Control`] the link upstream; they exchange [`ToControl`] and [`ToShard`] only.
+
+mod control;
+mod shard;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::code::Code;
+use crate::event::Event;
+use crate::group::{AssignmentKey, SignedAssignment};
+use crate::identity::VerifiedPeer;
+use crate::message::Sequence;
+use crate::node::uplink::{Uplink, UplinkConfig};
+use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
+use crate::time::Instant;
+use crate::wire::{Challenge, Kind, Open};
+use control::Control;
+use shard::Shard;
+
+/// One agent's channel as the two halves name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct RelayId {
+    link: LinkId,
+    channel: u32,
+}
+
+/// From an agent's side to the upstream side.
+#[derive(Debug)]
+enum ToControl {
+    Open { relay: RelayId, open: Open, peer: Arc<VerifiedPeer> },
+    /// DATA, FRAGMENT or GAP, in order and counted in credit; `last` is what is complete with it.
+    Data { relay: RelayId, kind: Kind, body: Bytes, last: Option<Sequence> },
+    /// A frame that is not data: goes at once.
+    Pass { relay: RelayId, kind: Kind, body: Bytes },
+    /// The channel ended here.
+    Close { relay: RelayId },
+}
+
+/// From the upstream side to an agent's side.
+#[derive(Debug)]
+enum ToShard {
+    /// OPENED came with this cursor.
+    Opened { relay: RelayId, body: Bytes },
+    Pass { relay: RelayId, kind: Kind, body: Bytes },
+    Ack { relay: RelayId, through: Sequence },
+    /// These bytes were handed on: the agent may send more.
+    Consumed { relay: RelayId, bytes: u64 },
+    /// The channel ended there; nothing above `forwarded` was sent on.
+    Ended { relay: RelayId, code: Code, forwarded: Sequence },
+    Available(bool),
+    Challenge(Challenge),
+    GroupKey(AssignmentKey),
+}
+
+/// What the shell tells the gateway.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Link(LinkInput),
+    Stop,
+}
+
+/// What the gateway asks of the shell.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Link(LinkEffect),
+    SaveAssignment(SignedAssignment, AssignmentKey),
+    Event(Event),
+    Stopped,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    control: Control,
+    shard: Shard,
+    effects: VecDeque<Effect>,
+}
+
+impl Gateway {
+    pub(crate) fn new(uplink: UplinkConfig, now: Instant) -> Self {
+        let me: Introduction = uplink.me.clone();
+        let key = uplink.group_key.clone();
+        let mut gateway =
+            Self { control: Control::new(uplink, now), shard: Shard::new(me, key), effects: VecDeque::new() };
+        gateway.exchange(now);
+        gateway
+    }
+
+    pub(crate) fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Link(input) if link_of(&input).is_dialled() => self.control.handle(input, now),
+            Input::Link(input) => self.shard.handle(input, now),
+            Input::Stop => {
+                self.shard.stop();
+                self.control.stop();
+                self.exchange(now);
+                self.effects.push_back(Effect::Stopped);
+            }
+        }
+        self.exchange(now);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.control.handle_timeout(now);
+        self.shard.handle_timeout(now);
+        self.exchange(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.control.poll_timeout().into_iter().chain(self.shard.poll_timeout()).min()
+    }
+
+    pub(crate) fn end_turn(&mut self, now: Instant) {
+        self.control.end_turn(now);
+        self.exchange(now);
+        self.shard.end_turn(now);
+        self.exchange(now);
+    }
+
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Carries the batches between the halves until both are quiet.
+    fn exchange(&mut self, now: Instant) {
+        loop {
+            let to_control = self.shard.take_batch();
+            let to_shard = self.control.take_batch();
+            if to_control.is_empty() && to_shard.is_empty() {
+                break;
+            }
+            for message in to_control {
+                self.control.handle_shard(message, now);
+            }
+            for message in to_shard {
+                self.shard.handle_control(message);
+            }
+        }
+        self.control.drain_effects(&mut self.effects);
+        self.shard.drain_effects(&mut self.effects);
+    }
+
+    pub(crate) fn uplink(&self) -> &Uplink {
+        self.control.uplink()
+    }
+
+    /// Agents connected, and how many of them have an open channel.
+    pub(crate) fn agents(&self) -> (usize, usize) {
+        self.shard.agents()
+    }
+}
+
+fn link_of(input: &LinkInput) -> LinkId {
+    match input {
+        LinkInput::Accepted { link, .. }
+        | LinkInput::Dialled { link, .. }
+        | LinkInput::Received { link, .. }
+        | LinkInput::Written { link }
+        | LinkInput::Lost { link, .. } => *link,
+    }
+}

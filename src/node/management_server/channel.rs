@@ -1,0 +1,390 @@
+//! An agent's channel at the management server: its frames, its watermarks, its end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{Content, Delivery, Effect, ManagementServer, Subject};
+use crate::code::Code;
+use crate::error::Error;
+use crate::event::Event;
+use crate::identity::VerifiedPeer;
+use crate::limits::{CHALLENGE_PERIODS_VALID, DOWN_IN_FLIGHT_MAX, JOIN_BYTES_MAX};
+use crate::message::{Epoch, Gap, Numbered, Sequence};
+use crate::name::Name;
+use crate::node::LinkId;
+use crate::time::Timestamp;
+use crate::wire::{
+    CreditPool, Down, Fragment, Frame, GapFrame, Kind, Link, Open, Order, ReceiveCredit, Refuse, Run, code_of,
+    read_message, read_number,
+};
+
+/// How far a channel has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Verifying,
+    Authorising,
+    /// The group has not approved the agent.
+    Pending,
+    /// The group opens the session.
+    Opening,
+    /// The application is asked for its cursor.
+    Asking,
+    Open,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) link: LinkId,
+    /// Its number on the link.
+    pub(super) number: u32,
+    pub(super) agent: Name,
+    pub(super) via: Option<Name>,
+    pub(super) open: Open,
+    pub(super) stage: Stage,
+    pub(super) peer: Option<Arc<VerifiedPeer>>,
+    pub(super) attested_period: u64,
+    pub(super) fence: u64,
+    pub(super) store_cursor: Sequence,
+    order: Order,
+    credit: ReceiveCredit,
+    join: Option<Join>,
+    /// Frames that wait for room to join a large message; bounded by the channel's credit.
+    waiting: VecDeque<Frame>,
+    acknowledged: Option<Sequence>,
+    grant_due: bool,
+    is_due: bool,
+    down_sent: u64,
+    down_taken: u64,
+    down_fetching: bool,
+}
+
+/// A large message that is being put together.
+#[derive(Debug)]
+struct Join {
+    total: usize,
+    bytes: BytesMut,
+}
+
+impl Channel {
+    pub(super) fn new(link: LinkId, number: u32, agent: Name, via: Option<Name>, open: Open) -> Self {
+        let down_taken = open.down_cursor;
+        Self {
+            link,
+            number,
+            agent,
+            via,
+            open,
+            stage: Stage::Verifying,
+            peer: None,
+            attested_period: 0,
+            fence: 0,
+            store_cursor: Sequence::NONE,
+            order: Order::after(Sequence::NONE),
+            credit: ReceiveCredit::new(),
+            join: None,
+            waiting: VecDeque::new(),
+            acknowledged: None,
+            grant_due: false,
+            is_due: false,
+            down_sent: down_taken,
+            down_taken,
+            down_fetching: false,
+        }
+    }
+
+    pub(super) fn begin(&mut self, known: Sequence) {
+        self.stage = Stage::Open;
+        self.order = Order::after(known);
+        self.grant_due = true;
+        self.is_due = true;
+    }
+
+    /// For people: how the agent reaches this server.
+    pub(super) fn path(&self) -> String {
+        match &self.via {
+            Some(gateway) => format!("{} via {gateway}", crate::error::printable(&self.open.address)),
+            None => "directly".to_owned(),
+        }
+    }
+
+    /// Why the channel must end now: its attestation was not renewed, or its certificate expired.
+    pub(super) fn lapsed(&self, period: u64, wall: Timestamp) -> Option<Code> {
+        let peer = self.peer.as_ref()?;
+        if peer.not_after() < wall {
+            return Some(Code::CertificateExpired);
+        }
+        (self.attested_period + CHALLENGE_PERIODS_VALID <= period).then_some(Code::AttestationStale)
+    }
+
+    pub(super) fn deliver(&self, id: u64, content: Content, credit: u64) -> Delivery {
+        Delivery {
+            channel: id,
+            agent: self.agent.clone(),
+            via: self.via.clone(),
+            epoch: Epoch(self.open.epoch),
+            redelivered_through: Sequence(self.open.sent_through),
+            content,
+            credit,
+        }
+    }
+
+    /// Tells acknowledgement and credit, as absolute totals: what came since the last time rides in one frame.
+    pub(super) fn tell_watermarks(&mut self, link: &mut Link, pool: &mut CreditPool) {
+        self.is_due = false;
+        if let Some(through) = self.acknowledged.take() {
+            link.send_frame(Kind::Ack, self.number, &through.0.to_be_bytes());
+        }
+        if std::mem::take(&mut self.grant_due)
+            && let Some(limit) = self.credit.grant(pool)
+        {
+            link.send_frame(Kind::Credit, self.number, &limit.to_be_bytes());
+        }
+    }
+}
+
+impl ManagementServer {
+    /// A frame of a channel. What the peer does wrong inside a channel ends that channel only: the gateway's other
+    /// agents lose nothing (rule D7).
+    pub(super) fn handle_channel_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), Error> {
+        if frame.kind == Kind::Open {
+            return self.handle_open(link, frame.channel, read_message(&frame)?);
+        }
+        let Some(down) = self.links.get(&link) else { return Ok(()) };
+        let Some(id) = down.channels.get(&frame.channel).copied() else {
+            if frame.channel > down.last_channel {
+                return Err(Error::new(Code::ChannelUnknown).found(format!("channel {}", frame.channel)));
+            }
+            return Ok(());
+        };
+        if let Err(error) = self.handle_frame_of(id, frame) {
+            self.refuse_channel(id, &error);
+        }
+        Ok(())
+    }
+
+    fn handle_frame_of(&mut self, id: u64, frame: Frame) -> Result<(), Error> {
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        match frame.kind {
+            Kind::Close => {
+                self.close_channel(id);
+                return Ok(());
+            }
+            Kind::Attest => {
+                self.handle_attest(id, read_message(&frame)?);
+                return Ok(());
+            }
+            _ if channel.stage != Stage::Open => {
+                return Err(Error::new(Code::FrameUnexpected)
+                    .found(format!("{:?} before the channel was opened", frame.kind))
+                    .expected("nothing before OPENED (rule G1)"));
+            }
+            Kind::DownAck => {
+                let through = read_number(&frame)?;
+                self.handle_down_taken(id, through);
+                return Ok(());
+            }
+            _ => {}
+        }
+        channel.credit.receive(frame.wire_bytes())?;
+        if channel.waiting.is_empty() {
+            self.take_data(id, frame)
+        } else {
+            channel.waiting.push_back(frame);
+            Ok(())
+        }
+    }
+
+    fn take_data(&mut self, id: u64, frame: Frame) -> Result<(), Error> {
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        let credit = frame.wire_bytes();
+        let content = match frame.kind {
+            Kind::Data => {
+                let run = Run::parse(frame.body)?;
+                channel.order.range(run.first(), run.last())?;
+                Content::Run(run)
+            }
+            Kind::Gap => {
+                let gap: GapFrame = read_message(&frame)?;
+                let (first, last) = (Sequence(gap.first), Sequence(gap.last));
+                channel.order.range(first, last)?;
+                Content::Gap(Gap { first, last, reason: code_of(gap.reason).code() })
+            }
+            _ => {
+                let fragment = Fragment::parse(frame.body.clone())?;
+                return self.take_fragment(id, frame, &fragment);
+            }
+        };
+        let delivery = channel.deliver(id, content, credit);
+        self.outlet.push(delivery);
+        Ok(())
+    }
+
+    /// Joins a large message. Its first part takes room in the join budget, or waits for it with what follows.
+    fn take_fragment(&mut self, id: u64, frame: Frame, fragment: &Fragment) -> Result<(), Error> {
+        let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
+        let total = fragment.total as usize;
+        if total > self.config.message_bytes_max {
+            return Err(Error::new(Code::MessageTooLarge)
+                .found(format!("a message of {total} bytes"))
+                .expected(format!("at most {}", self.config.message_bytes_max)));
+        }
+        if fragment.offset == 0 && channel.join.is_none() {
+            if self.join_bytes > 0 && self.join_bytes + total > JOIN_BYTES_MAX {
+                channel.waiting.push_back(frame);
+                self.stalled.push_back(id);
+                return Ok(());
+            }
+            self.join_bytes += total;
+            channel.join = Some(Join { total, bytes: BytesMut::new() });
+        }
+        let complete = channel.order.fragment(fragment)?;
+        let Some(join) = channel.join.as_mut().filter(|join| join.total == total) else {
+            return Err(Error::new(Code::FrameMalformed).subject("FRAGMENT").found("another total than its first part"));
+        };
+        join.bytes.extend_from_slice(&fragment.bytes);
+        self.consume(id, frame.wire_bytes());
+        if complete {
+            self.finish_join(id, fragment);
+        }
+        Ok(())
+    }
+
+    fn finish_join(&mut self, id: u64, last: &Fragment) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(join) = channel.join.take() else { return };
+        self.join_bytes -= join.total;
+        let message = Numbered {
+            sequence: last.sequence,
+            priority: last.priority,
+            sent: last.sent,
+            payload: join.bytes.freeze(),
+        };
+        let delivery = channel.deliver(id, Content::Large(message), 0);
+        self.outlet.push(delivery);
+        self.resume_stalled();
+    }
+
+    fn resume_stalled(&mut self) {
+        for id in std::mem::take(&mut self.stalled) {
+            while let Some(frame) = self.channels.get_mut(&id).and_then(|channel| channel.waiting.pop_front()) {
+                let stalled = self.stalled.len();
+                if let Err(error) = self.take_data(id, frame) {
+                    self.refuse_channel(id, &error);
+                } else if self.stalled.len() > stalled {
+                    // It found no room again; the frame is the last of the queue now and must be the first.
+                    if let Some(channel) = self.channels.get_mut(&id) {
+                        channel.waiting.rotate_right(1);
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    /// These bytes of a channel were handed on: its sender may send more.
+    pub(super) fn consume(&mut self, id: u64, bytes: u64) {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.credit.consume(bytes);
+            channel.grant_due = true;
+        }
+        self.tell_soon(id);
+    }
+
+    /// The cursor is durable: the acknowledgement travels back.
+    pub(super) fn acknowledge(&mut self, id: u64, through: Sequence) {
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.acknowledged = Some(through);
+        }
+        self.tell_soon(id);
+    }
+
+    fn tell_soon(&mut self, id: u64) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let link = channel.link;
+        if !std::mem::replace(&mut channel.is_due, true)
+            && let Some(down) = self.links.get_mut(&link)
+        {
+            down.due.push(id);
+        }
+        self.touch(link);
+    }
+
+    /// Ends a channel with a reason that its agent and this side's operator hear (rule G5).
+    pub(super) fn refuse_channel(&mut self, id: u64, error: &Error) {
+        let Some(channel) = self.channels.get(&id) else { return };
+        let (link, number) = (channel.link, channel.number);
+        let event = Event::of_error(format!("{} {}", channel.agent, channel.path()), error);
+        self.effects.push_back(Effect::Event(event));
+        if let Some(down) = self.links.get_mut(&link) {
+            down.caller.link.send(number, &Refuse::of_error(error));
+        }
+        self.touch(link);
+        self.close_channel(id);
+    }
+
+    fn close_channel(&mut self, id: u64) {
+        let Some(channel) = self.channels.get(&id) else { return };
+        let (link, number) = (channel.link, channel.number);
+        if let Some(down) = self.links.get_mut(&link) {
+            down.channels.remove(&number);
+            if let Some(channel) = self.channels.get(&id) {
+                channel.credit.release(&mut down.pool);
+            }
+        }
+        self.forget_channel(id);
+    }
+
+    pub(super) fn forget_channel(&mut self, id: u64) {
+        let Some(channel) = self.channels.remove(&id) else { return };
+        self.pending.remove(&Subject::Channel(id));
+        if self.by_agent.get(&channel.agent) == Some(&id) {
+            self.by_agent.remove(&channel.agent);
+            let event = Event::new(Code::AgentGone, channel.agent.to_string(), channel.path());
+            self.effects.push_back(Effect::Event(event));
+        }
+        if let Some(join) = channel.join {
+            self.join_bytes -= join.total;
+            self.resume_stalled();
+        }
+    }
+
+    /// Fetches the messages that wait for an agent, a few at a time (rule D8).
+    pub(super) fn fetch_down(&mut self, id: u64) {
+        let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.stage == Stage::Open) else { return };
+        let in_flight = channel.down_sent.saturating_sub(channel.down_taken);
+        if channel.down_fetching || in_flight >= DOWN_IN_FLIGHT_MAX {
+            return;
+        }
+        channel.down_fetching = true;
+        let (agent, fence, above) = (channel.agent.clone(), channel.fence, channel.down_sent);
+        self.effects.push_back(Effect::FetchDown { channel: id, agent, fence, above });
+    }
+
+    pub(super) fn handle_down_fetched(&mut self, id: u64, messages: Vec<(u64, Timestamp, Bytes)>) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        channel.down_fetching = false;
+        let link = channel.link;
+        if let Some(down) = self.links.get_mut(&link) {
+            for (number, sent, payload) in messages {
+                let body = Down { number, sent_unix_ms: sent.unix_millis(), payload };
+                down.caller.link.send(channel.number, &body);
+                channel.down_sent = channel.down_sent.max(number);
+            }
+        }
+        self.touch(link);
+    }
+
+    fn handle_down_taken(&mut self, id: u64, through: u64) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let through = through.min(channel.down_sent);
+        if through > channel.down_taken {
+            channel.down_taken = through;
+            let (agent, fence) = (channel.agent.clone(), channel.fence);
+            self.effects.push_back(Effect::DownDelivered { agent, fence, through });
+            self.fetch_down(id);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The links of a management server: introduction, approval, output.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{Chain, Effect, ManagementServer, Standing, Subject};
+use crate::code::Code;
+use crate::error::Error;
+use crate::event::Event;
+use crate::group::{Decision, Knock, SignedAssignment};
+use crate::identity::{ChainHash, chain_hash_of};
+use crate::limits::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CHAINS_PER_LINK_MAX, PENDING_LINKS_MAX};
+use crate::node::reception::{Caller, role_unexpected};
+use crate::node::{LinkId, LinkInput};
+use crate::role::Role;
+use crate::time::Instant;
+use crate::wire::{Assign, Challenge, CreditPool, Frame, Hello, Kind, Phase, State, read_message};
+
+/// A link to an agent or a gateway.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    pub(super) caller: Caller,
+    pub(super) pool: CreditPool,
+    /// The channels by their numbers on this link.
+    pub(super) channels: HashMap<u32, u64>,
+    pub(super) last_channel: u32,
+    /// Chains that the peer taught, by their hash (rule I6).
+    pub(super) chains: HashMap<ChainHash, Chain>,
+    chain_begun: Vec<Bytes>,
+    /// Channels that have an acknowledgement or credit to tell.
+    pub(super) due: Vec<u64>,
+    assignment_told: u64,
+    pub(super) touched: bool,
+}
+
+impl Downlink {
+    pub(super) fn is_open_gateway(&self) -> bool {
+        self.caller.link.phase() == Phase::Open && self.role() == Some(Role::Gateway)
+    }
+
+    pub(super) fn role(&self) -> Option<Role> {
+        self.caller.introduced.as_ref().map(|introduced| introduced.role)
+    }
+}
+
+impl ManagementServer {
+    pub(super) fn handle_link(&mut self, input: LinkInput, now: Instant) {
+        match input {
+            LinkInput::Accepted { link, peer, address } => {
+                let caller = Caller::new(link, peer, address, self.config.me.heartbeat, now);
+                self.timers.set(caller.link.poll_timeout(), link);
+                self.links.insert(
+                    link,
+                    Downlink {
+                        caller,
+                        pool: CreditPool::default(),
+                        channels: HashMap::new(),
+                        last_channel: 0,
+                        chains: HashMap::new(),
+                        chain_begun: Vec::new(),
+                        due: Vec::new(),
+                        assignment_told: 0,
+                        touched: false,
+                    },
+                );
+            }
+            LinkInput::Received { link, bytes } => {
+                if let Some(down) = self.links.get_mut(&link) {
+                    down.caller.link.handle_bytes(bytes, now);
+                    self.read_frames(link);
+                    self.touch(link);
+                }
+            }
+            LinkInput::Written { link } => {
+                if let Some(down) = self.links.get_mut(&link) {
+                    down.caller.link.handle_written();
+                    self.touch(link);
+                }
+            }
+            LinkInput::Lost { link, error } => self.forget_link(link, &error),
+            LinkInput::Dialled { .. } => {}
+        }
+    }
+
+    pub(super) fn touch(&mut self, link: LinkId) {
+        if let Some(down) = self.links.get_mut(&link)
+            && !std::mem::replace(&mut down.touched, true)
+        {
+            self.touched.push(link);
+        }
+    }
+
+    fn read_frames(&mut self, link: LinkId) {
+        loop {
+            let Some(down) = self.links.get_mut(&link) else { return };
+            let result = match down.caller.link.next_frame() {
+                Ok(None) => return,
+                Ok(Some(frame)) => self.handle_frame(link, frame),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                return self.refuse_link(link, &error);
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), Error> {
+        match frame.kind {
+            Kind::Hello => self.handle_hello(link, &read_message(&frame)?),
+            Kind::Chain => self.handle_chain(link, &read_message(&frame)?),
+            _ => self.handle_channel_frame(link, frame),
+        }
+    }
+
+    fn handle_hello(&mut self, link: LinkId, hello: &Hello) -> Result<(), Error> {
+        let Some(down) = self.links.get_mut(&link) else { return Ok(()) };
+        let introduced = down.caller.introduce(hello, &self.config.me)?;
+        if introduced.role == Role::ManagementServer {
+            return Err(role_unexpected(Role::ManagementServer.as_str(), &self.config.me));
+        }
+        down.assignment_told = introduced.assignment_version;
+        self.ask_standing_of_link(link);
+        Ok(())
+    }
+
+    fn ask_standing_of_link(&mut self, link: LinkId) {
+        let Some(down) = self.links.get(&link) else { return };
+        let Some(introduced) = &down.caller.introduced else { return };
+        let knock = Knock {
+            role: introduced.role,
+            name: introduced.name.clone(),
+            key: down.caller.peer.key_hash(),
+            address: down.caller.address.clone(),
+            server: self.config.me.name.clone(),
+            via: None,
+            software: introduced.software.clone(),
+            at: self.wall,
+        };
+        self.effects.push_back(Effect::Authorise { subject: Subject::Link(link), knock });
+    }
+
+    pub(super) fn ask_for_everybodys_standing(&mut self) {
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            self.ask_standing_of_link(link);
+        }
+        let channels: Vec<u64> = self.channels.keys().copied().collect();
+        for channel in channels {
+            self.ask_standing_of_channel(channel);
+        }
+    }
+
+    pub(super) fn handle_authorised(&mut self, subject: Subject, result: Result<Standing, Error>) {
+        match subject {
+            Subject::Link(link) => self.handle_link_standing(link, result),
+            Subject::Channel(channel) => self.handle_channel_standing(channel, result),
+        }
+    }
+
+    fn handle_link_standing(&mut self, link: LinkId, result: Result<Standing, Error>) {
+        let Some(down) = self.links.get(&link) else { return };
+        let phase = down.caller.link.phase();
+        let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
+        let standing = match result {
+            Ok(standing) => standing,
+            // The store does not answer: who is in stays in, who knocks must come again.
+            Err(_) if phase == Phase::Open => return,
+            Err(error) => return self.refuse_link(link, &error),
+        };
+        match (standing.decision, phase) {
+            (Decision::Approved(_), Phase::Open) => {}
+            (Decision::Approved(_), _) => self.welcome(link),
+            (Decision::Pending(_), Phase::Open) => {
+                return self.refuse_link(link, &Error::new(Code::ApprovalWithdrawn));
+            }
+            (Decision::Pending(code), _) if is_probe => return self.refuse_link(link, &Error::new(code)),
+            (Decision::Pending(code), _) => return self.keep_waiting(link, code),
+            (Decision::Refused(error), _) => return self.refuse_link(link, &error),
+        }
+        if let Some(assignment) = standing.assignment {
+            self.tell_assignment(link, 0, &assignment);
+        }
+    }
+
+    fn welcome(&mut self, link: LinkId) {
+        let Some(down) = self.links.get_mut(&link) else { return };
+        self.pending.remove(&Subject::Link(link));
+        down.caller.welcome(None, &self.config.me, Some(&self.config.group_key));
+        if let Some(challenge) = &self.challenge {
+            down.caller.link.send(0, challenge);
+        }
+        down.caller.link.send(0, &State { available: true, code: 0 });
+        self.timers.set(down.caller.link.poll_timeout(), link);
+        let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
+        if down.role() == Some(Role::Gateway) && !is_probe {
+            let event = Event::new(Code::GatewayConnected, down.caller.subject(), "");
+            self.effects.push_back(Effect::Event(event));
+        }
+        self.touch(link);
+    }
+
+    /// Rule G5: the link stays open, so that an approval works within two seconds; the number of such links is bounded.
+    fn keep_waiting(&mut self, link: LinkId, code: Code) {
+        let subject = Subject::Link(link);
+        if !self.pending.contains(&subject) && self.pending.len() >= PENDING_LINKS_MAX {
+            return self.refuse_link(link, &Error::new(Code::PendingFull));
+        }
+        let Some(down) = self.links.get_mut(&link) else { return };
+        if self.pending.insert(subject) {
+            down.caller.welcome(Some(code), &self.config.me, Some(&self.config.group_key));
+            self.timers.set(down.caller.link.poll_timeout(), link);
+            self.effects.push_back(Effect::Event(Event::new(code, down.caller.subject(), "")));
+            self.touch(link);
+        }
+    }
+
+    /// Pushes an assignment that is newer than the one the node holds (rule G6); the node checks its signature.
+    pub(super) fn tell_assignment(&mut self, link: LinkId, channel: u32, assignment: &SignedAssignment) {
+        let Some(down) = self.links.get_mut(&link) else { return };
+        let version = assignment.version();
+        if channel == 0 {
+            if version <= down.assignment_told {
+                return;
+            }
+            down.assignment_told = version;
+        }
+        let key = Bytes::copy_from_slice(self.config.group_key.as_bytes());
+        let assign = Assign { body: assignment.body.clone(), signature: assignment.signature.clone(), key };
+        down.caller.link.send(channel, &assign);
+        self.touch(link);
+    }
+
+    fn handle_chain(&mut self, link: LinkId, chain: &crate::wire::Chain) -> Result<(), Error> {
+        let Some(down) = self.links.get_mut(&link) else { return Ok(()) };
+        down.chain_begun.extend(chain.certificates.iter().cloned());
+        let bytes: usize = down.chain_begun.iter().map(Bytes::len).sum();
+        if down.chain_begun.len() > CHAIN_CERTIFICATES_MAX || bytes > CHAIN_BYTES_MAX {
+            return Err(Error::new(Code::ChainTooLarge)
+                .found(format!("{} certificates, {bytes} bytes", down.chain_begun.len())));
+        }
+        if chain.more {
+            return Ok(());
+        }
+        let whole = std::mem::take(&mut down.chain_begun);
+        if down.chains.len() >= CHAINS_PER_LINK_MAX {
+            return Err(Error::new(Code::ChainTooLarge).found(format!("{} chains", down.chains.len())));
+        }
+        down.chains.entry(chain_hash_of(&whole)).or_insert(Chain::Der(whole));
+        Ok(())
+    }
+
+    /// Tells the peer why, and closes the link with its channels; the others notice nothing (rules D7 and G5).
+    pub(super) fn refuse_link(&mut self, link: LinkId, error: &Error) {
+        if let Some(down) = self.links.get_mut(&link) {
+            down.caller.refuse(error, &mut self.output);
+        }
+        self.forget_link(link, error);
+    }
+
+    fn forget_link(&mut self, link: LinkId, error: &Error) {
+        let Some(down) = self.links.remove(&link) else { return };
+        self.pending.remove(&Subject::Link(link));
+        for id in down.channels.values() {
+            self.forget_channel(*id);
+        }
+        let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
+        if is_probe && error.code() == Code::LinkDown {
+            return;
+        }
+        let subject = down.caller.subject();
+        self.effects.push_back(Effect::Event(Event::of_error(subject.clone(), error)));
+        if down.is_open_gateway() && !is_probe {
+            let text = format!("{} agents behind it", down.channels.len());
+            self.effects.push_back(Effect::Event(Event::new(Code::GatewayGone, subject, text)));
+        }
+    }
+
+    pub(super) fn tell_challenge(&mut self, challenge: &Challenge) {
+        let open: Vec<LinkId> =
+            self.links.iter().filter(|(_, down)| down.caller.link.phase() == Phase::Open).map(|(id, _)| *id).collect();
+        for link in open {
+            if let Some(down) = self.links.get_mut(&link) {
+                down.caller.link.send(0, challenge);
+            }
+            self.touch(link);
+        }
+    }
+
+    /// A peer whose certificate has expired is disconnected, and a channel whose attestation lapsed is closed.
+    pub(super) fn end_lapsed(&mut self, period: u64) {
+        let wall = self.wall;
+        let expired: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, down)| down.caller.peer.not_after() < wall)
+            .map(|(link, _)| *link)
+            .collect();
+        for link in expired {
+            self.refuse_link(link, &Error::new(Code::CertificateExpired));
+        }
+        let lapsed: Vec<(u64, Code)> =
+            self.channels.iter().filter_map(|(id, channel)| Some((*id, channel.lapsed(period, wall)?))).collect();
+        for (channel, code) in lapsed {
+            self.refuse_channel(channel, &Error::new(code));
+        }
+    }
+
+    pub(super) fn handle_link_timeouts(&mut self, now: Instant) {
+        while let Some(link) = self.timers.pop_due(now) {
+            let Some(down) = self.links.get_mut(&link) else { continue };
+            if down.caller.link.poll_timeout() <= now
+                && let Err(error) = down.caller.link.handle_timeout(now)
+            {
+                self.refuse_link(link, &error);
+                continue;
+            }
+            let next = down.caller.link.poll_timeout().max(now + crate::node::TIMER_STEP);
+            self.timers.set(next, link);
+            self.touch(link);
+        }
+    }
+
+    /// Makes the output of the links that had something happen: acknowledgements and credit ride in one chunk.
+    pub(super) fn transmit(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.touched) {
+            let Some(down) = self.links.get_mut(&id) else { continue };
+            down.touched = false;
+            let Downlink { caller, pool, due, .. } = down;
+            if caller.link.is_writable() {
+                for channel in due.drain(..) {
+                    if let Some(channel) = self.channels.get_mut(&channel) {
+                        channel.tell_watermarks(&mut caller.link, pool);
+                    }
+                }
+            }
+            caller.transmit(now, &mut self.output);
+        }
+    }
+}
+

@@ -1,0 +1,273 @@
+//! The management server: authenticates, authorises, hands messages to the application, acknowledges.
+
+mod channel;
+mod delivery;
+mod links;
+mod opening;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::event::Event;
+use crate::group::{AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment};
+use crate::identity::{KeyHash, VerifiedPeer, challenge_of_period};
+use crate::limits::CHALLENGE_PERIOD;
+use crate::message::{Epoch, Sequence};
+use crate::name::Name;
+use crate::node::timers::Timers;
+use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
+use crate::time::{Instant, Timestamp};
+use crate::wire::Challenge;
+use channel::Channel;
+pub(crate) use delivery::{Batch, Content, Delivery};
+use delivery::Outlet;
+use links::Downlink;
+
+/// What a management server starts with.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) me: Introduction,
+    /// The hash of this node's own key: what agents that connect directly attest to.
+    pub(crate) key: KeyHash,
+    pub(crate) group_key: AssignmentKey,
+    pub(crate) challenge_secret: [u8; 32],
+    pub(crate) output: Output,
+    pub(crate) message_bytes_max: usize,
+}
+
+/// Where deliveries go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// To the application; cursors in the group store.
+    Application,
+    /// To the application, which keeps the cursor itself and is asked for it (rule D5b).
+    ApplicationWithCursor,
+    /// Into the group store, with the cursor in one transaction (rule D5a).
+    Store,
+}
+
+/// Whom an answer of the group is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Link(LinkId),
+    Channel(u64),
+}
+
+/// What the group says of a name now.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) decision: Decision,
+    pub(crate) assignment: Option<SignedAssignment>,
+}
+
+/// What the shell tells the management server.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Link(LinkInput),
+    /// The wall clock; at the start and about once a second.
+    Wall(Timestamp),
+    /// The answer to [`Effect::VerifyAgent`].
+    AgentVerified { channel: u64, result: Result<Arc<VerifiedPeer>, Error> },
+    /// The answer to [`Effect::Authorise`].
+    Authorised { subject: Subject, result: Result<Standing, Error> },
+    /// The answer to [`Effect::OpenSession`].
+    SessionOpened { channel: u64, result: Result<SessionAnswer, Error> },
+    /// The answer to [`Effect::AskCursor`].
+    CursorAnswered { channel: u64, result: Result<Option<Sequence>, Error> },
+    /// The application took a batch.
+    Acknowledged { batch: u64 },
+    /// The answer to [`Effect::Commit`], once it is durable; a store that fails is tried again by the shell.
+    Committed(Vec<CursorOutcome>),
+    /// Something in the group changed: everybody's standing is asked for again (rule G2).
+    GroupChanged,
+    /// These agents have messages waiting in the store.
+    DownWaiting(Vec<Name>),
+    /// The answer to [`Effect::FetchDown`].
+    DownFetched { channel: u64, messages: Vec<(u64, Timestamp, Bytes)> },
+    Stop,
+}
+
+/// What the management server asks of the shell.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Link(LinkEffect),
+    /// Verify a chain (unless `peer` was verified already) and an attestation's signature by its leaf.
+    VerifyAgent { channel: u64, agent: Name, chain: Chain, claim: Vec<u8>, scheme: u16, signature: Bytes },
+    Authorise { subject: Subject, knock: Knock },
+    OpenSession { channel: u64, request: SessionRequest },
+    /// Ask the application for its own cursor (rule D5b).
+    AskCursor { channel: u64, agent: Name, epoch: Epoch },
+    HandOver(Batch),
+    Commit { writes: Vec<CursorWrite>, deliveries: Vec<Delivery> },
+    FetchDown { channel: u64, agent: Name, fence: u64, above: u64 },
+    DownDelivered { agent: Name, fence: u64, through: u64 },
+    Event(Event),
+    Stopped,
+}
+
+/// A chain to verify, or one that was.
+#[derive(Clone, Debug)]
+pub(crate) enum Chain {
+    Der(Vec<Bytes>),
+    Verified(Arc<VerifiedPeer>),
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct ManagementServer {
+    config: Config,
+    wall: Timestamp,
+    challenge: Option<Challenge>,
+    links: HashMap<LinkId, Downlink>,
+    channels: HashMap<u64, Channel>,
+    by_agent: HashMap<Name, u64>,
+    channel_count: u64,
+    timers: Timers<LinkId>,
+    touched: Vec<LinkId>,
+    pending: HashSet<Subject>,
+    outlet: Outlet,
+    join_bytes: usize,
+    stalled: VecDeque<u64>,
+    output: VecDeque<LinkEffect>,
+    effects: VecDeque<Effect>,
+}
+
+impl ManagementServer {
+    pub(crate) fn new(config: Config, wall: Timestamp) -> Self {
+        let mut server = Self {
+            config,
+            wall,
+            challenge: None,
+            links: HashMap::new(),
+            channels: HashMap::new(),
+            by_agent: HashMap::new(),
+            channel_count: 0,
+            timers: Timers::new(),
+            touched: Vec::new(),
+            pending: HashSet::new(),
+            outlet: Outlet::default(),
+            join_bytes: 0,
+            stalled: VecDeque::new(),
+            output: VecDeque::new(),
+            effects: VecDeque::new(),
+        };
+        server.handle_wall(wall);
+        server
+    }
+
+    pub(crate) fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Link(input) => self.handle_link(input, now),
+            Input::Wall(wall) => self.handle_wall(wall),
+            Input::AgentVerified { channel, result } => self.handle_agent_verified(channel, result),
+            Input::Authorised { subject, result } => self.handle_authorised(subject, result),
+            Input::SessionOpened { channel, result } => self.handle_session_opened(channel, result),
+            Input::CursorAnswered { channel, result } => self.handle_cursor_answered(channel, result),
+            Input::Acknowledged { batch } => self.outlet.handle_acknowledged(batch),
+            Input::Committed(outcomes) => self.handle_committed(outcomes),
+            Input::GroupChanged => self.ask_for_everybodys_standing(),
+            Input::DownWaiting(agents) => {
+                for agent in agents {
+                    if let Some(channel) = self.by_agent.get(&agent).copied() {
+                        self.fetch_down(channel);
+                    }
+                }
+            }
+            Input::DownFetched { channel, messages } => self.handle_down_fetched(channel, messages),
+            Input::Stop => self.stop(),
+        }
+    }
+
+    /// A new period has a new challenge; attestations lapse and certificates expire (rules I5 and I6).
+    fn handle_wall(&mut self, wall: Timestamp) {
+        self.wall = wall;
+        let period = u64::try_from(wall.unix_seconds()).unwrap_or(0) / CHALLENGE_PERIOD.as_secs();
+        if self.challenge.as_ref().is_none_or(|challenge| challenge.period < period) {
+            let bytes = challenge_of_period(&self.config.challenge_secret, &self.config.me.group, period);
+            let challenge = Challenge { period, challenge: Bytes::copy_from_slice(&bytes) };
+            self.challenge = Some(challenge.clone());
+            self.tell_challenge(&challenge);
+        }
+        self.end_lapsed(period);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.handle_link_timeouts(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The end of a turn: hand-overs, commits, acknowledgements, credit, output.
+    pub(crate) fn end_turn(&mut self, now: Instant) {
+        match self.config.output {
+            Output::Store => self.commit_deliveries(),
+            Output::Application | Output::ApplicationWithCursor => {
+                self.hand_over();
+                if let Some(writes) = self.outlet.next_commit() {
+                    self.effects.push_back(Effect::Commit { writes, deliveries: Vec::new() });
+                }
+            }
+        }
+        self.transmit(now);
+        self.effects.extend(self.output.drain(..).map(Effect::Link));
+    }
+
+    pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn hand_over(&mut self) {
+        while self.outlet.is_waiting() {
+            let channels = &self.channels;
+            let fence_of = |delivery: &Delivery| channels.get(&delivery.channel).map(|channel| channel.fence);
+            let Some(batch) = self.outlet.next_batch(fence_of) else { return };
+            for delivery in &batch.deliveries {
+                self.consume(delivery.channel, delivery.credit);
+            }
+            self.effects.push_back(Effect::HandOver(batch));
+        }
+    }
+
+    fn commit_deliveries(&mut self) {
+        let channels = &self.channels;
+        let fence_of = |delivery: &Delivery| channels.get(&delivery.channel).map(|channel| channel.fence);
+        let Some((writes, deliveries)) = self.outlet.next_stored(fence_of) else { return };
+        for delivery in &deliveries {
+            self.consume(delivery.channel, delivery.credit);
+        }
+        self.effects.push_back(Effect::Commit { writes, deliveries });
+    }
+
+    /// Only here an acknowledgement begins: after the commit is durable (rule D4).
+    fn handle_committed(&mut self, outcomes: Vec<CursorOutcome>) {
+        for (mark, outcome) in self.outlet.handle_committed().into_iter().zip(outcomes) {
+            match outcome {
+                CursorOutcome::Written => self.acknowledge(mark.channel, mark.write.through),
+                CursorOutcome::Fenced => self.refuse_channel(mark.channel, &Error::new(Code::CursorFenced)),
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        let error = Error::new(Code::ShuttingDown);
+        for (_, mut link) in std::mem::take(&mut self.links) {
+            link.caller.refuse(&error, &mut self.output);
+        }
+        self.channels.clear();
+        self.by_agent.clear();
+        self.effects.extend(self.output.drain(..).map(Effect::Link));
+        self.effects.push_back(Effect::Stopped);
+    }
+
+    /// Agents and gateways connected, for status: (gateways, agents, pending).
+    pub(crate) fn connected(&self) -> (usize, usize, usize) {
+        let gateways = self.links.values().filter(|link| link.is_open_gateway()).count();
+        (gateways, self.by_agent.len(), self.pending.len())
+    }
+}

@@ -1,0 +1,93 @@
+//! The nodes as pure machines: the cores composed, input in, effects out. The only place where cores meet.
+//!
+//! A node never waits. What is slow or needs the outside (a dial, a signature to make or check, a write, the group's
+//! answer) is an effect that the shell runs and whose result it hands back as input with the token it belongs to; a
+//! result that nobody waits for any more is dropped. The shell drives a node in turns:
+//!
+//! 1. `handle(input, now)` for a batch of inputs (at most [`TURN_BYTES_MAX`](crate::limits::TURN_BYTES_MAX) of them),
+//!    and `handle_timeout(now)` when `poll_timeout()` is due;
+//! 2. `end_turn(now)` once: what rides in batches (acknowledgements, credit, hand-overs, commits, output) is made here;
+//! 3. `poll_effect()` until it is empty.
+//!
+//! **The seam for shards.** An agent's state hangs on its name alone. In the gateway, `Shard` owns the links of the
+//! agents and `Control` the link upstream; the two exchange [`gateway`] batches only, so that K shards (agents by hash)
+//! can stand beside one control. In the management server a link with its channels is such a shard, and what crosses
+//! (hand-over, commit, the group's changes) already goes through batches.
+
+pub(crate) mod agent;
+pub(crate) mod gateway;
+pub(crate) mod management_server;
+mod reception;
+mod timers;
+mod uplink;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::Error;
+use crate::group::Upstream;
+use crate::identity::VerifiedPeer;
+use crate::name::Name;
+use crate::role::Role;
+
+/// The protocol version that this release speaks.
+pub(crate) const PROTOCOL_VERSION: u32 = 1;
+
+/// One link of a node. The node numbers the links that it dials, the shell those that it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LinkId(u64);
+
+impl LinkId {
+    pub(crate) fn dialled(count: u64) -> Self {
+        Self(count << 1)
+    }
+
+    pub(crate) fn accepted(count: u64) -> Self {
+        Self(count << 1 | 1)
+    }
+
+    pub(crate) fn is_dialled(self) -> bool {
+        self.0 & 1 == 0
+    }
+}
+
+/// What the shell tells a node of its links.
+#[derive(Debug)]
+pub(crate) enum LinkInput {
+    /// Somebody connected and proved a certificate.
+    Accepted { link: LinkId, peer: Arc<VerifiedPeer>, address: String },
+    /// A dial ended.
+    Dialled { link: LinkId, result: Result<Arc<VerifiedPeer>, Error> },
+    /// Bytes arrived.
+    Received { link: LinkId, bytes: BytesMut },
+    /// One transmitted chunk was written entirely.
+    Written { link: LinkId },
+    /// The link is gone.
+    Lost { link: LinkId, error: Error },
+}
+
+/// What a node asks the shell to do with its links.
+#[derive(Debug)]
+pub(crate) enum LinkEffect {
+    /// Resolve, connect, TLS; the peer must prove the upstream's name.
+    Dial { link: LinkId, upstream: Upstream },
+    /// Write; answer [`LinkInput::Written`].
+    Transmit { link: LinkId, bytes: Bytes },
+    /// Write what was transmitted, then close. The node has forgotten the link; nothing about it is to be handed in.
+    Close { link: LinkId },
+}
+
+/// Who a node says it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    pub(crate) role: Role,
+    pub(crate) name: Name,
+    pub(crate) group: String,
+    pub(crate) software: String,
+    pub(crate) heartbeat: Duration,
+}
+
+/// A deadline that just passed without effect is not looked at again at once.
+const TIMER_STEP: Duration = Duration::from_millis(10);

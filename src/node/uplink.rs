@@ -1,0 +1,605 @@
+//! A node's end towards the management servers: dials, introduces itself, keeps standbys proven, moves.
+//!
+//! Agent and gateway share it. It owns the links that the node dialled; the owner of the uplink owns the channels on
+//! the link in use.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::event::Event;
+use crate::group::{Assignment, AssignmentKey, SignedAssignment, Upstream};
+use crate::identity::{KeyHash, VerifiedPeer};
+use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION};
+use crate::role::Role;
+use crate::routing::{Action, Failover, Failure, Purpose, Timing};
+use crate::time::Instant;
+use crate::wire::{
+    Assign, Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Phase, Refuse, STATUS_ACCEPTED, State,
+    Welcome, code_of, read_message,
+};
+
+/// What the uplink tells its owner, in order.
+#[derive(Debug)]
+pub(crate) enum UplinkOutput {
+    Link(LinkEffect),
+    /// A link is in use now: open channels on it. Whatever stood on another one is gone.
+    Ready,
+    /// The link in use died.
+    Gone(Error),
+    /// A better link stands beside the one in use: quiesce, then call [`Uplink::complete_move`].
+    MoveReady,
+    /// A frame of the link in use that is the owner's.
+    Frame(Frame),
+    /// The challenge of the link in use changed.
+    Challenge,
+    /// Whether the link in use leads to a management server.
+    Available(bool),
+    /// A verified assignment to keep on disk, with the key that is pinned with it.
+    Save(SignedAssignment, AssignmentKey),
+    Event(Event),
+}
+
+/// A link that this node dialled.
+#[derive(Debug)]
+struct Dialled {
+    id: LinkId,
+    upstream: Upstream,
+    purpose: Purpose,
+    /// None until TLS is done.
+    link: Option<(Link, Arc<VerifiedPeer>)>,
+    challenge: Option<Challenge>,
+    available: Option<bool>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    me: Introduction,
+    routing: Failover,
+    upstreams: Vec<Upstream>,
+    /// What the node's own configuration says: the last resort after an assignment.
+    configured: Vec<Upstream>,
+    dialled: Vec<Dialled>,
+    current: Option<LinkId>,
+    moving_to: Option<LinkId>,
+    dials: u64,
+    group_key: Option<AssignmentKey>,
+    assignment_version: u64,
+    output: VecDeque<UplinkOutput>,
+}
+
+/// What an uplink starts with.
+#[derive(Clone, Debug)]
+pub(crate) struct UplinkConfig {
+    pub(crate) me: Introduction,
+    pub(crate) timing: Timing,
+    pub(crate) configured: Assignment,
+    /// The last good assignment from disk, already verified against the pinned key.
+    pub(crate) held: Option<(u64, Assignment)>,
+    /// The group's key, pinned by configuration or with the assignment.
+    pub(crate) group_key: Option<AssignmentKey>,
+    pub(crate) seed: u64,
+}
+
+impl Uplink {
+    pub(crate) fn new(config: UplinkConfig, now: Instant) -> Self {
+        let configured: Vec<Upstream> = config.configured.upstreams().cloned().collect();
+        let (assignment_version, upstreams) = match &config.held {
+            Some((version, held)) => (*version, with_last_resort(held, &configured)),
+            None => (0, configured.clone()),
+        };
+        let mut routing = Failover::new(upstreams.len(), config.timing, config.seed);
+        routing.start(now);
+        let mut uplink = Self {
+            me: config.me,
+            routing,
+            upstreams,
+            configured,
+            dialled: Vec::new(),
+            current: None,
+            moving_to: None,
+            dials: 0,
+            group_key: config.group_key,
+            assignment_version,
+            output: VecDeque::new(),
+        };
+        uplink.act(now);
+        uplink
+    }
+
+    pub(crate) fn poll_output(&mut self) -> Option<UplinkOutput> {
+        self.output.pop_front()
+    }
+
+    /// The link in use.
+    pub(crate) fn link(&mut self) -> Option<(LinkId, &mut Link)> {
+        let id = self.current?;
+        let dialled = self.dialled.iter_mut().find(|dialled| dialled.id == id)?;
+        dialled.link.as_mut().map(|(link, _)| (id, link))
+    }
+
+    fn in_use(&self) -> Option<&Dialled> {
+        let id = self.current?;
+        self.dialled.iter().find(|dialled| dialled.id == id)
+    }
+
+    /// Whether the link in use leads to a management server.
+    pub(crate) fn is_available(&self) -> bool {
+        self.in_use().is_some_and(|dialled| dialled.available == Some(true))
+    }
+
+    /// The challenge that attestations on the link in use must sign.
+    pub(crate) fn challenge(&self) -> Option<&Challenge> {
+        self.in_use()?.challenge.as_ref()
+    }
+
+    /// The key of the node at the other end of the link in use.
+    pub(crate) fn peer_key(&self) -> Option<KeyHash> {
+        self.in_use()?.link.as_ref().map(|(_, peer)| peer.key_hash())
+    }
+
+    /// The upstream in use.
+    pub(crate) fn upstream(&self) -> Option<&Upstream> {
+        self.in_use().map(|dialled| &dialled.upstream)
+    }
+
+    pub(crate) fn assignment_version(&self) -> u64 {
+        self.assignment_version
+    }
+
+    pub(crate) fn group_key(&self) -> Option<&AssignmentKey> {
+        self.group_key.as_ref()
+    }
+
+    /// Every upstream in order, and which one is in use, for status.
+    pub(crate) fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    pub(crate) fn handle(&mut self, input: LinkInput, now: Instant) {
+        match input {
+            LinkInput::Dialled { link, result } => self.handle_dialled(link, result, now),
+            LinkInput::Received { link, bytes } => {
+                if let Some((machine, _)) = self.find(link).and_then(|dialled| dialled.link.as_mut()) {
+                    machine.handle_bytes(bytes, now);
+                    self.read_frames(link, now);
+                }
+            }
+            LinkInput::Written { link } => {
+                if let Some((machine, _)) = self.find(link).and_then(|dialled| dialled.link.as_mut()) {
+                    machine.handle_written();
+                }
+            }
+            LinkInput::Lost { link, error } => self.lose(link, error, false, now),
+            LinkInput::Accepted { .. } => {}
+        }
+        self.act(now);
+    }
+
+    fn find(&mut self, id: LinkId) -> Option<&mut Dialled> {
+        self.dialled.iter_mut().find(|dialled| dialled.id == id)
+    }
+
+    fn handle_dialled(&mut self, id: LinkId, result: Result<Arc<VerifiedPeer>, Error>, now: Instant) {
+        let hello = |dialled: &Dialled, version| Hello {
+            version: PROTOCOL_VERSION,
+            role: self.me.role as u32,
+            purpose: if dialled.purpose == Purpose::Probe { PURPOSE_PROBE } else { PURPOSE_USE },
+            name: self.me.name.as_str().to_owned(),
+            group: self.me.group.clone(),
+            software: self.me.software.clone(),
+            heartbeat_ms: millis(self.me.heartbeat),
+            features: 0,
+            assignment_version: version,
+        };
+        let Some(at) = self.dialled.iter().position(|dialled| dialled.id == id) else {
+            // Nobody waits for it any more.
+            if result.is_ok() {
+                self.output.push_back(UplinkOutput::Link(LinkEffect::Close { link: id }));
+            }
+            return;
+        };
+        match result {
+            Ok(peer) => {
+                let hello = hello(&self.dialled[at], self.assignment_version);
+                self.dialled[at].link = Some((Link::dialled(&hello, self.me.heartbeat, now), peer));
+            }
+            Err(error) => {
+                let dialled = self.dialled.remove(at);
+                self.report_failure(&dialled, &error);
+                self.tell_routing_failed(&dialled, &error, now);
+            }
+        }
+    }
+
+    fn read_frames(&mut self, id: LinkId, now: Instant) {
+        loop {
+            let Some((machine, _)) = self.find(id).and_then(|dialled| dialled.link.as_mut()) else { return };
+            let result = match machine.next_frame() {
+                Ok(None) => return,
+                Ok(Some(frame)) => self.handle_frame(id, frame, now),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = result {
+                self.lose(id, error, true, now);
+                return;
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, id: LinkId, frame: Frame, now: Instant) -> Result<(), Error> {
+        match frame.kind {
+            Kind::Welcome => self.handle_welcome(id, &read_message(&frame)?, now),
+            Kind::Refuse if frame.channel == 0 => {
+                let refuse: Refuse = read_message(&frame)?;
+                self.lose(id, refuse.to_error(), true, now);
+                Ok(())
+            }
+            Kind::State => {
+                let state: State = read_message(&frame)?;
+                self.handle_state(id, &state, now);
+                Ok(())
+            }
+            Kind::Challenge => {
+                let challenge: Challenge = read_message(&frame)?;
+                if let Some(dialled) = self.find(id) {
+                    dialled.challenge = Some(challenge);
+                }
+                if self.current == Some(id) {
+                    self.output.push_back(UplinkOutput::Challenge);
+                }
+                Ok(())
+            }
+            Kind::Assign if frame.channel == 0 => self.handle_assign(&read_message(&frame)?, now),
+            _ if self.current == Some(id) => {
+                self.output.push_back(UplinkOutput::Frame(frame));
+                Ok(())
+            }
+            _ => Err(Error::new(Code::FrameUnexpected).found(format!("{:?} on a link without channels", frame.kind))),
+        }
+    }
+
+    fn handle_welcome(&mut self, id: LinkId, welcome: &Welcome, now: Instant) -> Result<(), Error> {
+        self.check_welcome(id, welcome)?;
+        let heartbeat = Duration::from_millis(u64::from(welcome.heartbeat_ms));
+        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return Ok(()) };
+        let Some((link, _)) = dialled.link.as_mut() else { return Ok(()) };
+        if welcome.status == STATUS_ACCEPTED {
+            link.enter(Phase::Open, heartbeat);
+            return Ok(());
+        }
+        let first_time = link.phase() == Phase::Introduction;
+        link.enter(Phase::Pending, heartbeat);
+        let subject = dialled.upstream.to_string();
+        if dialled.purpose != Purpose::Use {
+            // A standby that would not take this node now is no standby.
+            self.lose(id, code_of(welcome.code), true, now);
+        } else if first_time {
+            let text = "the link stays open and is used as soon as the group approves this node";
+            self.output.push_back(UplinkOutput::Event(Event::new(code_of(welcome.code).code(), subject, text)));
+        }
+        Ok(())
+    }
+
+    fn check_welcome(&self, id: LinkId, welcome: &Welcome) -> Result<(), Error> {
+        if welcome.version != PROTOCOL_VERSION {
+            return Err(Error::new(Code::VersionUnsupported)
+                .found(format!("version {}", welcome.version))
+                .expected(format!("version {PROTOCOL_VERSION}")));
+        }
+        if welcome.group != self.me.group {
+            return Err(Error::new(Code::GroupMismatch)
+                .found(format!("\"{}\"", welcome.group))
+                .expected(format!("\"{}\"", self.me.group)));
+        }
+        let expected = self.dialled.iter().find(|dialled| dialled.id == id).map(|dialled| dialled.upstream.name());
+        if expected.is_some_and(|name| name.as_str() != welcome.name) {
+            return Err(Error::new(Code::HelloNameMismatch).found(welcome.name.clone()));
+        }
+        match Role::from_number(welcome.role) {
+            Some(Role::Gateway | Role::ManagementServer) => Ok(()),
+            other => Err(Error::new(Code::RoleUnexpected)
+                .found(other.map_or("an unknown role".to_owned(), |role| role.to_string()))
+                .expected("gateway or management-server")),
+        }
+    }
+
+    /// STATE follows every acceptance: only a link that leads to a management server counts as one to use.
+    fn handle_state(&mut self, id: LinkId, state: &State, now: Instant) {
+        let current = self.current;
+        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return };
+        let changed = dialled.available != Some(state.available);
+        let first = dialled.available.is_none();
+        dialled.available = Some(state.available);
+        let (purpose, upstream) = (dialled.purpose, dialled.upstream.clone());
+        if current == Some(id) {
+            if changed {
+                self.tell_availability(state, now);
+            }
+            return;
+        }
+        if !first {
+            return;
+        }
+        match (purpose, state.available) {
+            (Purpose::Probe, true) => {
+                self.forget(id);
+                if let Some(index) = self.index_of(&upstream) {
+                    self.routing.handle_accepted(index, Purpose::Probe, now);
+                }
+            }
+            (_, false) if current.is_some() || purpose != Purpose::Use => {
+                self.lose(id, Error::new(Code::UpstreamUnavailable), true, now);
+            }
+            (Purpose::Failback | Purpose::Use, _) if current.is_some() => {
+                self.moving_to = Some(id);
+                self.output.push_back(UplinkOutput::MoveReady);
+            }
+            _ => self.use_link(id, now),
+        }
+    }
+
+    fn tell_availability(&mut self, state: &State, now: Instant) {
+        if state.available {
+            self.routing.handle_available(now);
+        } else {
+            self.routing.handle_unavailable(now);
+            let subject = self.upstream().map(ToString::to_string).unwrap_or_default();
+            self.output.push_back(UplinkOutput::Event(Event::new(Code::UpstreamUnavailable, subject, "")));
+        }
+        self.output.push_back(UplinkOutput::Available(state.available));
+    }
+
+    fn use_link(&mut self, id: LinkId, now: Instant) {
+        let Some(dialled) = self.dialled.iter().find(|dialled| dialled.id == id) else { return };
+        let (upstream, purpose) = (dialled.upstream.clone(), dialled.purpose);
+        let available = dialled.available == Some(true);
+        self.current = Some(id);
+        let index = self.index_of(&upstream);
+        let code = match index {
+            Some(0) if purpose == Purpose::Failback => Code::FailedBack,
+            Some(0) | None => Code::LinkUp,
+            Some(_) => Code::FailedOver,
+        };
+        self.output.push_back(UplinkOutput::Event(Event::new(code, upstream.to_string(), "")));
+        self.output.push_back(UplinkOutput::Ready);
+        if let Some(index) = index {
+            self.routing.handle_accepted(index, purpose, now);
+            if !available {
+                self.routing.handle_unavailable(now);
+            }
+        }
+    }
+
+    /// The owner is quiet: everything that was sent is acknowledged. Leaves the old link for the better one.
+    pub(crate) fn complete_move(&mut self, now: Instant) {
+        let Some(next) = self.moving_to.take() else { return };
+        if let Some(old) = self.current.take() {
+            self.forget(old);
+        }
+        if self.find(next).is_some() {
+            self.use_link(next, now);
+        }
+        self.act(now);
+    }
+
+    /// The owner could not become quiet in time: stays where it is.
+    pub(crate) fn abandon_move(&mut self, now: Instant) {
+        if let Some(next) = self.moving_to.take() {
+            self.lose(next, Error::new(Code::TimedOut).expected("a quiet moment to move in"), true, now);
+        }
+        self.act(now);
+    }
+
+    pub(crate) fn is_moving(&self) -> bool {
+        self.moving_to.is_some()
+    }
+
+    /// The node at the end of the chain refused the owner's channel for good: try another upstream, slowly.
+    pub(crate) fn refused(&mut self, error: Error, now: Instant) {
+        if let Some(id) = self.current {
+            self.lose(id, error, true, now);
+        }
+        self.act(now);
+    }
+
+    /// Closes every link, without looking for another.
+    pub(crate) fn stop(&mut self) {
+        while let Some(dialled) = self.dialled.first() {
+            let id = dialled.id;
+            self.forget(id);
+        }
+        self.current = None;
+    }
+
+    /// Ends a link: flushes what it still had to say, then closes it.
+    fn forget(&mut self, id: LinkId) {
+        let Some(at) = self.dialled.iter().position(|dialled| dialled.id == id) else { return };
+        let mut dialled = self.dialled.remove(at);
+        if let Some((link, _)) = dialled.link.as_mut() {
+            let rest = link.begin_chunk();
+            if !rest.is_empty() {
+                let bytes = rest.freeze();
+                self.output.push_back(UplinkOutput::Link(LinkEffect::Transmit { link: id, bytes }));
+            }
+        }
+        self.output.push_back(UplinkOutput::Link(LinkEffect::Close { link: id }));
+    }
+
+    fn lose(&mut self, id: LinkId, error: Error, close: bool, now: Instant) {
+        let Some(at) = self.dialled.iter().position(|dialled| dialled.id == id) else { return };
+        if close {
+            self.output.push_back(UplinkOutput::Link(LinkEffect::Close { link: id }));
+        }
+        let dialled = self.dialled.remove(at);
+        self.report_failure(&dialled, &error);
+        if self.moving_to == Some(id) {
+            self.moving_to = None;
+        }
+        if self.current != Some(id) {
+            self.tell_routing_failed(&dialled, &error, now);
+            return;
+        }
+        self.current = None;
+        self.output.push_back(UplinkOutput::Gone(error.clone()));
+        if is_refusal(error.code()) {
+            self.tell_routing_failed(&dialled, &error, now);
+        }
+        self.routing.handle_lost(now);
+        // A link that was proven to be better needs no dial.
+        if let Some(next) = self.moving_to.take() {
+            self.use_link(next, now);
+        }
+    }
+
+    fn report_failure(&mut self, dialled: &Dialled, error: &Error) {
+        if dialled.purpose == Purpose::Probe && !is_refusal(error.code()) {
+            // A standby that is down is told once by routing, not by every probe.
+            return;
+        }
+        self.output.push_back(UplinkOutput::Event(Event::of_error(dialled.upstream.to_string(), error)));
+    }
+
+    fn tell_routing_failed(&mut self, dialled: &Dialled, error: &Error, now: Instant) {
+        let failure = match error.code() {
+            Code::UpstreamUnavailable => Failure::Unavailable,
+            code if is_refusal(code) => Failure::Refused,
+            _ => Failure::Unreachable,
+        };
+        if let Some(index) = self.index_of(&dialled.upstream) {
+            self.routing.handle_failed(index, dialled.purpose, failure, now);
+        }
+    }
+
+    fn index_of(&self, upstream: &Upstream) -> Option<usize> {
+        self.upstreams.iter().position(|known| known == upstream)
+    }
+
+    /// Takes a pushed assignment (rule G6): signed by the pinned key, for this node, and newer than the one held.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::AssignmentForged`], [`Code::GroupKeyMismatch`]: the sender cannot be trusted with this.
+    pub(crate) fn handle_assign(&mut self, assign: &Assign, now: Instant) -> Result<(), Error> {
+        let key = match &self.group_key {
+            Some(pinned) => pinned.clone(),
+            None => AssignmentKey::from_bytes(&assign.key)?,
+        };
+        let signed = SignedAssignment { body: assign.body.clone(), signature: assign.signature.clone() };
+        let (version, assignment) = key.verify(&self.me.group, &self.me.name, &signed)?;
+        if version <= self.assignment_version {
+            return Ok(());
+        }
+        self.assignment_version = version;
+        self.group_key = Some(key.clone());
+        self.output.push_back(UplinkOutput::Save(signed, key));
+        self.replace_upstreams(with_last_resort(&assignment, &self.configured), version, now);
+        Ok(())
+    }
+
+    fn replace_upstreams(&mut self, upstreams: Vec<Upstream>, version: u64, now: Instant) {
+        let text = upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let current = self.upstream().and_then(|upstream| upstreams.iter().position(|known| known == upstream));
+        self.upstreams = upstreams;
+        // Dials to upstreams that may have another place now, or none, are begun anew.
+        let unfinished: Vec<LinkId> =
+            self.dialled.iter().map(|dialled| dialled.id).filter(|id| Some(*id) != self.current).collect();
+        for id in unfinished {
+            self.forget(id);
+        }
+        self.moving_to = None;
+        self.routing.replace(self.upstreams.len(), current, now);
+        let subject = self.me.name.to_string();
+        let text = format!("version {version}: {text}");
+        self.output.push_back(UplinkOutput::Event(Event::new(Code::AssignmentChanged, subject, text)));
+        self.act(now);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        let due: Vec<LinkId> = self.dialled.iter().map(|dialled| dialled.id).collect();
+        for id in due {
+            let Some((link, _)) = self.find(id).and_then(|dialled| dialled.link.as_mut()) else { continue };
+            if let Err(error) = link.handle_timeout(now) {
+                self.lose(id, error, true, now);
+            }
+        }
+        self.routing.handle_timeout(now);
+        self.act(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let links = self.dialled.iter().filter_map(|dialled| dialled.link.as_ref()).map(|(link, _)| link.poll_timeout());
+        links.chain(self.routing.poll_timeout()).min()
+    }
+
+    /// Does what routing decided.
+    fn act(&mut self, now: Instant) {
+        while let Some(action) = self.routing.poll_action() {
+            match action {
+                Action::Dial { index, purpose } => self.dial(index, purpose),
+                Action::Drop { index } => self.drop_link_to(index, now),
+                Action::Move { .. } => {}
+            }
+        }
+    }
+
+    fn dial(&mut self, index: usize, purpose: Purpose) {
+        let Some(upstream) = self.upstreams.get(index).cloned() else { return };
+        self.dials += 1;
+        let id = LinkId::dialled(self.dials);
+        let dialled = Dialled { id, upstream: upstream.clone(), purpose, link: None, challenge: None, available: None };
+        self.dialled.push(dialled);
+        self.output.push_back(UplinkOutput::Link(LinkEffect::Dial { link: id, upstream }));
+    }
+
+    fn drop_link_to(&mut self, index: usize, now: Instant) {
+        let Some(upstream) = self.upstreams.get(index).cloned() else { return };
+        let ids: Vec<LinkId> = self
+            .dialled
+            .iter()
+            .filter(|dialled| dialled.upstream == upstream && Some(dialled.id) != self.current)
+            .map(|dialled| dialled.id)
+            .collect();
+        for id in ids {
+            self.lose(id, Error::new(Code::LinkClosed), true, now);
+        }
+    }
+
+    /// Makes the output of the links that are not in use; the owner fills the one in use.
+    pub(crate) fn end_turn(&mut self, now: Instant) {
+        for dialled in &mut self.dialled {
+            if Some(dialled.id) == self.current {
+                continue;
+            }
+            let Some((link, _)) = dialled.link.as_mut() else { continue };
+            if link.has_control() && link.is_writable() {
+                let bytes = link.begin_chunk().freeze();
+                link.sent(now);
+                self.output.push_back(UplinkOutput::Link(LinkEffect::Transmit { link: dialled.id, bytes }));
+            }
+        }
+    }
+}
+
+/// The assignment first; what is configured stays the last resort (DESIGN section 11).
+fn with_last_resort(assignment: &Assignment, configured: &[Upstream]) -> Vec<Upstream> {
+    let mut upstreams: Vec<Upstream> = assignment.upstreams().cloned().collect();
+    for upstream in configured {
+        if !upstreams.contains(upstream) {
+            upstreams.push(upstream.clone());
+        }
+    }
+    upstreams
+}
+
+/// Whether an upstream said no to this node itself: identity and approval (DESIGN section 5).
+fn is_refusal(code: Code) -> bool {
+    matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

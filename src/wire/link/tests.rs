@@ -1,0 +1,110 @@
+use super::*;
+use crate::wire::messages::{PURPOSE_USE, Welcome};
+
+const BEAT: Duration = Duration::from_secs(10);
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_micros(seconds * 1_000_000)
+}
+
+fn hello() -> Hello {
+    Hello { version: 1, role: 1, purpose: PURPOSE_USE, name: "pc7.example".into(), ..Hello::default() }
+}
+
+fn output(link: &mut Link) -> BytesMut {
+    link.begin_chunk()
+}
+
+/// SECURITY section 3 incident 1: every kind in every phase at both ends, against a table written by hand.
+#[test]
+fn h1_only_what_the_table_lists_is_accepted() {
+    let mut accepted = Vec::new();
+    for &kind in Kind::ALL {
+        for phase in [Phase::Introduction, Phase::Pending, Phase::Open] {
+            for end in [End::Upstream, End::Downstream] {
+                for channel in [0, 1] {
+                    if allowed(kind, phase, end, channel) {
+                        accepted.push(format!("{kind:?} {phase:?} at {end:?} channel {channel}"));
+                    }
+                }
+            }
+        }
+    }
+    let before_hello: Vec<_> = accepted.iter().filter(|line| line.contains("Introduction at Upstream")).collect();
+    assert_eq!(before_hello, ["Hello Introduction at Upstream channel 0"]);
+    let while_pending: Vec<_> = accepted.iter().filter(|line| line.contains("Pending at Upstream")).collect();
+    assert_eq!(while_pending, ["Ping Pending at Upstream channel 0", "Pong Pending at Upstream channel 0"]);
+    assert_eq!(accepted.len(), 27, "{accepted:#?}");
+}
+
+#[test]
+fn a_hello_is_taken_once_and_only_up_to_four_kibibytes() {
+    let mut dialler = Link::dialled(&hello(), BEAT, at(0));
+    let bytes = output(&mut dialler);
+    let mut acceptor = Link::accepted(BEAT, at(0));
+    acceptor.handle_bytes(bytes.clone(), at(0));
+    assert_eq!(acceptor.next_frame().unwrap().unwrap().kind, Kind::Hello);
+    acceptor.handle_bytes(bytes, at(0));
+    assert_eq!(acceptor.next_frame().unwrap_err().code(), Code::FrameUnexpected);
+
+    let mut acceptor = Link::accepted(BEAT, at(0));
+    acceptor.handle_bytes(BytesMut::from(&[0, 0x10, 0x01][..]), at(0));
+    assert_eq!(acceptor.next_frame().unwrap_err().code(), Code::FrameTooLong, "4,097 bytes announced, none buffered");
+}
+
+#[test]
+fn f2_three_silent_heartbeats_end_a_link_and_a_quiet_side_pings_after_one() {
+    let mut link = Link::accepted(BEAT, at(0));
+    assert_eq!(link.poll_timeout(), at(10));
+    assert_eq!(link.handle_timeout(at(10)).unwrap_err().code(), Code::HelloTimeout);
+
+    let mut link = Link::accepted(BEAT, at(0));
+    link.enter(Phase::Open, BEAT);
+    link.handle_timeout(at(9)).unwrap();
+    assert!(!link.has_control());
+    assert_eq!(link.poll_timeout(), at(10));
+    link.handle_timeout(at(10)).unwrap();
+    let ping = output(&mut link);
+
+    let mut peer = Link::dialled(&hello(), BEAT, at(0));
+    let _hello = output(&mut peer);
+    peer.enter(Phase::Open, BEAT);
+    peer.handle_bytes(ping, at(10));
+    assert_eq!(peer.next_frame().unwrap(), None);
+    assert!(peer.has_control(), "a PONG");
+
+    link.handle_timeout(at(29)).unwrap();
+    assert_eq!(link.handle_timeout(at(30)).unwrap_err().code(), Code::LinkSilent);
+}
+
+#[test]
+fn frames_come_whole_however_the_stream_is_cut() {
+    let mut sender = Link::accepted(BEAT, at(0));
+    sender.send(0, &Welcome { version: 1, name: "gw1.example".into(), ..Welcome::default() });
+    sender.send(0, &Welcome { version: 2, name: "gw2.example".into(), ..Welcome::default() });
+    let bytes = output(&mut sender);
+    for cut in 0..=bytes.len() {
+        let mut link = Link::dialled(&hello(), BEAT, at(0));
+        let mut kinds = 0;
+        for part in [&bytes[..cut], &bytes[cut..]] {
+            link.handle_bytes(BytesMut::from(part), at(1));
+            while link.next_frame().unwrap().is_some() {
+                kinds += 1;
+            }
+        }
+        assert_eq!(kinds, 2, "cut at {cut}");
+    }
+}
+
+#[test]
+fn unknown_types_below_0x80_end_the_link_and_above_are_skipped() {
+    for (number, skipped) in [(0x15_u8, false), (0x7f, false), (0x80, true), (0xff, true)] {
+        let mut link = Link::dialled(&hello(), BEAT, at(0));
+        link.handle_bytes(BytesMut::from(&[0, 0, 8, number, 0, 0, 0, 0][..]), at(0));
+        match link.next_frame() {
+            Ok(None) => assert!(skipped, "0x{number:02x}"),
+            Err(error) => assert!(!skipped && error.code() == Code::FrameUnknown),
+            Ok(Some(frame)) => panic!("{frame:?}"),
+        }
+    }
+}
