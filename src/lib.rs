@@ -21,12 +21,17 @@ mod time;
 pub use code::{Code, Severity};
 pub use error::{Error, Result};
 pub use event::Event;
+pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
 pub use time::Timestamp;
 
 // ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "used when the nodes are composed"))]
-mod routing;
+#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
+mod identity;
 mod wire;
+
+// ── shells: tokio, files, sockets, SQL ──
+#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
+mod net;

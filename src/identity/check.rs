@@ -1,0 +1,87 @@
+//! A report on a certificate, usable or not: what `farpost cert check` shows.
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::identity::certificate::{key_kind, parse, subject_of};
+use crate::identity::policy::IdentityPolicy;
+use crate::identity::report::Report;
+use crate::identity::trust::Trust;
+use crate::identity::{kept, names, pem, signing_key, verify_peer, without_anchors};
+use crate::name::Name;
+use crate::time::Timestamp;
+
+/// What a check of a certificate found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CertificateCheck {
+    /// What it is, as label and text: subject, issuer, names, validity, key, purposes, chain.
+    pub facts: Vec<(&'static str, String)>,
+    /// All that is wrong (rule I3); clean if a node may use it.
+    pub report: Report,
+    /// What only needs attention.
+    pub warnings: Vec<Error>,
+}
+
+/// Checks a chain, and its key if one is given, as a node with this trust would. Nothing is refused: whatever can be
+/// read is told.
+pub fn check_certificate(
+    name: Option<&Name>,
+    certificates: &[u8],
+    key: Option<&[u8]>,
+    trust: &[&[u8]],
+    crls: &[&[u8]],
+    policy: IdentityPolicy,
+    at: Timestamp,
+) -> CertificateCheck {
+    let mut out = CertificateCheck::default();
+    let trust = kept(Trust::from_pem(trust, crls), &mut out.report);
+    let Some(chain) = kept(pem::certificates(certificates).map_err(Report::of), &mut out.report) else {
+        return out;
+    };
+    let chain = without_anchors(chain, trust.as_ref());
+    out.facts = facts_of(&chain, trust.as_ref());
+    if let Some(key) = key {
+        kept(signing_key(&chain, key).map_err(Report::of), &mut out.report);
+    }
+    // Without usable anchors the certificate itself can still be looked at; that no path was found then says nothing new.
+    let has_trust = trust.is_some();
+    match verify_peer(&trust.unwrap_or_default(), &policy, &chain, name, at) {
+        Ok(peer) => out.warnings.extend_from_slice(peer.warnings()),
+        Err(report) => {
+            for finding in report.findings() {
+                if has_trust || !matches!(finding.code(), Code::IssuerUnknown | Code::CrlMissing) {
+                    out.report.add(finding.clone());
+                }
+            }
+        }
+    }
+    out
+}
+
+fn facts_of(chain: &[rustls::pki_types::CertificateDer<'_>], trust: Option<&Trust>) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    let Some(Ok(leaf)) = chain.first().map(|der| parse(der)) else { return facts };
+    facts.push(("subject", subject_of(&leaf)));
+    facts.push(("issuer", crate::error::printable(&leaf.issuer().to_string())));
+    facts.push(("serial", leaf.raw_serial_as_string()));
+    let proven: Vec<_> = names::check(&leaf, crate::identity::NameRule::San, None, &mut Report::default())
+        .iter()
+        .map(|name| Some(name.to_string()))
+        .collect();
+    facts.push(("names", names::listed(&proven)));
+    let validity = leaf.validity();
+    facts.push(("from", Timestamp::from_unix_seconds(validity.not_before.timestamp()).to_string()));
+    facts.push(("until", Timestamp::from_unix_seconds(validity.not_after.timestamp()).to_string()));
+    facts.push(("key", key_kind(leaf.public_key()).unwrap_or_else(|unaccepted| unaccepted)));
+    for issuer in chain.iter().skip(1) {
+        facts.push((
+            "chain",
+            parse(issuer).map_or_else(|error| error.found_text().to_owned(), |issuer| subject_of(&issuer)),
+        ));
+    }
+    if let Some(trust) = trust {
+        facts.push(("trust", trust.describe(8)));
+        facts.extend(trust.lists().describe().into_iter().map(|list| ("crl", list)));
+    }
+    facts
+}

@@ -1,0 +1,278 @@
+//! Who a node is, and whether to believe a peer: bytes in, verdicts out.
+//!
+//! [`verify_peer`] is the one place where a chain is judged. rustls-webpki finds the path and checks signatures,
+//! validity, name constraints and revocation; what it does not know (DESIGN rule I2: key usage, both purposes, key
+//! kinds, anchors' validity, common names, wildcards, the newest list) is added by `certificate`, `names`, `path` and
+//! `revocation`. Nothing here reads a file, a clock or a socket.
+
+pub(crate) mod attestation;
+mod certificate;
+mod check;
+mod names;
+mod path;
+mod pem;
+mod policy;
+mod report;
+mod revocation;
+mod trust;
+mod verify;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ServerConfig};
+use zeroize::Zeroize;
+
+pub use check::{CertificateCheck, check_certificate};
+pub use policy::{CrlPolicy, IdentityPolicy, NameRule};
+pub use report::Report;
+pub(crate) use trust::Trust;
+pub(crate) use verify::{VerifiedPeer, verify_peer};
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::name::Name;
+use crate::time::Timestamp;
+
+/// SHA-256 of a leaf's SubjectPublicKeyInfo in DER: the name of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct KeyHash(pub(crate) [u8; 32]);
+
+/// SHA-256 over each certificate's length (u32, big-endian) and DER bytes, leaf first: the name of a chain (rule I6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ChainHash(pub(crate) [u8; 32]);
+
+/// A node's identity: certificate chain, private key, trust anchors, revocation lists and policy as one snapshot,
+/// checked when it was made. A reload makes a new one; whoever holds this one keeps it (rule I5).
+#[derive(Clone)]
+pub struct Identity {
+    generation: u64,
+    snapshot: Arc<Snapshot>,
+}
+
+struct Snapshot {
+    name: Name,
+    key: Arc<CertifiedKey>,
+    own: VerifiedPeer,
+    trust: Arc<Trust>,
+    policy: IdentityPolicy,
+    /// What the TLS shell made of this snapshot; made once, since it costs more than a handshake's other parts.
+    tls: OnceLock<TlsConfigs>,
+}
+
+/// The two ends' TLS configurations of one identity.
+#[derive(Clone)]
+pub(crate) struct TlsConfigs {
+    pub(crate) server: Arc<ServerConfig>,
+    pub(crate) client: Arc<ClientConfig>,
+}
+
+impl Identity {
+    /// Makes an identity from files' bytes, PEM or DER: `certificates` is the chain, leaf first; `key` is PKCS#8, SEC1
+    /// or PKCS#1, unencrypted; each of `trust` holds CA certificates, each of `crls` revocation lists. `at` is now.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong (rule I3): the node's own check is the one its peers will make, so that a bad
+    /// certificate is refused here, before anything runs.
+    pub fn from_pem(
+        name: &Name,
+        certificates: &[u8],
+        key: &[u8],
+        trust: &[&[u8]],
+        crls: &[&[u8]],
+        policy: IdentityPolicy,
+        at: Timestamp,
+    ) -> Result<Self, Report> {
+        let mut report = Report::default();
+        let trust = kept(Trust::from_pem(trust, crls), &mut report);
+        let chain = kept(pem::certificates(certificates).map_err(Report::of), &mut report);
+        let chain = chain.map(|chain| without_anchors(chain, trust.as_ref()));
+        let key = kept(signing_key(chain.as_deref().unwrap_or_default(), key).map_err(Report::of), &mut report);
+        let own = match (&trust, &chain) {
+            (Some(trust), Some(chain)) => kept(verify_peer(trust, &policy, chain, Some(name), at), &mut report),
+            _ => None,
+        };
+        match (trust, key, own) {
+            (Some(trust), Some(key), Some(own)) if report.is_clean() => {
+                let (name, trust, tls) = (name.clone(), Arc::new(trust), OnceLock::new());
+                let snapshot = Arc::new(Snapshot { name, key: Arc::new(key), own, trust, policy, tls });
+                Ok(Self { generation: 1, snapshot })
+            }
+            _ => Err(report),
+        }
+    }
+
+    /// The same snapshot under the number that the shell gave to this reload.
+    #[must_use]
+    pub(crate) fn with_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// Which load of the identity this is: rises with each reload.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The node's name, which the leaf proves.
+    pub fn name(&self) -> &Name {
+        &self.snapshot.name
+    }
+
+    /// When the first certificate of the own path ends.
+    pub fn not_after(&self) -> Timestamp {
+        self.snapshot.own.not_after()
+    }
+
+    /// The name of the own key.
+    pub(crate) fn key_hash(&self) -> KeyHash {
+        self.snapshot.own.key_hash()
+    }
+
+    /// The name of the own chain.
+    pub(crate) fn chain_hash(&self) -> ChainHash {
+        self.snapshot.own.chain_hash()
+    }
+
+    /// The own chain as it is presented, leaf first.
+    pub(crate) fn chain(&self) -> &Arc<[CertificateDer<'static>]> {
+        self.snapshot.own.chain()
+    }
+
+    /// The own chain as it was verified when the identity was made.
+    pub(crate) fn own(&self) -> &VerifiedPeer {
+        &self.snapshot.own
+    }
+
+    /// What peers are judged with.
+    pub(crate) fn trust(&self) -> &Arc<Trust> {
+        &self.snapshot.trust
+    }
+
+    /// What peers are judged by.
+    pub(crate) fn policy(&self) -> &IdentityPolicy {
+        &self.snapshot.policy
+    }
+
+    /// Verifies a peer's chain with this identity's trust and policy.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify_peer`].
+    pub(crate) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: Option<&Name>,
+        at: Timestamp,
+    ) -> Result<VerifiedPeer, Report> {
+        verify_peer(self.trust(), self.policy(), chain, name, at)
+    }
+
+    /// What the node's check of its own certificate says now: what a refused node tells (rule G5).
+    pub(crate) fn check_own(&self, at: Timestamp) -> Report {
+        self.verify(self.chain(), Some(self.name()), at).err().unwrap_or_default()
+    }
+
+    /// Chain and key as rustls takes them.
+    pub(crate) fn certified_key(&self) -> &Arc<CertifiedKey> {
+        &self.snapshot.key
+    }
+
+    /// The TLS configurations of this snapshot; `make` runs for the first who asks.
+    ///
+    /// # Errors
+    ///
+    /// What `make` returns; it is asked again the next time.
+    pub(crate) fn tls_configs(
+        &self,
+        make: impl FnOnce(&Self) -> Result<TlsConfigs, Error>,
+    ) -> Result<&TlsConfigs, Error> {
+        if let Some(made) = self.snapshot.tls.get() {
+            return Ok(made);
+        }
+        let made = make(self)?;
+        Ok(self.snapshot.tls.get_or_init(|| made))
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// Name and generation; never the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({}, generation {}, key {})", self.name(), self.generation, self.key_hash())
+    }
+}
+
+/// The value, or its findings in the report.
+fn kept<T>(result: Result<T, Report>, report: &mut Report) -> Option<T> {
+    result.map_err(|findings| report.merge(findings)).ok()
+}
+
+/// A peer has the anchor already; presenting it only makes the chain longer. The leaf stays in any case.
+fn without_anchors(mut chain: Vec<CertificateDer<'static>>, trust: Option<&Trust>) -> Vec<CertificateDer<'static>> {
+    if let Some(trust) = trust {
+        let mut index = 0;
+        chain.retain(|der| {
+            index += 1;
+            index == 1 || !trust.holds(der)
+        });
+    }
+    chain
+}
+
+/// Loads the private key and compares it with the leaf's; a key that cannot be compared does not match.
+fn signing_key(chain: &[CertificateDer<'static>], key: &[u8]) -> Result<CertifiedKey, Error> {
+    let mut der = pem::private_key(key)?;
+    let loaded = default_provider().key_provider.load_private_key(der.clone_key());
+    der.zeroize();
+    let loaded = loaded.map_err(|error| {
+        Error::new(Code::KeyUnreadable)
+            .found(error.to_string())
+            .expected("RSA 2048 to 4096, ECDSA P-256, P-384 or P-521, or Ed25519")
+    })?;
+    let key = CertifiedKey::new(chain.to_vec(), loaded);
+    if chain.is_empty() {
+        return Ok(key);
+    }
+    key.keys_match().map_err(|_| {
+        Error::new(Code::KeyMismatch)
+            .found("another key than the certificate's")
+            .expected("the key that the certificate was requested with")
+    })?;
+    Ok(key)
+}
+
+fn hexadecimal(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hexadecimal(&self.0, f)
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hexadecimal(&self.0, f)
+    }
+}
+
+impl fmt::Display for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hexadecimal(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ChainHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hexadecimal(&self.0, f)
+    }
+}

@@ -1,0 +1,369 @@
+//! The path from a leaf to a trust anchor: rustls-webpki finds it, our rules are asked about each candidate.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use webpki::aws_lc_rs as algorithms;
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter,
+    RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
+};
+use x509_parser::certificate::X509Certificate;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::identity::certificate::{check_issuer, no_list_signer, parse, subject_of};
+use crate::identity::policy::{CrlPolicy, IdentityPolicy};
+use crate::identity::report::Report;
+use crate::identity::revocation::problem_with;
+use crate::identity::trust::{Anchor, Trust};
+use crate::time::Timestamp;
+
+/// A search for a path, with everything that it depends on.
+pub(super) struct Search<'a> {
+    pub(super) trust: &'a Trust,
+    pub(super) policy: &'a IdentityPolicy,
+    /// Leaf first.
+    pub(super) chain: &'a [CertificateDer<'a>],
+    pub(super) leaf: &'a X509Certificate<'a>,
+    pub(super) at: Timestamp,
+}
+
+/// What is known of an accepted path.
+#[derive(Debug)]
+pub(super) struct Path {
+    /// Seconds since 1970: the first end of a validity on the path, the anchor's too.
+    pub(super) not_after: i64,
+    /// What [`CrlPolicy::Warn`] only tells.
+    pub(super) warnings: Vec<Error>,
+}
+
+/// Why no candidate was accepted.
+struct Refusal {
+    error: webpki::Error,
+    findings: Report,
+}
+
+impl Search<'_> {
+    /// Finds an accepted path, or adds to the report all that is wrong.
+    pub(super) fn run(&self, report: &mut Report) -> Option<Path> {
+        let issued = self.trust.lists().issued(self.at);
+        let (accepted, warnings) = match self.policy.crl_policy {
+            CrlPolicy::Warn => (self.candidate_unless_revoked(&issued), self.list_warnings()),
+            CrlPolicy::IfGiven if self.trust.lists().is_empty() => (self.candidate(None), Vec::new()),
+            CrlPolicy::IfGiven | CrlPolicy::Require if issued.is_empty() => {
+                self.explain(webpki::Error::UnknownRevocationStatus, report);
+                return None;
+            }
+            CrlPolicy::IfGiven | CrlPolicy::Require => (self.candidate(strict(&issued)), Vec::new()),
+        };
+        match accepted {
+            Ok(not_after) => Some(Path { not_after, warnings }),
+            Err(refusal) => {
+                report.merge(refusal.findings);
+                self.explain(refusal.error, report);
+                None
+            }
+        }
+    }
+
+    /// Under [`CrlPolicy::Warn`]: lists that cannot be used do not count, a revocation does.
+    fn candidate_unless_revoked(&self, issued: &[&CertRevocationList<'_>]) -> Result<i64, Refusal> {
+        let not_after = self.candidate(None)?;
+        for list in issued {
+            if let Err(refusal) = self.candidate(lenient(std::slice::from_ref(list)))
+                && refusal.error == webpki::Error::CertRevoked
+            {
+                return Err(refusal);
+            }
+        }
+        Ok(not_after)
+    }
+
+    fn list_warnings(&self) -> Vec<Error> {
+        let mut findings = Vec::new();
+        let mut presented = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect::<Vec<_>>();
+        presented.push(self.leaf.clone());
+        for certificate in &presented {
+            findings.extend(self.trust.lists().explain(certificate, self.at));
+        }
+        findings
+    }
+
+    /// One search; the result is the first end of a validity on the path.
+    fn candidate(&self, revocation: Option<RevocationOptions<'_>>) -> Result<i64, Refusal> {
+        let refusal = |error| Refusal { error, findings: Report::default() };
+        let judged: RefCell<Result<i64, Report>> = RefCell::new(Err(Report::default()));
+        let leaf = EndEntityCert::try_from(&self.chain[0]).map_err(refusal)?;
+        let judge = |path: &VerifiedPath<'_>| {
+            let verdict = self.judge(path);
+            let refused = verdict.is_err();
+            // Of several refused candidates the first explains best; an accepted one ends the search.
+            let first = judged.borrow().as_ref().is_err_and(Report::is_clean);
+            if !refused || first {
+                *judged.borrow_mut() = verdict;
+            }
+            if refused { Err(RULES) } else { Ok(()) }
+        };
+        let found = leaf.verify_for_usage(
+            ALGORITHMS,
+            self.trust.roots(),
+            &self.chain[1..],
+            self.unix_time(),
+            AnyPurpose,
+            revocation,
+            Some(&judge),
+        );
+        let error = found.err();
+        match (error, judged.into_inner()) {
+            (None, Ok(not_after)) => Ok(not_after),
+            (error, judged) => {
+                Err(Refusal { error: error.unwrap_or(RULES), findings: judged.err().unwrap_or_default() })
+            }
+        }
+    }
+
+    /// The time of the search. A leaf that is not valid now is refused in any case; the search then looks at the
+    /// nearest time at which it is, so that the report has what else is wrong (rule I3).
+    fn unix_time(&self) -> UnixTime {
+        let validity = self.leaf.validity();
+        let (first, last) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        let seconds = self.at.unix_seconds().min(last).max(first);
+        UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// Our rules about a path that webpki found.
+    fn judge(&self, path: &VerifiedPath<'_>) -> Result<i64, Report> {
+        let mut report = Report::default();
+        let mut not_after = self.leaf.validity().not_after.timestamp();
+        let mut issuers = 0_u32;
+        for intermediate in path.intermediate_certificates() {
+            let der = intermediate.der();
+            match parse(&der) {
+                Err(finding) => report.add(finding),
+                Ok(issuer) => {
+                    let signs_lists = self.trust.lists().has_issuer(issuer.subject().as_raw());
+                    check_issuer(&issuer, signs_lists, self.policy, &mut report);
+                    not_after = not_after.min(issuer.validity().not_after.timestamp());
+                    issuers += u32::from(issuer.subject() != issuer.issuer());
+                }
+            }
+        }
+        match self.trust.anchor_of(path.anchor()) {
+            None => report.add(Error::new(Code::Internal).found("a path to an anchor that is not held")),
+            Some(anchor) => {
+                self.judge_anchor(anchor, issuers, &mut report);
+                not_after = not_after.min(anchor.not_after);
+            }
+        }
+        if report.is_clean() { Ok(not_after) } else { Err(report) }
+    }
+
+    fn judge_anchor(&self, anchor: &Anchor, issuers: u32, report: &mut Report) {
+        let now = self.at.unix_seconds();
+        let mut refuse = |found: String, expected: String| {
+            report.add(Error::new(Code::TrustUnusable).subject(&anchor.subject).found(found).expected(expected));
+        };
+        if now < anchor.not_before {
+            refuse(
+                format!("valid from {}", Timestamp::from_unix_seconds(anchor.not_before)),
+                format!("valid at {}", self.at),
+            );
+        }
+        if now > anchor.not_after {
+            refuse(
+                format!("valid until {}", Timestamp::from_unix_seconds(anchor.not_after)),
+                format!("valid at {}", self.at),
+            );
+        }
+        if anchor.path_length.is_some_and(|most| issuers > most) {
+            refuse(format!("{issuers} intermediates under it"), format!("at most {}", anchor.path_length.unwrap_or(0)));
+        }
+        if anchor.has_list && !anchor.may_sign_lists && self.policy.crl_policy != CrlPolicy::Warn {
+            report.add(no_list_signer(&anchor.subject));
+        }
+    }
+
+    /// Adds all that is wrong with a refused chain, beyond what the candidate's own findings say.
+    fn explain(&self, error: webpki::Error, report: &mut Report) {
+        let revocation = concerns_revocation(&error);
+        if !revocation && error != RULES {
+            report.add(self.finding_of(&error));
+        }
+        let before = report.clone();
+        let subjects = if revocation {
+            // The path itself may have faults that the revocation check, which runs first, hid.
+            if let Err(refusal) = self.candidate(None) {
+                report.merge(refusal.findings);
+                if refusal.error != RULES {
+                    report.add(self.finding_of(&refusal.error));
+                }
+            }
+            self.chain
+        } else {
+            &self.chain[..1]
+        };
+        for der in subjects {
+            let Ok(certificate) = parse(der) else { continue };
+            if self.trust.lists().is_empty() && !revocation || self.trust.holds(der) {
+                continue;
+            }
+            for finding in self.trust.lists().explain(&certificate, self.at) {
+                if revocation || finding.code() == Code::CertificateRevoked {
+                    report.add(finding);
+                }
+            }
+        }
+        if revocation && (error != webpki::Error::UnknownRevocationStatus || *report == before) {
+            report.add(self.finding_of(&error));
+        }
+    }
+
+    /// The finding that an error of webpki means.
+    fn finding_of(&self, error: &webpki::Error) -> Error {
+        use webpki::Error as E;
+        let subject = subject_of(self.leaf);
+        let finding = |code: Code| Error::new(code).subject(&subject);
+        match error {
+            E::UnknownIssuer => finding(Code::IssuerUnknown)
+                .found(format!("issued by {}", crate::error::printable(&self.leaf.issuer().to_string())))
+                .expected(format!("a path to one of: {}", self.trust.describe(4))),
+            E::CertRevoked => finding(Code::CertificateRevoked).found("a certificate of the path is on its issuer's list"),
+            E::CertExpired { not_after, .. } => {
+                self.about_issuer(Code::CertificateExpired, "valid until", not_after.as_secs(), true)
+            }
+            E::CertNotValidYet { not_before, .. } => {
+                self.about_issuer(Code::CertificateNotYetValid, "valid from", not_before.as_secs(), false)
+            }
+            E::InvalidSignatureForPublicKey | E::SignatureAlgorithmMismatch => {
+                finding(Code::SignatureInvalid).found("a signature that the issuer's key did not make")
+            }
+            E::CaUsedAsEndEntity => finding(Code::CertificateIsCa).found("basicConstraints CA"),
+            E::EndEntityUsedAsCa => finding(Code::IntermediateUnusable).found("an issuer that is no CA"),
+            E::NameConstraintViolation | E::MalformedNameConstraint => finding(Code::NameConstraintViolated)
+                .found("a name outside the constraints of a CA of the path, or a constraint on other than DNS names and addresses"),
+            E::UnsupportedSignatureAlgorithmContext(_) | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+                finding(Code::SignatureAlgorithmWeak).found("a signature of the path by an algorithm or key that is not accepted")
+            }
+            E::CrlExpired { next_update, .. } => finding(Code::CrlStale)
+                .found(format!("next update was due {}", seconds(next_update.as_secs()))),
+            E::UnknownRevocationStatus => finding(Code::CrlMissing)
+                .found("no revocation list that covers every certificate of the path"),
+            other if concerns_revocation(other) => finding(Code::CrlUnusable).found(problem_with(other)),
+            E::BadDer | E::BadDerTime | E::TrailingData(_) | E::UnsupportedCertVersion | E::ExtensionValueInvalid
+            | E::MalformedExtensions | E::InvalidSerialNumber | E::MalformedDnsIdentifier => {
+                finding(Code::CertificateUnreadable).found(format!("{error:?}")).expected("X.509 version 3 in DER")
+            }
+            other => finding(Code::PathInvalid).found(problem_with_path(other)),
+        }
+    }
+
+    /// A finding about the presented issuer whose validity begins or ends then.
+    fn about_issuer(&self, code: Code, what: &str, time: u64, is_end: bool) -> Error {
+        let moment = i64::try_from(time).unwrap_or(i64::MAX);
+        let parsed: Vec<_> = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect();
+        let matching = parsed.iter().find(|issuer| {
+            let validity = issuer.validity();
+            let bound = if is_end { validity.not_after } else { validity.not_before };
+            bound.timestamp() == moment
+        });
+        let subject = matching.map_or_else(|| "an issuer".to_owned(), subject_of);
+        Error::new(code)
+            .subject(subject)
+            .found(format!("{what} {}", seconds(time)))
+            .expected(format!("valid at {}", self.at))
+    }
+}
+
+/// The whole path is looked at, an unknown status is refused, a stale list is refused. (The defaults of webpki are not
+/// these, and its `with_*` take and give the builder.)
+fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
+    let builder = RevocationOptionsBuilder::new(lists).ok()?;
+    let builder = builder.with_status_policy(UnknownStatusPolicy::Deny);
+    Some(builder.with_expiration_policy(ExpirationPolicy::Enforce).build())
+}
+
+fn lenient<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
+    let builder = RevocationOptionsBuilder::new(lists).ok()?;
+    let builder = builder.with_status_policy(UnknownStatusPolicy::Allow);
+    Some(builder.with_expiration_policy(ExpirationPolicy::Ignore).build())
+}
+
+/// webpki asks about each certificate without saying which: our own rules look at each instead.
+struct AnyPurpose;
+
+impl ExtendedKeyUsageValidator for AnyPurpose {
+    fn validate(&self, _purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        Ok(())
+    }
+}
+
+fn concerns_revocation(error: &webpki::Error) -> bool {
+    use webpki::Error as E;
+    matches!(
+        error,
+        E::CertRevoked
+            | E::CrlExpired { .. }
+            | E::InvalidCrlNumber
+            | E::InvalidCrlSignatureForPublicKey
+            | E::IssuerNotCrlSigner
+            | E::UnknownRevocationStatus
+            | E::UnsupportedCrlIssuingDistributionPoint
+            | E::UnsupportedCrlVersion
+            | E::UnsupportedDeltaCrl
+            | E::UnsupportedIndirectCrl
+            | E::UnsupportedRevocationReason
+            | E::UnsupportedRevocationReasonsPartitioning
+            | E::UnsupportedCrlSignatureAlgorithmContext(_)
+            | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
+    )
+}
+
+fn problem_with_path(error: &webpki::Error) -> String {
+    use webpki::Error as E;
+    match error {
+        E::PathLenConstraintViolated => "more intermediates than a CA's path length allows".to_owned(),
+        E::UnsupportedCriticalExtension => {
+            "an unknown critical extension (certificate policies marked critical are one)".to_owned()
+        }
+        E::MaximumPathDepthExceeded => "more than 6 intermediates".to_owned(),
+        E::MaximumSignatureChecksExceeded
+        | E::MaximumPathBuildCallsExceeded
+        | E::MaximumNameConstraintComparisonsExceeded => {
+            format!("a chain that costs too much to check ({error:?})")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn seconds(time: u64) -> Timestamp {
+    Timestamp::from_unix_seconds(i64::try_from(time).unwrap_or(i64::MAX))
+}
+
+/// What our rules answer to webpki for a candidate that they refuse. It comes from nowhere else but webpki's own list
+/// of distrusted keys, which is refused likewise.
+const RULES: webpki::Error = webpki::Error::CertDistrusted;
+
+/// The signatures that a path may have (rule I2): no SHA-1, no RSA below 2048 bits.
+static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+    algorithms::ECDSA_P256_SHA256,
+    algorithms::ECDSA_P256_SHA384,
+    algorithms::ECDSA_P256_SHA512,
+    algorithms::ECDSA_P384_SHA256,
+    algorithms::ECDSA_P384_SHA384,
+    algorithms::ECDSA_P384_SHA512,
+    algorithms::ECDSA_P521_SHA256,
+    algorithms::ECDSA_P521_SHA384,
+    algorithms::ECDSA_P521_SHA512,
+    algorithms::ED25519,
+    algorithms::RSA_PKCS1_2048_8192_SHA256,
+    algorithms::RSA_PKCS1_2048_8192_SHA384,
+    algorithms::RSA_PKCS1_2048_8192_SHA512,
+    algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
+    algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
+    algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
+    algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+    algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+    algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+];

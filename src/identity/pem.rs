@@ -1,0 +1,80 @@
+//! Certificates, keys and revocation lists out of files' bytes: PEM, or one DER object.
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+
+use crate::code::Code;
+use crate::error::Error;
+
+/// Reads the certificates of a file.
+///
+/// # Errors
+///
+/// [`Code::CertificateUnreadable`] where a section is damaged or there is none.
+pub(super) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    if is_der(bytes) {
+        return Ok(vec![CertificateDer::from(bytes.to_vec())]);
+    }
+    let unreadable = |found: String| {
+        Error::new(Code::CertificateUnreadable)
+            .found(found)
+            .expected("PEM sections CERTIFICATE, or one certificate as DER")
+    };
+    let mut out = Vec::new();
+    for section in CertificateDer::pem_slice_iter(bytes) {
+        out.push(section.map_err(|error| unreadable(format!("damaged PEM: {error:?}")))?);
+    }
+    if out.is_empty() {
+        return Err(unreadable(format!("no certificate in {} bytes", bytes.len())));
+    }
+    Ok(out)
+}
+
+/// Reads the revocation lists of a file.
+///
+/// # Errors
+///
+/// [`Code::CrlUnusable`] where a section is damaged or there is none.
+pub(super) fn revocation_lists(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    if is_der(bytes) {
+        return Ok(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
+    }
+    let unusable =
+        |found: String| Error::new(Code::CrlUnusable).found(found).expected("PEM sections X509 CRL, or one CRL as DER");
+    let mut out = Vec::new();
+    for section in CertificateRevocationListDer::pem_slice_iter(bytes) {
+        out.push(section.map_err(|error| unusable(format!("damaged PEM: {error:?}")))?);
+    }
+    if out.is_empty() {
+        return Err(unusable(format!("no revocation list in {} bytes", bytes.len())));
+    }
+    Ok(out)
+}
+
+/// Reads the first private key of a file: PKCS#8, SEC1 or PKCS#1, unencrypted.
+///
+/// # Errors
+///
+/// [`Code::KeyUnreadable`]; an encrypted key gets the command that converts it.
+pub(super) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+    let unreadable = || Error::new(Code::KeyUnreadable).expected("an unencrypted PEM key: PKCS#8, SEC1 or PKCS#1");
+    if is_der(bytes) {
+        return PrivateKeyDer::try_from(bytes.to_vec()).map_err(|problem| unreadable().found(problem));
+    }
+    if contains(bytes, b"BEGIN ENCRYPTED PRIVATE KEY") || contains(bytes, b"Proc-Type: 4,ENCRYPTED") {
+        return Err(unreadable()
+            .found("an encrypted key")
+            .remedy("openssl pkcs8 -topk8 -nocrypt -in KEY -out PLAIN, then chmod 600 PLAIN"));
+    }
+    PrivateKeyDer::from_pem_slice(bytes)
+        .map_err(|error| unreadable().found(format!("no private key in {} bytes: {error:?}", bytes.len())))
+}
+
+/// A DER object begins with a SEQUENCE; PEM text never does (0x30 is the digit 0).
+fn is_der(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x30) && !contains(bytes, b"-----BEGIN ")
+}
+
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}

@@ -1,0 +1,3 @@
+//! Sockets: the shell that carries links.
+
+pub(crate) mod tls;
