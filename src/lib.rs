@@ -21,7 +21,6 @@ mod time;
 pub use code::{Code, Severity};
 pub use error::{Error, Result};
 pub use event::Event;
-pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
@@ -29,9 +28,10 @@ pub use time::Timestamp;
 
 // ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
 #[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
+mod group;
 mod identity;
 mod wire;
 
-// ── shells: tokio, files, sockets, SQL ──
-#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
-mod net;
+pub use group::{
+    AgentRecord, AgentState, Assignment, GatewayRecord, GatewayState, ServerRecord, UnknownAgents, Upstream,
+};

@@ -31,11 +31,12 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
 use zeroize::Zeroize;
 
+pub(crate) use attestation::{Claim, challenge_of_period};
 pub use check::{CertificateCheck, check_certificate};
 pub use policy::{CrlPolicy, IdentityPolicy, NameRule};
 pub use report::Report;
 pub(crate) use trust::Trust;
-pub(crate) use verify::{VerifiedPeer, verify_peer};
+pub(crate) use verify::{VerifiedPeer, hash_chain, verify_peer};
 
 use crate::code::Code;
 use crate::error::Error;

@@ -1,0 +1,433 @@
+//! Assignments: which upstreams a node may have, signed by the group (rules F1, G3, G6).
+//!
+//! The signed body binds group, node and version. Numbers are big-endian; a text is `length u16 · bytes`:
+//! `context · group · node · version u64 · count u16 · (name · port u16) × count`, the primary first.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::code::Code;
+use crate::error::{Error, printable};
+use crate::limits::{PORT, UPSTREAMS_MAX};
+use crate::name::Name;
+
+/// What no other signature of farpost begins with.
+const CONTEXT: &str = "farpost assignment 1";
+
+/// One upstream: the name that its certificate must prove, and the port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    name: Name,
+    port: u16,
+}
+
+impl Upstream {
+    /// An upstream at a port.
+    pub fn new(name: Name, port: u16) -> Self {
+        Self { name, port }
+    }
+
+    /// Parses `ms1.corp.example:5723`; the port may be left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnreadable`] for the name, [`Code::ConfigBadValue`] for the port.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let Some((name, port)) = text.split_once(':') else {
+            return Ok(Self { name: Name::parse(text)?, port: PORT });
+        };
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        match port.parse() {
+            Ok(port) if digits && port > 0 => Ok(Self { name: Name::parse(name)?, port }),
+            _ => Err(Error::new(Code::ConfigBadValue)
+                .subject(printable(text))
+                .found(format!("port \"{}\"", printable(port)))
+                .expected("a port from 1 to 65535")),
+        }
+    }
+
+    /// The name that its certificate must prove.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Its TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.port)
+    }
+}
+
+/// A node's primary and ordered failover upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    primary: Upstream,
+    failover: Vec<Upstream>,
+}
+
+impl Assignment {
+    /// An assignment with this primary and no failover.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstream::parse`].
+    pub fn primary(upstream: &str) -> Result<Self, Error> {
+        Ok(Self { primary: Upstream::parse(upstream)?, failover: Vec::new() })
+    }
+
+    /// Adds the next failover.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstream::parse`]; [`Code::PrimaryIsFailover`] for the primary's name, [`Code::ConfigBadValue`] for a
+    /// name that is a failover already or one upstream too many.
+    pub fn failover(self, upstream: &str) -> Result<Self, Error> {
+        self.with(Upstream::parse(upstream)?)
+    }
+
+    /// An assignment of parsed upstreams.
+    ///
+    /// # Errors
+    ///
+    /// As [`Assignment::failover`].
+    pub fn new(primary: Upstream, failover: impl IntoIterator<Item = Upstream>) -> Result<Self, Error> {
+        failover.into_iter().try_fold(Self { primary, failover: Vec::new() }, Self::with)
+    }
+
+    fn with(mut self, upstream: Upstream) -> Result<Self, Error> {
+        if upstream.name == self.primary.name {
+            return Err(Error::new(Code::PrimaryIsFailover).subject(upstream.name.as_str()));
+        }
+        if self.failover.iter().any(|other| other.name == upstream.name) {
+            return Err(Error::new(Code::ConfigBadValue)
+                .subject("failover")
+                .found(format!("{} twice", upstream.name))
+                .expected("each upstream once"));
+        }
+        if self.failover.len() + 1 >= UPSTREAMS_MAX {
+            return Err(Error::new(Code::ConfigBadValue)
+                .subject("failover")
+                .found(format!("more than {UPSTREAMS_MAX} upstreams"))
+                .expected(format!("at most {UPSTREAMS_MAX} with the primary")));
+        }
+        self.failover.push(upstream);
+        Ok(self)
+    }
+
+    /// The upstreams in the order in which they are tried: the primary, then the failovers.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        std::iter::once(&self.primary).chain(&self.failover)
+    }
+
+    /// Whether a name is among the upstreams (rule F1).
+    pub fn contains(&self, name: &Name) -> bool {
+        self.upstreams().any(|upstream| upstream.name == *name)
+    }
+}
+
+/// An assignment as it travels and is stored: exactly the bytes that were signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SignedAssignment {
+    pub(crate) body: Bytes,
+    pub(crate) signature: Bytes,
+}
+
+/// The public half of the group's signing key (rule G6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AssignmentKey(pub(crate) [u8; 32]);
+
+impl AssignmentKey {
+    /// Checks an assignment for this group and node; gives its version, which only rises, and what it says.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::AssignmentForged`] if the group did not sign exactly this for this node.
+    pub(crate) fn verify(
+        &self,
+        group: &str,
+        node: &Name,
+        signed: &SignedAssignment,
+    ) -> Result<(u64, Assignment), Error> {
+        let forged = |found: String| Error::new(Code::AssignmentForged).subject(node.as_str()).found(found);
+        UnparsedPublicKey::new(&ED25519, &self.0)
+            .verify(&signed.body, &signed.signature)
+            .map_err(|_| forged("a signature that the group's key did not make".to_owned()))?;
+        let body = Body::decode(&signed.body).ok_or_else(|| forged("a body that cannot be read".to_owned()))?;
+        if body.group != group {
+            return Err(forged(format!("an assignment of the group {}", printable(&body.group))));
+        }
+        if body.node != *node {
+            return Err(forged(format!("an assignment for {}", body.node)));
+        }
+        Ok((body.version, body.assignment))
+    }
+}
+
+impl SignedAssignment {
+    /// What it says, unchecked: for a body from the group's own store.
+    pub(crate) fn content(&self) -> Option<Assignment> {
+        Body::decode(&self.body).map(|body| body.assignment)
+    }
+}
+
+/// The group's signing key (rule G6). It lives in the group store and leaves it for nobody.
+pub(crate) struct GroupKey(Ed25519KeyPair);
+
+impl GroupKey {
+    /// Reads the key that the store keeps as PKCS#8.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::StoreCorrupt`] if it is none.
+    pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, Error> {
+        Ed25519KeyPair::from_pkcs8(pkcs8).map(Self).map_err(|error| {
+            Error::new(Code::StoreCorrupt).found(format!("a signing key that cannot be read: {error}"))
+        })
+    }
+
+    /// The public half.
+    pub(crate) fn public(&self) -> AssignmentKey {
+        let mut key = [0; 32];
+        // An Ed25519 public key has 32 bytes (RFC 8032 section 5.1.5).
+        key.copy_from_slice(self.0.public_key().as_ref());
+        AssignmentKey(key)
+    }
+
+    /// Signs an assignment for a node.
+    pub(crate) fn sign(&self, group: &str, node: &Name, version: u64, assignment: &Assignment) -> SignedAssignment {
+        let body = encode(group, node, version, assignment);
+        let signature = Bytes::copy_from_slice(self.0.sign(&body).as_ref());
+        SignedAssignment { body, signature }
+    }
+}
+
+/// An upstream of a proposed assignment, as the group knows its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Candidate {
+    Server { excluded: bool },
+    Gateway,
+    Unknown,
+}
+
+/// Whether the group may assign these upstreams to a node (rule G3). `known` lists the servers, for people.
+///
+/// # Errors
+///
+/// [`Code::ServerExcluded`], [`Code::ServerUnknown`], or [`Code::ConfigBadValue`] for a node above itself.
+pub(crate) fn may_assign(
+    node: &Name,
+    assignment: &Assignment,
+    known: &[Name],
+    candidate: impl Fn(&Name) -> Candidate,
+) -> Result<(), Error> {
+    for upstream in assignment.upstreams() {
+        if upstream.name == *node {
+            return Err(Error::new(Code::ConfigBadValue)
+                .subject(node.as_str())
+                .found("the node as its own upstream")
+                .expected("management servers or other gateways"));
+        }
+        match candidate(&upstream.name) {
+            Candidate::Server { excluded: false } | Candidate::Gateway => {}
+            Candidate::Server { excluded: true } => {
+                return Err(Error::new(Code::ServerExcluded).subject(upstream.name.as_str()));
+            }
+            Candidate::Unknown => return Err(server_unknown(&upstream.name, known)),
+        }
+    }
+    Ok(())
+}
+
+/// The refusal of a server that never registered; says which did.
+pub(crate) fn server_unknown(server: &Name, known: &[Name]) -> Error {
+    let known: Vec<_> = known.iter().map(Name::as_str).collect();
+    let expected = if known.is_empty() { "a server; none is registered yet".to_owned() } else { known.join(", ") };
+    Error::new(Code::ServerUnknown).subject(server.as_str()).found(server.as_str()).expected(expected)
+}
+
+fn encode(group: &str, node: &Name, version: u64, assignment: &Assignment) -> Bytes {
+    let mut out = BytesMut::new();
+    for text in [CONTEXT, group, node.as_str()] {
+        put_text(&mut out, text);
+    }
+    out.put_u64(version);
+    // At most UPSTREAMS_MAX.
+    out.put_u16(assignment.upstreams().count() as u16);
+    for upstream in assignment.upstreams() {
+        put_text(&mut out, upstream.name.as_str());
+        out.put_u16(upstream.port);
+    }
+    out.freeze()
+}
+
+/// A group's name has at most 255 bytes and a node's at most 253: the length fits.
+fn put_text(out: &mut BytesMut, text: &str) {
+    let length = u16::try_from(text.len()).expect("names are bounded when they are parsed");
+    out.put_u16(length);
+    out.put_slice(text.as_bytes());
+}
+
+/// A decoded body.
+struct Body {
+    group: String,
+    node: Name,
+    version: u64,
+    assignment: Assignment,
+}
+
+impl Body {
+    /// `None` for anything that [`encode`] did not make.
+    fn decode(mut rest: &[u8]) -> Option<Self> {
+        if take_text(&mut rest)? != CONTEXT {
+            return None;
+        }
+        let group = take_text(&mut rest)?.to_owned();
+        let node = Name::parse(take_text(&mut rest)?).ok()?;
+        let version = rest.try_get_u64().ok()?;
+        let count = rest.try_get_u16().ok()?;
+        let primary = take_upstream(&mut rest)?;
+        let mut assignment = Assignment { primary, failover: Vec::new() };
+        for _ in 1..count {
+            assignment = assignment.with(take_upstream(&mut rest)?).ok()?;
+        }
+        (count > 0 && rest.is_empty()).then_some(Self { group, node, version, assignment })
+    }
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::from(rest.try_get_u16().ok()?);
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    std::str::from_utf8(text).ok()
+}
+
+fn take_upstream(rest: &mut &[u8]) -> Option<Upstream> {
+    let name = Name::parse(take_text(rest)?).ok()?;
+    let port = rest.try_get_u16().ok()?;
+    (port > 0).then_some(Upstream { name, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    /// RFC 8410 section 7: PKCS#8 of an Ed25519 seed of 32 bytes.
+    fn key(seed: u8) -> GroupKey {
+        let mut pkcs8 = vec![0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        pkcs8.extend([seed; 32]);
+        GroupKey::from_pkcs8(&pkcs8).unwrap()
+    }
+
+    fn assignment() -> Assignment {
+        Assignment::primary("MS1.corp.example").unwrap().failover("ms2.corp.example:5724").unwrap()
+    }
+
+    #[test]
+    fn an_upstream_is_a_name_and_a_port_and_nothing_else() {
+        assert_eq!(Upstream::parse("MS1.corp.example").unwrap().to_string(), "ms1.corp.example:5723");
+        assert_eq!(Upstream::parse("ms1:1").unwrap().port(), 1);
+        for bad in ["", ":", "ms1:", "ms1:0", "ms1:65536", "ms1:+5", "ms1: 5", "ms1:5:6", "[::1]:5", "a b:5", "-a:5"] {
+            assert!(Upstream::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn g3_no_upstream_is_there_twice_and_there_are_at_most_sixteen() {
+        let code = |upstream: &str| assignment().failover(upstream).unwrap_err().code();
+        assert_eq!(code("ms1.corp.example:1"), Code::PrimaryIsFailover);
+        assert_eq!(code("ms2.corp.example"), Code::ConfigBadValue);
+        let mut most = Assignment::primary("ms0").unwrap();
+        for number in 1..UPSTREAMS_MAX {
+            most = most.failover(&format!("ms{number}")).unwrap();
+        }
+        assert_eq!(most.upstreams().count(), UPSTREAMS_MAX);
+        assert_eq!(most.failover("ms99").unwrap_err().code(), Code::ConfigBadValue);
+    }
+
+    #[test]
+    fn g6_an_assignment_is_taken_back_as_it_was_signed() {
+        let key = key(1);
+        let signed = key.sign("CORP", &name("gw1.branch.example"), 9, &assignment());
+        let (version, read) = key.public().verify("CORP", &name("gw1.branch.example"), &signed).unwrap();
+        assert_eq!((version, &read), (9, &assignment()));
+        assert_eq!(signed.content(), Some(assignment()));
+    }
+
+    #[test]
+    fn g6_the_signed_bytes_are_those_of_the_first_release() {
+        let body = encode("CORP", &name("gw1"), 9, &assignment());
+        let golden: &[u8] = b"\0\x14farpost assignment 1\0\x04CORP\0\x03gw1\0\0\0\0\0\0\0\x09\0\x02\
+            \0\x10ms1.corp.example\x16\x5b\0\x10ms2.corp.example\x16\x5c";
+        assert_eq!(&body[..], golden);
+    }
+
+    #[test]
+    fn g6_every_bit_of_an_assignment_is_signed() {
+        let key = key(1);
+        let node = name("gw1");
+        let signed = key.sign("CORP", &node, 9, &assignment());
+        let check = |signed: &SignedAssignment| key.public().verify("CORP", &node, signed);
+        for at in 0..(signed.body.len() + signed.signature.len()) * 8 {
+            let (mut body, mut signature) = (signed.body.to_vec(), signed.signature.to_vec());
+            let length = body.len();
+            let byte = if at / 8 < length { &mut body[at / 8] } else { &mut signature[at / 8 - length] };
+            *byte ^= 1 << (at % 8);
+            let forged = SignedAssignment { body: body.into(), signature: signature.into() };
+            assert_eq!(check(&forged).unwrap_err().code(), Code::AssignmentForged, "bit {at}");
+        }
+    }
+
+    #[test]
+    fn g6_an_assignment_of_another_key_group_or_node_is_forged() {
+        let (node, ours) = (name("gw1"), key(1));
+        for (group, signer, whom) in [("CORP", key(2), "gw1"), ("corp", key(1), "gw1"), ("CORP", key(1), "gw2")] {
+            let signed = signer.sign(group, &name(whom), 1, &assignment());
+            assert_eq!(ours.public().verify("CORP", &node, &signed).unwrap_err().code(), Code::AssignmentForged);
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_every_addition_is_unreadable() {
+        let body = encode("CORP", &name("gw1"), 9, &assignment());
+        for length in 0..body.len() {
+            assert!(Body::decode(&body[..length]).is_none(), "{length}");
+        }
+        assert!(Body::decode(&[&body[..], b"\0"].concat()).is_none());
+    }
+
+    #[test]
+    fn g3_excluded_and_unknown_servers_and_oneself_are_not_assigned() {
+        let known = [name("ms1.corp.example")];
+        let check = |node: &str, second: Candidate| {
+            may_assign(&name(node), &assignment(), &known, |upstream| {
+                if upstream.as_str() == "ms1.corp.example" { Candidate::Server { excluded: false } } else { second }
+            })
+            .map_err(|error| error.code())
+        };
+        assert_eq!(check("gw1", Candidate::Gateway), Ok(()));
+        assert_eq!(check("gw1", Candidate::Server { excluded: false }), Ok(()));
+        assert_eq!(check("gw1", Candidate::Server { excluded: true }), Err(Code::ServerExcluded));
+        assert_eq!(check("gw1", Candidate::Unknown), Err(Code::ServerUnknown));
+        assert_eq!(check("ms2.corp.example", Candidate::Gateway), Err(Code::ConfigBadValue));
+    }
+}

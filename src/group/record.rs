@@ -1,0 +1,162 @@
+//! What the group remembers of its nodes.
+
+use std::fmt;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::identity::KeyHash;
+use crate::name::Name;
+use crate::time::Timestamp;
+
+/// What the group decided about an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AgentState {
+    /// It knocked and waits for an operator.
+    Pending,
+    /// It may send.
+    Approved,
+    /// It stays out until an operator approves it.
+    Rejected,
+}
+
+/// What the group decided about a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GatewayState {
+    /// It knocked and waits for an operator.
+    Pending,
+    /// It may carry its agents' data.
+    Approved,
+    /// It was removed, or waited unseen for too long. Remembered so that the name never becomes an agent by
+    /// accident (rule G1); it waits again when it knocks.
+    Deleted,
+}
+
+/// What happens to an agent that the group does not know (rule G1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum UnknownAgents {
+    /// It waits for an operator.
+    #[default]
+    Pending,
+    /// It is refused and not remembered.
+    Reject,
+    /// It is approved at once.
+    Approve,
+}
+
+macro_rules! words {
+    ($type:ident { $($variant:ident = $word:literal,)* }) => {
+        impl $type {
+            /// The word for files, tables and people.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The value of a word that [`Self::as_str`] gave.
+            ///
+            /// # Errors
+            ///
+            /// [`Code::ConfigBadValue`] lists the words.
+            pub fn parse(word: &str) -> Result<Self, Error> {
+                match word {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(Error::new(Code::ConfigBadValue)
+                        .found(format!("\"{}\"", crate::error::printable(word)))
+                        .expected([$($word),*].join(", "))),
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words!(AgentState { Pending = "pending", Approved = "approved", Rejected = "rejected", });
+words!(GatewayState { Pending = "pending", Approved = "approved", Deleted = "deleted", });
+words!(UnknownAgents { Pending = "pending", Reject = "reject", Approve = "approve", });
+
+/// An agent, as the group knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AgentRecord {
+    /// Its name, as its certificate proved it or as an operator approved it.
+    pub name: Name,
+    /// What the group decided.
+    pub state: AgentState,
+    /// The gateway that it came through last; none if it came directly, or never.
+    pub via: Option<Name>,
+    /// Its address as the node saw it that it connected to, for people; empty before it was first seen.
+    pub address: String,
+    /// The management server that it came to last.
+    pub server: Option<Name>,
+    /// Its software's version, as it says.
+    pub software: String,
+    /// When it was first seen or first approved.
+    pub first_seen: Timestamp,
+    /// When it last asked to come in; `first_seen` if it never did.
+    pub last_seen: Timestamp,
+    /// When it last came with another key than before.
+    pub key_changed: Option<Timestamp>,
+    pub(crate) key: Option<KeyHash>,
+}
+
+impl AgentRecord {
+    /// SHA-256 of its public key in hexadecimal, once it was seen.
+    pub fn key_fingerprint(&self) -> Option<String> {
+        self.key.map(|key| key.to_string())
+    }
+}
+
+/// A gateway, as the group knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GatewayRecord {
+    /// Its name, as its certificate proved it or as an operator approved it.
+    pub name: Name,
+    /// What the group decided.
+    pub state: GatewayState,
+    /// The management server that it is approved for; none while it is not approved.
+    pub parent: Option<Name>,
+    /// The outer gateway that it came through last, in a chain of gateways.
+    pub via: Option<Name>,
+    /// Its address as the node saw it that it connected to, for people; empty before it was first seen.
+    pub address: String,
+    /// The management server that it came to last.
+    pub server: Option<Name>,
+    /// Its software's version, as it says.
+    pub software: String,
+    /// When it was first seen or first approved.
+    pub first_seen: Timestamp,
+    /// When it last asked to come in; `first_seen` if it never did.
+    pub last_seen: Timestamp,
+    /// When it last came with another key than before.
+    pub key_changed: Option<Timestamp>,
+    pub(crate) key: Option<KeyHash>,
+}
+
+impl GatewayRecord {
+    /// SHA-256 of its public key in hexadecimal, once it was seen.
+    pub fn key_fingerprint(&self) -> Option<String> {
+        self.key.map(|key| key.to_string())
+    }
+}
+
+/// A management server of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerRecord {
+    /// Its name.
+    pub name: Name,
+    /// Where it listens, as it registered itself.
+    pub address: String,
+    /// Whether it is never used for failover (rule G3).
+    pub excluded: bool,
+    /// When it last registered.
+    pub last_seen: Timestamp,
+}
