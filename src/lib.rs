@@ -10,6 +10,7 @@
 
 // ── words: depend on nothing ──
 mod code;
+mod config;
 mod error;
 mod event;
 mod limits;
@@ -19,6 +20,10 @@ mod role;
 mod time;
 
 pub use code::{Code, Severity};
+pub use config::{
+    Backoff, Config, CrlRule, Failback, IdentityFiles, NodeAddress, Output, QueueSettings, UnknownAgentRule, Upstreams,
+    WhenFull,
+};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
