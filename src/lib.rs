@@ -32,11 +32,8 @@ pub use role::Role;
 pub use time::Timestamp;
 
 // ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
-#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
-mod group;
-mod identity;
 mod wire;
 
-pub use group::{
-    AgentRecord, AgentState, Assignment, GatewayRecord, GatewayState, ServerRecord, UnknownAgents, Upstream,
-};
+// ── shells: tokio, files, sockets, SQL ──
+#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
+mod session;
