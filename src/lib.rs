@@ -10,7 +10,6 @@
 
 // ── words: depend on nothing ──
 mod code;
-mod config;
 mod error;
 mod event;
 mod limits;
@@ -20,10 +19,6 @@ mod role;
 mod time;
 
 pub use code::{Code, Severity};
-pub use config::{
-    Backoff, Config, CrlRule, Failback, IdentityFiles, NodeAddress, Output, QueueSettings, UnknownAgentRule, Upstreams,
-    WhenFull,
-};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
@@ -32,8 +27,11 @@ pub use role::Role;
 pub use time::Timestamp;
 
 // ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
+#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
+mod queue;
 mod wire;
 
-// ── shells: tokio, files, sockets, SQL ──
+// ── shells ──
 #[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
-mod session;
+mod disk;
+
