@@ -10,6 +10,7 @@
 
 // ── words: depend on nothing ──
 mod code;
+mod config;
 mod error;
 mod event;
 mod limits;
@@ -18,6 +19,17 @@ mod name;
 mod role;
 mod time;
 
+// ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
+mod group;
+mod identity;
+mod node;
+mod queue;
+mod routing;
+mod wire;
+
+// ── shells: tokio, files, sockets, SQL ──
+mod net;
+
 pub use code::{Code, Severity};
 pub use error::{Error, Result};
 pub use event::Event;
@@ -25,13 +37,3 @@ pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
 pub use time::Timestamp;
-
-// ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
-#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
-mod queue;
-mod wire;
-
-// ── shells ──
-#[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
-mod disk;
-

@@ -153,6 +153,21 @@ pub(crate) struct SignedAssignment {
 pub(crate) struct AssignmentKey(pub(crate) [u8; 32]);
 
 impl AssignmentKey {
+    /// Of the 32 bytes that a WELCOME or ASSIGN carries (RFC 8032 section 5.1.5).
+    ///
+    /// # Errors
+    ///
+    /// [`Code::GroupKeyMismatch`] if they are not 32.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        <[u8; 32]>::try_from(bytes).map(Self).map_err(|_| {
+            Error::new(Code::GroupKeyMismatch).found(format!("a key of {} bytes", bytes.len())).expected("32")
+        })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Checks an assignment for this group and node; gives its version, which only rises, and what it says.
     ///
     /// # Errors
@@ -180,6 +195,11 @@ impl AssignmentKey {
 }
 
 impl SignedAssignment {
+    /// Its version, unchecked: for a body from the group's own store.
+    pub(crate) fn version(&self) -> u64 {
+        Body::decode(&self.body).map_or(0, |body| body.version)
+    }
+
     /// What it says, unchecked: for a body from the group's own store.
     pub(crate) fn content(&self) -> Option<Assignment> {
         Body::decode(&self.body).map(|body| body.assignment)

@@ -9,17 +9,12 @@ mod record;
 mod session;
 
 pub(crate) use approval::{
-    Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
+    Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
 };
 pub use assignment::{Assignment, Upstream};
 pub(crate) use assignment::{AssignmentKey, Candidate, GroupKey, SignedAssignment, may_assign, server_unknown};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
 pub(crate) use session::{
-    CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
-    open,
+    CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionGrant, SessionRecord, SessionRequest,
+    cursor_after, open,
 };
-
-#[cfg_attr(not(test), expect(unused_imports, reason = "used when the nodes are composed"))]
-pub(crate) use approval::Approved;
-#[cfg_attr(not(test), expect(unused_imports, reason = "used when the nodes are composed"))]
-pub(crate) use session::SessionGrant;

@@ -124,9 +124,10 @@ pub(super) fn check_limits(chain: &[CertificateDer<'_>]) -> Result<(), Error> {
 }
 
 /// SHA-256 over each certificate's length (u32, big-endian) and bytes, leaf first: the name of a chain on a link.
-pub(super) fn hash_chain(chain: &[CertificateDer<'_>]) -> ChainHash {
+pub(crate) fn hash_chain(chain: &[impl AsRef<[u8]>]) -> ChainHash {
     let mut context = digest::Context::new(&SHA256);
     for der in chain {
+        let der = der.as_ref();
         context.update(&u32::try_from(der.len()).unwrap_or(u32::MAX).to_be_bytes());
         context.update(der);
     }

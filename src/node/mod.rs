@@ -9,6 +9,8 @@
 //! 2. `end_turn(now)` once: what rides in batches (acknowledgements, credit, hand-overs, commits, output) is made here;
 //! 3. `poll_effect()` until it is empty.
 //!
+//! A node is deterministic: its maps are ordered, so that one seed of the simulation is one history.
+//!
 //! **The seam for shards.** An agent's state hangs on its name alone. In the gateway, `Shard` owns the links of the
 //! agents and `Control` the link upstream; the two exchange [`gateway`] batches only, so that K shards (agents by hash)
 //! can stand beside one control. In the management server a link with its channels is such a shard, and what crosses

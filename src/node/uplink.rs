@@ -531,7 +531,8 @@ impl Uplink {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let links = self.dialled.iter().filter_map(|dialled| dialled.link.as_ref()).map(|(link, _)| link.poll_timeout());
+        let links =
+            self.dialled.iter().filter_map(|dialled| dialled.link.as_ref()).map(|(link, _)| link.poll_timeout());
         links.chain(self.routing.poll_timeout()).min()
     }
 

@@ -244,7 +244,8 @@ impl Footer {
     pub(crate) fn parse(segment: u64, place: u64, bytes: &[u8]) -> Option<Self> {
         let limit = bytes.len().checked_sub(FOOTER_TRAILER_BYTES)?;
         let record = read_record(bytes, 0, limit, salt_of(segment))?;
-        if record.kind != RecordKind::Footer || record.sequence != place || record.end != limit || record.body.len() < 8 {
+        if record.kind != RecordKind::Footer || record.sequence != place || record.end != limit || record.body.len() < 8
+        {
             return None;
         }
         let (head, entries) = record.body.split_at(8);

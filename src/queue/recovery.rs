@@ -100,7 +100,13 @@ impl Recovery {
     /// Adds a segment by its bytes, up to the valid length, where known. Answers where its valid part ends.
     ///
     /// `fresh` stands in where no checkpoint can be read: the messages are kept under a new epoch.
-    pub(crate) fn scanned(&mut self, preface: Option<&Preface>, walk: Walk<'_>, start: usize, fresh: &Checkpoint) -> u64 {
+    pub(crate) fn scanned(
+        &mut self,
+        preface: Option<&Preface>,
+        walk: Walk<'_>,
+        start: usize,
+        fresh: &Checkpoint,
+    ) -> u64 {
         self.begin(walk.segment, preface);
         let state = self.state.get_or_insert_with(|| fresh.clone());
         let mut expected = self.expected;

@@ -51,13 +51,23 @@ pub(crate) enum Input {
     /// The answer to [`Effect::Read`].
     Read(Vec<Numbered>),
     /// The answer to [`Effect::Sign`].
-    Signed { token: u64, result: Result<(u16, Bytes, ChainHash), Error> },
+    Signed {
+        token: u64,
+        result: Result<(u16, Bytes, ChainHash), Error>,
+    },
     /// The answer to [`Effect::Rekey`].
-    Rekeyed { instance: Instance, held: Held },
+    Rekeyed {
+        instance: Instance,
+        held: Held,
+    },
     /// The application took the downstream messages up to this number.
-    DownTaken { number: u64 },
+    DownTaken {
+        number: u64,
+    },
     /// The answer to [`Effect::KeepDownCursor`].
-    DownCursorKept { number: u64 },
+    DownCursorKept {
+        number: u64,
+    },
     /// Close the channel and the links.
     Stop,
 }
@@ -67,17 +77,29 @@ pub(crate) enum Input {
 pub(crate) enum Effect {
     Link(LinkEffect),
     /// Read messages from the queue, from `from` on, about `bytes_max` of them.
-    Read { from: Sequence, bytes_max: usize },
+    Read {
+        from: Sequence,
+        bytes_max: usize,
+    },
     /// Sign an attestation with the node's key.
-    Sign { token: u64, bytes: Vec<u8> },
+    Sign {
+        token: u64,
+        bytes: Vec<u8>,
+    },
     /// The group has everything up to here: the queue may forget it (rule D3).
     Delivered(Sequence),
     /// The group has seen more than this queue knows of: make a new epoch, number what is undelivered anew (rule D1).
     Rekey,
     /// Hand a message to the application.
-    Down { number: u64, sent: Timestamp, payload: Bytes },
+    Down {
+        number: u64,
+        sent: Timestamp,
+        payload: Bytes,
+    },
     /// Make this downstream cursor durable (rule D8).
-    KeepDownCursor { number: u64 },
+    KeepDownCursor {
+        number: u64,
+    },
     /// Keep this assignment on disk.
     SaveAssignment(SignedAssignment, AssignmentKey),
     Event(Event),
@@ -303,4 +325,3 @@ const QUIET_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 fn is_passing(code: Code) -> bool {
     matches!(code, Code::SessionStale | Code::AttestationStale | Code::UpstreamUnavailable | Code::StoreUnavailable)
 }
-

@@ -1,6 +1,6 @@
 //! The gateway's upstream side: one channel per agent on one link, fair turns, credit, moves.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +44,12 @@ struct Queued {
 #[derive(Debug)]
 pub(super) struct Control {
     uplink: Uplink,
-    channels: HashMap<u32, UpChannel>,
+    channels: BTreeMap<u32, UpChannel>,
     by_relay: BTreeMap<RelayId, u32>,
     /// Who has data and credit, in turn (rule D7).
     turns: VecDeque<u32>,
     last_channel: u32,
-    chains_sent: HashSet<ChainHash>,
+    chains_sent: BTreeSet<ChainHash>,
     /// Channels whose link is gone: their agents are told when it is known what comes next.
     suspended: Vec<(RelayId, Sequence)>,
     told_available: bool,
@@ -63,11 +63,11 @@ impl Control {
     pub(super) fn new(uplink: UplinkConfig, now: Instant) -> Self {
         let mut control = Self {
             uplink: Uplink::new(uplink, now),
-            channels: HashMap::new(),
+            channels: BTreeMap::new(),
             by_relay: BTreeMap::new(),
             turns: VecDeque::new(),
             last_channel: 0,
-            chains_sent: HashSet::new(),
+            chains_sent: BTreeSet::new(),
             suspended: Vec::new(),
             told_available: false,
             tell_unavailable_at: None,
@@ -376,7 +376,7 @@ fn take_turn(turns: &mut VecDeque<u32>, id: u32, channel: &mut UpChannel) {
 fn fill(
     chunk: &mut BytesMut,
     turns: &mut VecDeque<u32>,
-    channels: &mut HashMap<u32, UpChannel>,
+    channels: &mut BTreeMap<u32, UpChannel>,
     to_shard: &mut Vec<ToShard>,
 ) {
     while chunk.len() < CHUNK_BYTES {

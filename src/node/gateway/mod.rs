@@ -32,26 +32,58 @@ struct RelayId {
 /// From an agent's side to the upstream side.
 #[derive(Debug)]
 enum ToControl {
-    Open { relay: RelayId, open: Open, peer: Arc<VerifiedPeer> },
+    Open {
+        relay: RelayId,
+        open: Open,
+        peer: Arc<VerifiedPeer>,
+    },
     /// DATA, FRAGMENT or GAP, in order and counted in credit; `last` is what is complete with it.
-    Data { relay: RelayId, kind: Kind, body: Bytes, last: Option<Sequence> },
+    Data {
+        relay: RelayId,
+        kind: Kind,
+        body: Bytes,
+        last: Option<Sequence>,
+    },
     /// A frame that is not data: goes at once.
-    Pass { relay: RelayId, kind: Kind, body: Bytes },
+    Pass {
+        relay: RelayId,
+        kind: Kind,
+        body: Bytes,
+    },
     /// The channel ended here.
-    Close { relay: RelayId },
+    Close {
+        relay: RelayId,
+    },
 }
 
 /// From the upstream side to an agent's side.
 #[derive(Debug)]
 enum ToShard {
     /// OPENED came with this cursor.
-    Opened { relay: RelayId, body: Bytes },
-    Pass { relay: RelayId, kind: Kind, body: Bytes },
-    Ack { relay: RelayId, through: Sequence },
+    Opened {
+        relay: RelayId,
+        body: Bytes,
+    },
+    Pass {
+        relay: RelayId,
+        kind: Kind,
+        body: Bytes,
+    },
+    Ack {
+        relay: RelayId,
+        through: Sequence,
+    },
     /// These bytes were handed on: the agent may send more.
-    Consumed { relay: RelayId, bytes: u64 },
+    Consumed {
+        relay: RelayId,
+        bytes: u64,
+    },
     /// The channel ended there; nothing above `forwarded` was sent on.
-    Ended { relay: RelayId, code: Code, forwarded: Sequence },
+    Ended {
+        relay: RelayId,
+        code: Code,
+        forwarded: Sequence,
+    },
     Available(bool),
     Challenge(Challenge),
     GroupKey(AssignmentKey),

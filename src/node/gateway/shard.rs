@@ -1,6 +1,6 @@
 //! The gateway's downstream side: the agents' links, their channels, what they may send.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -46,7 +46,7 @@ struct DownChannel {
 pub(super) struct Shard {
     me: Introduction,
     group_key: Option<AssignmentKey>,
-    downs: HashMap<LinkId, Down>,
+    downs: BTreeMap<LinkId, Down>,
     timers: Timers<LinkId>,
     touched: Vec<LinkId>,
     available: bool,
@@ -61,7 +61,7 @@ impl Shard {
         Self {
             me,
             group_key,
-            downs: HashMap::new(),
+            downs: BTreeMap::new(),
             timers: Timers::new(),
             touched: Vec::new(),
             available: false,
@@ -92,8 +92,7 @@ impl Shard {
             LinkInput::Accepted { link, peer, address } => {
                 let caller = Caller::new(link, peer, address, self.me.heartbeat, now);
                 self.timers.set(caller.link.poll_timeout(), link);
-                let down =
-                    Down { caller, pool: CreditPool::default(), channel: None, last_channel: 0, touched: false };
+                let down = Down { caller, pool: CreditPool::default(), channel: None, last_channel: 0, touched: false };
                 self.downs.insert(link, down);
             }
             LinkInput::Received { link, bytes } => {

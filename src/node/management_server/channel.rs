@@ -242,7 +242,9 @@ impl ManagementServer {
         }
         let complete = channel.order.fragment(fragment)?;
         let Some(join) = channel.join.as_mut().filter(|join| join.total == total) else {
-            return Err(Error::new(Code::FrameMalformed).subject("FRAGMENT").found("another total than its first part"));
+            return Err(Error::new(Code::FrameMalformed)
+                .subject("FRAGMENT")
+                .found("another total than its first part"));
         };
         join.bytes.extend_from_slice(&fragment.bytes);
         self.consume(id, frame.wire_bytes());

@@ -1,6 +1,6 @@
 //! The links of a management server: introduction, approval, output.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Decision, Knock, SignedAssignment};
-use crate::identity::{ChainHash, chain_hash_of};
+use crate::identity::{ChainHash, hash_chain};
 use crate::limits::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CHAINS_PER_LINK_MAX, PENDING_LINKS_MAX};
 use crate::node::reception::{Caller, role_unexpected};
 use crate::node::{LinkId, LinkInput};
@@ -23,10 +23,10 @@ pub(super) struct Downlink {
     pub(super) caller: Caller,
     pub(super) pool: CreditPool,
     /// The channels by their numbers on this link.
-    pub(super) channels: HashMap<u32, u64>,
+    pub(super) channels: BTreeMap<u32, u64>,
     pub(super) last_channel: u32,
     /// Chains that the peer taught, by their hash (rule I6).
-    pub(super) chains: HashMap<ChainHash, Chain>,
+    pub(super) chains: BTreeMap<ChainHash, Chain>,
     chain_begun: Vec<Bytes>,
     /// Channels that have an acknowledgement or credit to tell.
     pub(super) due: Vec<u64>,
@@ -55,9 +55,9 @@ impl ManagementServer {
                     Downlink {
                         caller,
                         pool: CreditPool::default(),
-                        channels: HashMap::new(),
+                        channels: BTreeMap::new(),
                         last_channel: 0,
-                        chains: HashMap::new(),
+                        chains: BTreeMap::new(),
                         chain_begun: Vec::new(),
                         due: Vec::new(),
                         assignment_told: 0,
@@ -246,7 +246,7 @@ impl ManagementServer {
         if down.chains.len() >= CHAINS_PER_LINK_MAX {
             return Err(Error::new(Code::ChainTooLarge).found(format!("{} chains", down.chains.len())));
         }
-        down.chains.entry(chain_hash_of(&whole)).or_insert(Chain::Der(whole));
+        down.chains.entry(hash_chain(&whole)).or_insert(Chain::Der(whole));
         Ok(())
     }
 
@@ -290,12 +290,8 @@ impl ManagementServer {
     /// A peer whose certificate has expired is disconnected, and a channel whose attestation lapsed is closed.
     pub(super) fn end_lapsed(&mut self, period: u64) {
         let wall = self.wall;
-        let expired: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, down)| down.caller.peer.not_after() < wall)
-            .map(|(link, _)| *link)
-            .collect();
+        let expired: Vec<LinkId> =
+            self.links.iter().filter(|(_, down)| down.caller.peer.not_after() < wall).map(|(link, _)| *link).collect();
         for link in expired {
             self.refuse_link(link, &Error::new(Code::CertificateExpired));
         }
@@ -338,4 +334,3 @@ impl ManagementServer {
         }
     }
 }
-

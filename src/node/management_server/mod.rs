@@ -5,7 +5,7 @@ mod delivery;
 mod links;
 mod opening;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,9 @@ use bytes::Bytes;
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
-use crate::group::{AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment};
+use crate::group::{
+    AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment,
+};
 use crate::identity::{KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::CHALLENGE_PERIOD;
 use crate::message::{Epoch, Sequence};
@@ -23,8 +25,8 @@ use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::{Instant, Timestamp};
 use crate::wire::Challenge;
 use channel::Channel;
-pub(crate) use delivery::{Batch, Content, Delivery};
 use delivery::Outlet;
+pub(crate) use delivery::{Batch, Content, Delivery};
 use links::Downlink;
 
 /// What a management server starts with.
@@ -51,7 +53,7 @@ pub(crate) enum Output {
 }
 
 /// Whom an answer of the group is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     Link(LinkId),
     Channel(u64),
@@ -71,15 +73,29 @@ pub(crate) enum Input {
     /// The wall clock; at the start and about once a second.
     Wall(Timestamp),
     /// The answer to [`Effect::VerifyAgent`].
-    AgentVerified { channel: u64, result: Result<Arc<VerifiedPeer>, Error> },
+    AgentVerified {
+        channel: u64,
+        result: Result<Arc<VerifiedPeer>, Error>,
+    },
     /// The answer to [`Effect::Authorise`].
-    Authorised { subject: Subject, result: Result<Standing, Error> },
+    Authorised {
+        subject: Subject,
+        result: Result<Standing, Error>,
+    },
     /// The answer to [`Effect::OpenSession`].
-    SessionOpened { channel: u64, result: Result<SessionAnswer, Error> },
+    SessionOpened {
+        channel: u64,
+        result: Result<SessionAnswer, Error>,
+    },
     /// The answer to [`Effect::AskCursor`].
-    CursorAnswered { channel: u64, result: Result<Option<Sequence>, Error> },
+    CursorAnswered {
+        channel: u64,
+        result: Result<Option<Sequence>, Error>,
+    },
     /// The application took a batch.
-    Acknowledged { batch: u64 },
+    Acknowledged {
+        batch: u64,
+    },
     /// The answer to [`Effect::Commit`], once it is durable; a store that fails is tried again by the shell.
     Committed(Vec<CursorOutcome>),
     /// Something in the group changed: everybody's standing is asked for again (rule G2).
@@ -87,7 +103,10 @@ pub(crate) enum Input {
     /// These agents have messages waiting in the store.
     DownWaiting(Vec<Name>),
     /// The answer to [`Effect::FetchDown`].
-    DownFetched { channel: u64, messages: Vec<(u64, Timestamp, Bytes)> },
+    DownFetched {
+        channel: u64,
+        messages: Vec<(u64, Timestamp, Bytes)>,
+    },
     Stop,
 }
 
@@ -96,15 +115,44 @@ pub(crate) enum Input {
 pub(crate) enum Effect {
     Link(LinkEffect),
     /// Verify a chain (unless `peer` was verified already) and an attestation's signature by its leaf.
-    VerifyAgent { channel: u64, agent: Name, chain: Chain, claim: Vec<u8>, scheme: u16, signature: Bytes },
-    Authorise { subject: Subject, knock: Knock },
-    OpenSession { channel: u64, request: SessionRequest },
+    VerifyAgent {
+        channel: u64,
+        agent: Name,
+        chain: Chain,
+        claim: Vec<u8>,
+        scheme: u16,
+        signature: Bytes,
+    },
+    Authorise {
+        subject: Subject,
+        knock: Knock,
+    },
+    OpenSession {
+        channel: u64,
+        request: SessionRequest,
+    },
     /// Ask the application for its own cursor (rule D5b).
-    AskCursor { channel: u64, agent: Name, epoch: Epoch },
+    AskCursor {
+        channel: u64,
+        agent: Name,
+        epoch: Epoch,
+    },
     HandOver(Batch),
-    Commit { writes: Vec<CursorWrite>, deliveries: Vec<Delivery> },
-    FetchDown { channel: u64, agent: Name, fence: u64, above: u64 },
-    DownDelivered { agent: Name, fence: u64, through: u64 },
+    Commit {
+        writes: Vec<CursorWrite>,
+        deliveries: Vec<Delivery>,
+    },
+    FetchDown {
+        channel: u64,
+        agent: Name,
+        fence: u64,
+        above: u64,
+    },
+    DownDelivered {
+        agent: Name,
+        fence: u64,
+        through: u64,
+    },
     Event(Event),
     Stopped,
 }
@@ -122,13 +170,13 @@ pub(crate) struct ManagementServer {
     config: Config,
     wall: Timestamp,
     challenge: Option<Challenge>,
-    links: HashMap<LinkId, Downlink>,
-    channels: HashMap<u64, Channel>,
-    by_agent: HashMap<Name, u64>,
+    links: BTreeMap<LinkId, Downlink>,
+    channels: BTreeMap<u64, Channel>,
+    by_agent: BTreeMap<Name, u64>,
     channel_count: u64,
     timers: Timers<LinkId>,
     touched: Vec<LinkId>,
-    pending: HashSet<Subject>,
+    pending: BTreeSet<Subject>,
     outlet: Outlet,
     join_bytes: usize,
     stalled: VecDeque<u64>,
@@ -142,13 +190,13 @@ impl ManagementServer {
             config,
             wall,
             challenge: None,
-            links: HashMap::new(),
-            channels: HashMap::new(),
-            by_agent: HashMap::new(),
+            links: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            by_agent: BTreeMap::new(),
             channel_count: 0,
             timers: Timers::new(),
             touched: Vec::new(),
-            pending: HashSet::new(),
+            pending: BTreeSet::new(),
             outlet: Outlet::default(),
             join_bytes: 0,
             stalled: VecDeque::new(),

@@ -270,4 +270,3 @@ impl ManagementServer {
         self.fetch_down(id);
     }
 }
-
