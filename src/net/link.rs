@@ -1,0 +1,171 @@
+//! The one loop that drives a link: bytes from the peer to the node, chunks from the node to the peer.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::sync::mpsc;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::limits::WRITER_BYTES_MAX;
+use crate::node::{LinkId, LinkInput};
+
+/// Chunks on their way to one link: the node has at most two in flight, and one more that says goodbye.
+pub(crate) const CHUNKS_MAX: usize = 4;
+
+/// What the loop saw.
+enum Step {
+    Received(BytesMut),
+    Written,
+    /// The node closed the link.
+    Finished,
+    Lost(Error),
+}
+
+/// Reads and writes until the link ends; tells the node through `deliver`, which waits while the node has much to do,
+/// so that TCP holds the peer back.
+///
+/// Reading never waits for writing: two nodes that both have full buffers must not wait for each other.
+pub(crate) async fn drive<S, F>(
+    stream: S,
+    link: LinkId,
+    chunks: mpsc::Receiver<Bytes>,
+    mut deliver: impl FnMut(LinkInput) -> F,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = bool>,
+{
+    let mut driver =
+        Driver { stream, chunks, chunk: Bytes::new(), unflushed: false, buffer: BytesMut::new(), room: READ_BYTES_MIN };
+    loop {
+        let input = match poll_fn(|context| driver.poll_step(context)).await {
+            Step::Received(bytes) => LinkInput::Received { link, bytes },
+            Step::Written => LinkInput::Written { link },
+            Step::Finished => return driver.say_goodbye().await,
+            Step::Lost(error) => {
+                deliver(LinkInput::Lost { link, error }).await;
+                return;
+            }
+        };
+        if !deliver(input).await {
+            return;
+        }
+    }
+}
+
+struct Driver<S> {
+    stream: S,
+    chunks: mpsc::Receiver<Bytes>,
+    /// What is left of the chunk that is being written.
+    chunk: Bytes,
+    unflushed: bool,
+    buffer: BytesMut,
+    /// How much the next read may take: an idle link keeps little memory, a busy one makes few system calls.
+    room: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if let Poll::Ready(step) = self.poll_write(context) {
+            return Poll::Ready(step);
+        }
+        self.poll_read(context)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if !self.chunk.is_empty() {
+                match ready!(Pin::new(&mut self.stream).poll_write(context, &self.chunk)) {
+                    Ok(0) => return Poll::Ready(Step::Lost(lost("the connection takes no more bytes"))),
+                    Ok(count) => self.chunk.advance(count),
+                    Err(error) => return Poll::Ready(Step::Lost(lost(&error.to_string()))),
+                }
+                self.unflushed = true;
+                if self.chunk.is_empty() {
+                    return Poll::Ready(Step::Written);
+                }
+                continue;
+            }
+            match self.chunks.poll_recv(context) {
+                Poll::Ready(Some(chunk)) => self.chunk = chunk,
+                Poll::Ready(None) => return Poll::Ready(Step::Finished),
+                Poll::Pending if self.unflushed => {
+                    if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(context)) {
+                        return Poll::Ready(Step::Lost(lost(&error.to_string())));
+                    }
+                    self.unflushed = false;
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Reads what there is, up to one turn's worth.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            // Zeroed once per buffer: the safe way to hand memory to a reader.
+            let start = self.buffer.len();
+            self.buffer.resize(start + self.room, 0);
+            let mut read = ReadBuf::new(&mut self.buffer[start..]);
+            let poll = Pin::new(&mut self.stream).poll_read(context, &mut read);
+            let count = read.filled().len();
+            self.buffer.truncate(start + count);
+            match poll {
+                Poll::Ready(Ok(())) if count > 0 => {
+                    self.adapt(count);
+                    if self.buffer.len() < READ_BYTES_MAX {
+                        continue;
+                    }
+                }
+                Poll::Ready(_) | Poll::Pending if !self.buffer.is_empty() => {}
+                Poll::Ready(Ok(())) => return Poll::Ready(Step::Lost(lost("the peer closed the connection"))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Step::Lost(lost(&error.to_string()))),
+                Poll::Pending => {
+                    self.room = READ_BYTES_MIN;
+                    if self.buffer.capacity() > READ_BYTES_MIN {
+                        self.buffer = BytesMut::new();
+                    }
+                    return Poll::Pending;
+                }
+            }
+            return Poll::Ready(Step::Received(std::mem::take(&mut self.buffer)));
+        }
+    }
+
+    fn adapt(&mut self, count: usize) {
+        if count == self.room {
+            self.room = (self.room * 4).min(READ_BYTES_MAX);
+        }
+    }
+
+    /// Writes what the node transmitted before it closed the link, then closes TLS and TCP in order, and reads on for a
+    /// moment: a peer that is still sending would otherwise see a reset instead of the reason (rule G5).
+    async fn say_goodbye(mut self) {
+        let goodbye = async {
+            if !self.chunk.is_empty() {
+                self.stream.write_all(&self.chunk).await?;
+            }
+            self.stream.flush().await?;
+            self.stream.shutdown().await?;
+            let mut rest = vec![0; READ_BYTES_MIN];
+            while self.stream.read(&mut rest).await? > 0 {}
+            Ok::<(), std::io::Error>(())
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+}
+
+fn lost(found: &str) -> Error {
+    Error::new(Code::LinkDown).found(found.to_owned())
+}
+
+/// What an idle link reads into.
+const READ_BYTES_MIN: usize = 1 << 10;
+/// What a busy one reads into.
+const READ_BYTES_MAX: usize = WRITER_BYTES_MAX;
+/// How long a closing link may take to say so.
+const GOODBYE: Duration = Duration::from_secs(2);
