@@ -11,9 +11,10 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::group::{
     AgentRecord, Assignment, AssignmentKey, CursorOutcome, CursorWrite, Decision, GatewayRecord, Knock, ServerRecord,
-    SessionAnswer, SessionRequest, SignedAssignment,
+    SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
 };
-use crate::message::{Epoch, Gap, Sequence};
+use crate::limits::FRAME_BYTES_MAX;
+use crate::message::{Epoch, Gap, Numbered, Priority, Sequence};
 use crate::name::Name;
 use crate::time::Timestamp;
 
@@ -55,6 +56,11 @@ pub(crate) trait Store: Send {
     /// All agents, by name.
     fn agents(&mut self) -> Result<Vec<AgentRecord>>;
 
+    /// What happens to agents that the group does not know (rule G1).
+    fn unknown_agents(&mut self) -> Result<UnknownAgents>;
+    /// Changes it, for all servers of the group.
+    fn set_unknown_agents(&mut self, unknown_agents: UnknownAgents) -> Result<()>;
+
     /// Decides who may come in, and remembers who knocked. Answers in the order of the knocks.
     fn authorise(&mut self, knocks: &[Knock]) -> Result<Vec<Decision>>;
 
@@ -70,6 +76,13 @@ pub(crate) trait Store: Send {
     fn commit(&mut self, writes: &[CursorWrite], deliveries: &[StoredRun]) -> Result<Vec<CursorOutcome>>;
     /// Cursor per agent and epoch, for the inventory.
     fn cursors(&mut self) -> Result<Vec<(Name, Epoch, Sequence)>>;
+
+    /// What was delivered into the store above a number, oldest first, at most `count`.
+    fn deliveries(&mut self, above: u64, count: usize) -> Result<Vec<Delivery>>;
+    /// How many messages were delivered into the store.
+    fn delivery_count(&mut self) -> Result<u64>;
+    /// The gaps that were delivered into the store above a number, oldest first, at most `count`.
+    fn gaps(&mut self, above: u64, count: usize) -> Result<Vec<DeliveryGap>>;
 
     /// Remembers a file output's length beside the cursors of the same transaction; see `session/output_file.rs`.
     fn set_output_position(&mut self, server: &Name, path: &str, length: u64) -> Result<()>;
@@ -107,5 +120,62 @@ pub(crate) struct StoredRun {
 #[derive(Clone, Debug)]
 pub(crate) enum StoredContent {
     Messages(crate::wire::Run),
+    /// A message that came in fragments and was joined.
+    Whole(Numbered),
     Gap(Gap),
 }
+
+impl StoredContent {
+    /// The messages in order; none for a gap.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Numbered> + '_ {
+        let (run, whole) = match self {
+            Self::Messages(run) => (Some(run), None),
+            Self::Whole(message) => (None, Some(message.clone())),
+            Self::Gap(_) => (None, None),
+        };
+        run.into_iter().flat_map(crate::wire::Run::messages).chain(whole)
+    }
+}
+
+/// A message that an output of `store = true` wrote into the group store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// Its number in the store: rises in the order of delivery.
+    pub number: u64,
+    /// Who sent it.
+    pub agent: Name,
+    /// The gateways that it came through, the agent's own first.
+    pub via: Vec<Name>,
+    /// The life of the agent's queue.
+    pub epoch: Epoch,
+    /// The message's number in that epoch.
+    pub sequence: Sequence,
+    /// Its priority.
+    pub priority: Priority,
+    /// When the application handed it to the agent, by the agent's clock.
+    pub sent: Timestamp,
+    /// When it was written, by the management server's clock.
+    pub received: Timestamp,
+    /// The bytes.
+    pub payload: Bytes,
+}
+
+/// A gap that an output of `store = true` wrote into the group store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeliveryGap {
+    /// Its number in the store: rises in the order of delivery.
+    pub number: u64,
+    /// Whose messages are missing.
+    pub agent: Name,
+    /// The life of the agent's queue.
+    pub epoch: Epoch,
+    /// Which are missing, and why.
+    pub gap: Gap,
+    /// When it was written, by the management server's clock.
+    pub received: Timestamp,
+}
+
+/// The payload of a message to an agent: with its number and time it travels in one frame.
+pub(crate) const DOWN_PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 64;

@@ -1,0 +1,336 @@
+//! The management group as its operators see it: approvals, assignments, inventory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::code::Code;
+use crate::error::{Error, Result, printable};
+use crate::group::{AgentRecord, Assignment, GatewayRecord, ServerRecord, UnknownAgents, Upstream};
+use crate::message::{Epoch, Sequence};
+use crate::name::Name;
+use crate::store::{Delivery, DeliveryGap, SqliteStore, Store, StoreThread};
+use crate::time::Timestamp;
+
+/// A management group, by its store. Clones share one connection.
+///
+/// What is changed here takes effect on every management server of the group and on live links within 2 s (rule G2),
+/// whichever process changes it.
+#[derive(Clone)]
+pub struct ManagementGroup {
+    store: Arc<StoreThread>,
+}
+
+/// What a gateway is approved for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApprovedFor<'a> {
+    /// To connect to this management server, and to those that are assigned to it.
+    ManagementServer(&'a str),
+}
+
+/// How far an agent is delivered in one epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cursor {
+    /// Whose.
+    pub agent: Name,
+    /// The life of the agent's queue.
+    pub epoch: Epoch,
+    /// The highest sequence up to which all is delivered.
+    pub through: Sequence,
+}
+
+/// All that the group knows of its nodes, read at one point of its changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inventory {
+    /// The group's name.
+    pub management_group: String,
+    /// Rises with every change of approvals, assignments, servers and messages to agents.
+    pub change: u64,
+    /// The management servers, by name.
+    pub servers: Vec<ServerRecord>,
+    /// The gateways, by name; those that wait and those that were removed too.
+    pub gateways: Vec<GatewayRecord>,
+    /// The agents, by name; those that wait and those that were rejected too.
+    pub agents: Vec<AgentRecord>,
+    /// How far each agent is delivered, the newest epoch last.
+    pub cursors: Vec<Cursor>,
+}
+
+impl ManagementGroup {
+    /// Opens a group's store: `sqlite:///var/lib/farpost/group.db`, or `sqlite://group.db` for a relative path.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ConfigBadValue`] for the URL; [`Code::StoreUnavailable`], [`Code::StoreBusy`], [`Code::StoreNewer`],
+    /// [`Code::StoreCorrupt`], [`Code::KeyExposed`].
+    pub async fn open(url: &str) -> Result<Self> {
+        Self::start(url, None).await
+    }
+
+    /// Opens the store of the group of this name; makes it, with its keys, if there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::open`]; [`Code::GroupMismatch`] if the store is another group's.
+    pub async fn open_new(url: &str, management_group: &str) -> Result<Self> {
+        Self::start(url, Some(management_group.to_owned())).await
+    }
+
+    async fn start(url: &str, management_group: Option<String>) -> Result<Self> {
+        let path = path_of(url)?;
+        let store = StoreThread::start(move || {
+            let store = SqliteStore::open(&path, management_group.as_deref())?;
+            Ok(Box::new(store) as Box<dyn Store>)
+        });
+        Ok(Self { store: Arc::new(store.await?) })
+    }
+
+    /// The store's thread, for the management server that runs on this group.
+    #[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
+    pub(crate) fn store(&self) -> &Arc<StoreThread> {
+        &self.store
+    }
+
+    /// The group's name.
+    ///
+    /// # Errors
+    ///
+    /// As every call here: [`Code::StoreBusy`] may be tried again, [`Code::StoreUnavailable`] and
+    /// [`Code::StoreCorrupt`] need an operator.
+    pub async fn name(&self) -> Result<String> {
+        self.store.call(|store| store.group()).await
+    }
+
+    /// A number that rises with every change of approvals, assignments, servers and messages to agents.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn change(&self) -> Result<u64> {
+        self.store.call(|store| store.change()).await
+    }
+
+    /// Approves a gateway, before or after it first asked; an approved one gets this parent instead of its old one.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ServerUnknown`] if the server never registered, [`Code::ServerExcluded`], [`Code::RoleNotApproved`] if
+    /// the name is an approved agent's, [`Code::NameUnreadable`].
+    pub async fn approve_gateway(&self, gateway: &str, parent: ApprovedFor<'_>) -> Result<()> {
+        let ApprovedFor::ManagementServer(server) = parent;
+        let (gateway, server) = (Name::parse(gateway)?, Name::parse(server)?);
+        self.store.call(move |store| store.approve_gateway(&gateway, &server, now())).await
+    }
+
+    /// Removes a gateway from the group: its links close, and when it comes again it waits for approval.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnknown`], [`Code::NameUnreadable`].
+    pub async fn delete_gateway(&self, gateway: &str) -> Result<()> {
+        let gateway = Name::parse(gateway)?;
+        self.store.call(move |store| store.delete_gateway(&gateway)).await
+    }
+
+    /// Approves an agent, before or after it first asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::RoleNotApproved`] if the name is an approved gateway's, [`Code::NameUnreadable`].
+    pub async fn approve_agent(&self, agent: &str) -> Result<()> {
+        let agent = Name::parse(agent)?;
+        self.store.call(move |store| store.approve_agent(&agent, now())).await
+    }
+
+    /// Rejects an agent: it stays out until it is approved.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::RoleNotApproved`] if the name is an approved gateway's, [`Code::NameUnreadable`].
+    pub async fn reject_agent(&self, agent: &str) -> Result<()> {
+        let agent = Name::parse(agent)?;
+        self.store.call(move |store| store.reject_agent(&agent, now())).await
+    }
+
+    /// What happens to agents that the group does not know.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn unknown_agents(&self) -> Result<UnknownAgents> {
+        self.store.call(|store| store.unknown_agents()).await
+    }
+
+    /// Changes what happens to agents that the group does not know; those that wait already go on waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn set_unknown_agents(&self, unknown_agents: UnknownAgents) -> Result<()> {
+        self.store.call(move |store| store.set_unknown_agents(unknown_agents)).await
+    }
+
+    /// All agents, by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn agents(&self) -> Result<Vec<AgentRecord>> {
+        self.store.call(|store| store.agents()).await
+    }
+
+    /// All gateways, by name.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn gateways(&self) -> Result<Vec<GatewayRecord>> {
+        self.store.call(|store| store.gateways()).await
+    }
+
+    /// All management servers, by name. A server registers itself when it starts.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn servers(&self) -> Result<Vec<ServerRecord>> {
+        self.store.call(|store| store.servers()).await
+    }
+
+    /// Never uses a management server for failover (rule G3), or allows it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ServerUnknown`], [`Code::NameUnreadable`].
+    pub async fn set_server_excluded(&self, server: &str, excluded: bool) -> Result<()> {
+        let server = Name::parse(server)?;
+        self.store.call(move |store| store.set_server_excluded(&server, excluded)).await
+    }
+
+    /// Assigns a gateway or an agent its upstreams, as `host` or `host:port`; the first failover is tried first.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnknown`] for the node; [`Code::ServerUnknown`], [`Code::ServerExcluded`] or
+    /// [`Code::PrimaryIsFailover`] for an upstream; [`Code::ConfigBadValue`] for what cannot be read or is too much.
+    pub async fn set_failover(&self, node: &str, primary: &str, failover: &[impl AsRef<str>]) -> Result<()> {
+        let node = Name::parse(node)?;
+        let failover: Vec<_> = failover.iter().map(|text| Upstream::parse(text.as_ref())).collect::<Result<_>>()?;
+        let assignment = Assignment::new(Upstream::parse(primary)?, failover)?;
+        self.store.call(move |store| store.assign(&node, &assignment)).await
+    }
+
+    /// Puts a message for one agent into the store (rule D8); answers its number. It travels when the agent is
+    /// connected.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnknown`], [`Code::AgentPending`] or [`Code::NameRejected`] for the agent; [`Code::DownQueueFull`];
+    /// [`Code::MessageTooLarge`].
+    pub async fn send(&self, agent: &str, payload: impl Into<Vec<u8>>) -> Result<u64> {
+        let (agent, payload) = (Name::parse(agent)?, payload.into());
+        self.store.call(move |store| store.send_down(&agent, &payload, now())).await
+    }
+
+    /// How far each agent is delivered, the newest epoch last.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn cursors(&self) -> Result<Vec<Cursor>> {
+        self.store.call(|store| cursors(store)).await
+    }
+
+    /// All that the group knows of its nodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn inventory(&self) -> Result<Inventory> {
+        self.store.call(|store| inventory(store)).await
+    }
+
+    /// What an output with `store = true` wrote above a number (0: from the beginning), oldest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn deliveries(&self, above: u64, limit: usize) -> Result<Vec<Delivery>> {
+        self.store.call(move |store| store.deliveries(above, limit)).await
+    }
+
+    /// How many messages an output with `store = true` wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn delivery_count(&self) -> Result<u64> {
+        self.store.call(|store| store.delivery_count()).await
+    }
+
+    /// The gaps that an output with `store = true` wrote above a number, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn gaps(&self, above: u64, limit: usize) -> Result<Vec<DeliveryGap>> {
+        self.store.call(move |store| store.gaps(above, limit)).await
+    }
+}
+
+fn cursors(store: &mut dyn Store) -> Result<Vec<Cursor>> {
+    let cursors = store.cursors()?;
+    Ok(cursors.into_iter().map(|(agent, epoch, through)| Cursor { agent, epoch, through }).collect())
+}
+
+/// Reads again when something changed meanwhile; what still moves after a few attempts is given as it is.
+fn inventory(store: &mut dyn Store) -> Result<Inventory> {
+    for _ in 0..3 {
+        let inventory = inventory_once(store)?;
+        if store.change()? == inventory.change {
+            return Ok(inventory);
+        }
+    }
+    inventory_once(store)
+}
+
+fn inventory_once(store: &mut dyn Store) -> Result<Inventory> {
+    Ok(Inventory {
+        management_group: store.group()?,
+        change: store.change()?,
+        servers: store.servers()?,
+        gateways: store.gateways()?,
+        agents: store.agents()?,
+        cursors: cursors(store)?,
+    })
+}
+
+fn path_of(url: &str) -> Result<PathBuf> {
+    let bad = |found: &str| {
+        Error::new(Code::ConfigBadValue).subject("store.url").found(found).expected("sqlite:///path/to/group.db")
+    };
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        // Such a URL may hold a password: it is not repeated.
+        return Err(bad("a PostgreSQL store, which comes with a later release"));
+    }
+    match url.strip_prefix("sqlite://") {
+        Some("") => Err(bad("an empty path")),
+        Some(path) if path.contains('\0') => Err(bad("a path with a NUL")),
+        Some(path) => Ok(PathBuf::from(path)),
+        None => {
+            let scheme = url.split_once("://").map_or("no scheme", |(scheme, _)| scheme);
+            Err(bad(&format!("\"{}\"", printable(scheme))))
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

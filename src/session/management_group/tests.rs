@@ -1,0 +1,99 @@
+use super::*;
+use crate::group::{AgentState, GatewayState};
+
+/// A group in a directory of its own.
+async fn group() -> (tempfile::TempDir, String, ManagementGroup) {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/group.db", directory.path().display());
+    let group = ManagementGroup::open_new(&url, "CORP").await.unwrap();
+    for server in ["ms1.corp.example", "ms2.corp.example"] {
+        let server = Name::parse(server).unwrap();
+        group.store().call(move |store| store.register_server(&server, "0.0.0.0:5723", now())).await.unwrap();
+    }
+    (directory, url, group)
+}
+
+fn code<T>(result: Result<T>) -> Code {
+    result.err().expect("an error").code()
+}
+
+#[test]
+fn a_url_names_an_absolute_or_a_relative_file_and_nothing_else() {
+    assert_eq!(path_of("sqlite:///var/lib/farpost/group.db").unwrap(), PathBuf::from("/var/lib/farpost/group.db"));
+    assert_eq!(path_of("sqlite://group.db").unwrap(), PathBuf::from("group.db"));
+    for bad in ["", "group.db", "/group.db", "sqlite:group.db", "sqlite://", "sqlite://a\0b", "mysql://host/db"] {
+        assert_eq!(path_of(bad).unwrap_err().code(), Code::ConfigBadValue, "{bad:?}");
+    }
+    for url in ["postgres://farpost:hunter2@db/group", "postgresql://farpost:hunter2@db/group"] {
+        let error = path_of(url).unwrap_err();
+        assert_eq!(error.code(), Code::ConfigBadValue);
+        assert!(error.to_string().contains("comes with a later release"), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+    assert!(!path_of("mysql://u:hunter2@db").unwrap_err().to_string().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_group_is_opened_by_its_name_or_without_and_not_by_another_name() {
+    let (_directory, url, group) = group().await;
+    assert_eq!(group.name().await.unwrap(), "CORP");
+    assert!(ManagementGroup::open(&url).await.is_ok());
+    assert!(ManagementGroup::open_new(&url, "CORP").await.is_ok());
+    assert_eq!(code(ManagementGroup::open_new(&url, "OTHER").await), Code::GroupMismatch);
+    assert_eq!(code(ManagementGroup::open("sqlite:///nowhere/group.db").await), Code::StoreUnavailable);
+}
+
+#[tokio::test]
+async fn an_operator_approves_assigns_and_removes_a_gateway() {
+    let (_directory, _, group) = group().await;
+    let ms1 = ApprovedFor::ManagementServer("MS1.corp.example.");
+    group.approve_gateway("gw1.branch.example", ms1).await.unwrap();
+    group.set_failover("gw1.branch.example", "ms1.corp.example", &["ms2.corp.example:5723"]).await.unwrap();
+    let twice = group.set_failover("gw1.branch.example", "ms1.corp.example", &["ms1.corp.example"]).await;
+    assert_eq!(code(twice), Code::PrimaryIsFailover);
+    let unknown = group.approve_gateway("gw1.branch.example", ApprovedFor::ManagementServer("ms9")).await;
+    assert_eq!(code(unknown), Code::ServerUnknown);
+    assert_eq!(code(group.approve_gateway("gw1/..", ms1).await), Code::NameUnreadable);
+    let record = group.gateways().await.unwrap().remove(0);
+    assert_eq!((record.state, record.parent.unwrap().to_string()), (GatewayState::Approved, "ms1.corp.example".into()));
+    group.set_server_excluded("ms2.corp.example", true).await.unwrap();
+    assert!(group.servers().await.unwrap()[1].excluded);
+    group.delete_gateway("gw1.branch.example").await.unwrap();
+    assert_eq!(group.gateways().await.unwrap()[0].state, GatewayState::Deleted);
+    assert_eq!(code(group.delete_gateway("gw2.branch.example").await), Code::NameUnknown);
+}
+
+#[tokio::test]
+async fn an_operator_approves_writes_to_and_rejects_an_agent() {
+    let (_directory, _, group) = group().await;
+    assert_eq!(code(group.send("pc7", "hello").await), Code::NameUnknown);
+    group.approve_agent("pc7").await.unwrap();
+    assert_eq!(group.send("pc7", "hello").await.unwrap(), 1);
+    assert_eq!(group.send("pc7", vec![0xff]).await.unwrap(), 2);
+    group.reject_agent("pc7").await.unwrap();
+    assert_eq!(group.agents().await.unwrap()[0].state, AgentState::Rejected);
+    assert_eq!(group.unknown_agents().await.unwrap(), UnknownAgents::Pending);
+    group.set_unknown_agents(UnknownAgents::Approve).await.unwrap();
+    assert_eq!(group.unknown_agents().await.unwrap(), UnknownAgents::Approve);
+}
+
+#[tokio::test]
+async fn the_inventory_holds_all_and_the_number_of_its_last_change() {
+    let (_directory, url, group) = group().await;
+    group.approve_agent("pc7").await.unwrap();
+    group.approve_gateway("gw1", ApprovedFor::ManagementServer("ms1.corp.example")).await.unwrap();
+    let inventory = ManagementGroup::open(&url).await.unwrap().inventory().await.unwrap();
+    assert_eq!(inventory.change, group.change().await.unwrap());
+    let counts = (inventory.servers.len(), inventory.gateways.len(), inventory.agents.len(), inventory.cursors.len());
+    assert_eq!((inventory.management_group.as_str(), counts), ("CORP", (2, 1, 1, 0)));
+    assert_eq!((group.deliveries(0, 9).await.unwrap(), group.delivery_count().await.unwrap()), (vec![], 0));
+    assert_eq!((group.gaps(0, 9).await.unwrap(), group.cursors().await.unwrap()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn calls_do_not_hold_up_the_tasks_of_a_runtime_with_one_thread() {
+    let (_directory, _, group) = group().await;
+    let (approved, inventory) = tokio::join!(group.approve_agent("pc7"), group.inventory());
+    approved.unwrap();
+    assert_eq!(inventory.unwrap().agents.len(), 1, "calls are done in their order");
+}

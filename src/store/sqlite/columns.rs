@@ -1,0 +1,74 @@
+//! Columns of the store as the types of the crate.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
+use crate::group::{AgentState, GatewayState};
+use crate::identity::KeyHash;
+use crate::name::Name;
+use crate::time::Timestamp;
+
+/// A name as text.
+pub(super) struct NameColumn(pub(super) Name);
+
+impl FromSql for NameColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Name::parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}
+
+/// A time as milliseconds since 1970.
+pub(super) struct TimeColumn(pub(super) Timestamp);
+
+impl FromSql for TimeColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Timestamp::from_unix_millis).map(Self)
+    }
+}
+
+impl ToSql for TimeColumn {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.unix_millis().into())
+    }
+}
+
+/// A number of 64 bits without a sign, as a signed one with the same bits.
+pub(super) struct BitsColumn(pub(super) u64);
+
+impl FromSql for BitsColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(i64::cast_unsigned).map(Self)
+    }
+}
+
+impl ToSql for BitsColumn {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.cast_signed().into())
+    }
+}
+
+/// A key hash as 32 bytes.
+pub(super) struct KeyColumn(pub(super) KeyHash);
+
+impl FromSql for KeyColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 32]>::column_result(value).map(|bytes| Self(KeyHash(bytes)))
+    }
+}
+
+/// An agent's state as its word.
+pub(super) struct AgentStateColumn(pub(super) AgentState);
+
+impl FromSql for AgentStateColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        AgentState::parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}
+
+/// A gateway's state as its word.
+pub(super) struct GatewayStateColumn(pub(super) GatewayState);
+
+impl FromSql for GatewayStateColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        GatewayState::parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}

@@ -1,0 +1,36 @@
+//! What SQLite's errors mean to the person who can act.
+
+use rusqlite::ErrorCode;
+
+use crate::code::Code;
+use crate::error::Error;
+
+/// The error of a failed SQLite call; its subject, the file, is added by the store.
+#[expect(clippy::needless_pass_by_value, reason = "goes to map_err by name")]
+pub(super) fn of(error: rusqlite::Error) -> Error {
+    Error::new(code(&error)).found(error.to_string())
+}
+
+/// The error of a stored value that farpost would not have written.
+pub(super) fn corrupt(what: &str) -> Error {
+    Error::new(Code::StoreCorrupt).found(what.to_owned())
+}
+
+fn code(error: &rusqlite::Error) -> Code {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Code::StoreBusy,
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => Code::StoreCorrupt,
+            // Our own statements do not fail to compile unless a table they name is gone.
+            ErrorCode::Unknown => Code::StoreCorrupt,
+            _ => Code::StoreUnavailable,
+        },
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::QueryReturnedNoRows
+        | rusqlite::Error::Utf8Error(..)
+        | rusqlite::Error::SqlInputError { .. } => Code::StoreCorrupt,
+        _ => Code::StoreUnavailable,
+    }
+}
