@@ -33,6 +33,14 @@ fn a_new_store_keeps_its_identity_and_only_its_owner_can_read_it() {
 }
 
 #[test]
+fn d4_every_commit_is_synced() {
+    let store = Place::new().open();
+    let pragma = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+    assert_eq!(pragma("journal_mode").unwrap(), "wal".to_owned().into());
+    assert_eq!(pragma("synchronous").unwrap(), 2.into(), "2 is FULL");
+}
+
+#[test]
 fn two_groups_have_different_keys_and_secrets() {
     let (mut one, mut other) = (Place::new().open(), Place::new().open());
     assert_ne!(one.assignment_key().unwrap(), other.assignment_key().unwrap());

@@ -19,6 +19,22 @@ fn d5_two_servers_on_one_store_never_both_move_an_agents_cursor() {
 }
 
 #[test]
+fn f5_no_fence_is_given_twice_however_many_processes_ask_at_once() {
+    let place = Place::new();
+    drop(place.open());
+    let ask = || {
+        let mut store = place.open();
+        (0..50).map(|_| fence(&mut store, &request("pc7", 7, 1, 1))).collect::<Vec<_>>()
+    };
+    let mut fences: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    fences.sort_unstable();
+    assert_eq!(fences, (1..=200).collect::<Vec<_>>());
+}
+
+#[test]
 fn f5_the_same_connection_may_be_shown_again_and_gets_a_new_fence() {
     let place = Place::new();
     let mut store = place.open();
@@ -36,7 +52,7 @@ fn d1_a_restored_disk_is_told_how_far_the_group_has_seen() {
     store.commit(&[write("pc7", u64::MAX, fence, 100)], &[]).unwrap();
     let rolled_back = [SessionAnswer::RolledBack { highest: Sequence(100) }];
     let restored = SessionRequest { boot_first: Sequence(100), ..request("pc7", u64::MAX, 3, 1) };
-    assert_eq!(store.open_sessions(&[restored.clone()]).unwrap(), rolled_back);
+    assert_eq!(store.open_sessions(std::slice::from_ref(&restored)).unwrap(), rolled_back);
     assert_eq!(store.open_sessions(&[request("pc7", u64::MAX, 1, 9)]).unwrap(), rolled_back);
     assert_eq!(store.commit(&[write("pc7", u64::MAX, fence, 101)], &[]).unwrap(), [CursorOutcome::Written]);
     let honest = SessionRequest { boot_first: Sequence(102), ..restored };
@@ -64,10 +80,22 @@ fn d5a_every_key_is_stored_once_however_runs_overlap() {
         let fence = fence(&mut store, &request("pc7", 7, 1, 1));
         store.commit(&[write("pc7", 7, fence, 5)], &[run(0, "pc7", 7, 1..=5)]).unwrap();
         let again = run(0, "pc7", 7, 6 - overlap..=10);
-        store.commit(&[write("pc7", 7, fence, 10)], &[again.clone()]).unwrap();
+        store.commit(&[write("pc7", 7, fence, 10)], std::slice::from_ref(&again)).unwrap();
         store.commit(&[write("pc7", 7, fence, 10)], &[again]).unwrap();
         assert_eq!(delivered(&mut store), (1..=10).collect::<Vec<_>>(), "overlap {overlap}");
     }
+}
+
+#[test]
+fn d5a_what_was_delivered_and_then_deleted_by_its_owner_does_not_come_back() {
+    let place = Place::new();
+    let mut store = place.open();
+    let fence = fence(&mut store, &request("pc7", 7, 1, 1));
+    store.commit(&[write("pc7", 7, fence, 5)], &[run(0, "pc7", 7, 1..=5)]).unwrap();
+    store.connection.execute("DELETE FROM deliveries", []).unwrap();
+    store.commit(&[write("pc7", 7, fence, 7)], &[run(0, "pc7", 7, 1..=7)]).unwrap();
+    assert_eq!(delivered(&mut store), [6, 7]);
+    assert_eq!(store.deliveries(0, 1).unwrap()[0].number, 6, "nor is its number used again");
 }
 
 #[test]
