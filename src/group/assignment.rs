@@ -141,6 +141,18 @@ impl Assignment {
     }
 }
 
+/// A node's assignment, as the group knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AssignmentRecord {
+    /// Whose.
+    pub node: Name,
+    /// Rises with every assignment of the node.
+    pub version: u64,
+    /// Its upstreams.
+    pub assignment: Assignment,
+}
+
 /// An assignment as it travels and is stored: exactly the bytes that were signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignedAssignment {
@@ -201,8 +213,12 @@ impl SignedAssignment {
     }
 
     /// What it says, unchecked: for a body from the group's own store.
-    pub(crate) fn content(&self) -> Option<Assignment> {
-        Body::decode(&self.body).map(|body| body.assignment)
+    pub(crate) fn content(&self) -> Option<AssignmentRecord> {
+        Body::decode(&self.body).map(|Body { node, version, assignment, .. }| AssignmentRecord {
+            node,
+            version,
+            assignment,
+        })
     }
 }
 

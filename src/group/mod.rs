@@ -11,7 +11,7 @@ mod session;
 pub(crate) use approval::{
     Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
 };
-pub use assignment::{Assignment, Upstream};
+pub use assignment::{Assignment, AssignmentRecord, Upstream};
 pub(crate) use assignment::{AssignmentKey, Candidate, GroupKey, SignedAssignment, may_assign, server_unknown};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
 pub(crate) use session::{

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::code::Code;
 use crate::error::{Error, Result, printable};
-use crate::group::{AgentRecord, Assignment, GatewayRecord, ServerRecord, UnknownAgents, Upstream};
+use crate::group::{AgentRecord, Assignment, AssignmentRecord, GatewayRecord, ServerRecord, UnknownAgents, Upstream};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::store::{Delivery, DeliveryGap, SqliteStore, Store, StoreThread};
@@ -55,6 +55,8 @@ pub struct Inventory {
     pub gateways: Vec<GatewayRecord>,
     /// The agents, by name; those that wait and those that were rejected too.
     pub agents: Vec<AgentRecord>,
+    /// Which upstreams gateways and agents are assigned, by node; who is not listed follows its own configuration.
+    pub assignments: Vec<AssignmentRecord>,
     /// How far each agent is delivered, the newest epoch last.
     pub cursors: Vec<Cursor>,
 }
@@ -304,6 +306,7 @@ fn inventory_once(store: &mut dyn Store) -> Result<Inventory> {
         servers: store.servers()?,
         gateways: store.gateways()?,
         agents: store.agents()?,
+        assignments: store.assignments()?,
         cursors: cursors(store)?,
     })
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, Assignment, AssignmentKey, CursorOutcome, CursorWrite, Decision, GatewayRecord, Knock, ServerRecord,
-    SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
+    AgentRecord, Assignment, AssignmentKey, AssignmentRecord, CursorOutcome, CursorWrite, Decision, GatewayRecord,
+    Knock, ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
 };
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::{Epoch, Gap, Numbered, Priority, Sequence};
@@ -68,6 +68,9 @@ pub(crate) trait Store: Send {
     fn assign(&mut self, node: &Name, assignment: &Assignment) -> Result<()>;
     /// The signed assignment of a node, if it has one.
     fn assignment(&mut self, node: &Name) -> Result<Option<SignedAssignment>>;
+
+    /// All assignments, by node.
+    fn assignments(&mut self) -> Result<Vec<AssignmentRecord>>;
 
     /// Opens a session per request, with a new fence (rules D1, D5, F5). Answers in order.
     fn open_sessions(&mut self, requests: &[SessionRequest]) -> Result<Vec<SessionAnswer>>;

@@ -43,7 +43,8 @@ fn g6_an_assignment_is_taken_back_as_it_was_signed() {
     let signed = key.sign("CORP", &name("gw1.branch.example"), 9, &assignment());
     let (version, read) = key.public().verify("CORP", &name("gw1.branch.example"), &signed).unwrap();
     assert_eq!((version, &read), (9, &assignment()));
-    assert_eq!(signed.content(), Some(assignment()));
+    let record = AssignmentRecord { node: name("gw1.branch.example"), version: 9, assignment: assignment() };
+    assert_eq!(signed.content(), Some(record));
 }
 
 #[test]

@@ -82,9 +82,14 @@ async fn the_inventory_holds_all_and_the_number_of_its_last_change() {
     let (_directory, url, group) = group().await;
     group.approve_agent("pc7").await.unwrap();
     group.approve_gateway("gw1", ApprovedFor::ManagementServer("ms1.corp.example")).await.unwrap();
+    group.set_failover("pc7", "gw1:5724", &["ms1.corp.example"]).await.unwrap();
     let inventory = ManagementGroup::open(&url).await.unwrap().inventory().await.unwrap();
     assert_eq!(inventory.change, group.change().await.unwrap());
     let counts = (inventory.servers.len(), inventory.gateways.len(), inventory.agents.len(), inventory.cursors.len());
+    let assigned = &inventory.assignments[0];
+    let upstreams: Vec<_> = assigned.assignment.upstreams().map(ToString::to_string).collect();
+    assert_eq!((assigned.node.as_str(), assigned.version), ("pc7", 1));
+    assert_eq!(upstreams, ["gw1:5724", "ms1.corp.example:5723"]);
     assert_eq!((inventory.management_group.as_str(), counts), ("CORP", (2, 1, 1, 0)));
     assert_eq!((group.deliveries(0, 9).await.unwrap(), group.delivery_count().await.unwrap()), (vec![], 0));
     assert_eq!((group.gaps(0, 9).await.unwrap(), group.cursors().await.unwrap()), (vec![], vec![]));

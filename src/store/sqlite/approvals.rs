@@ -47,12 +47,7 @@ fn facts(connection: &Connection, knock: &Knock) -> Result<Facts> {
     };
     Ok(Facts {
         server: assignments::server(connection, &knock.server)?,
-        assignment: match assignments::signed(connection, &knock.name)? {
-            Some(signed) => {
-                Some(signed.content().ok_or_else(|| failure::corrupt("an assignment that cannot be read"))?)
-            }
-            None => None,
-        },
+        assignment: assignments::assignment(connection, &knock.name)?.map(|record| record.assignment),
         via_approved: via.is_some_and(|via| via.state == GatewayState::Approved),
         pending: if is_new { count_pending(connection, knock)? } else { 0 },
         unknown_agents: schema::unknown_agents(connection)?,

@@ -4,7 +4,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::group::{Assignment, Candidate, GatewayState, ServerRecord, SignedAssignment, may_assign, server_unknown};
+use crate::group::{
+    Assignment, AssignmentRecord, Candidate, GatewayState, ServerRecord, SignedAssignment, may_assign, server_unknown,
+};
 use crate::name::Name;
 use crate::store::sqlite::columns::{NameColumn, TimeColumn};
 use crate::store::sqlite::{approvals, failure, schema};
@@ -118,7 +120,25 @@ pub(super) fn signed(connection: &Connection, node: &Name) -> Result<Option<Sign
     let mut select = connection
         .prepare_cached("SELECT body, signature FROM assignments WHERE node = ?1 AND body IS NOT NULL")
         .map_err(failure::of)?;
-    let row = select.query_row([node.as_str()], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?)));
-    let row = row.optional().map_err(failure::of)?;
-    Ok(row.map(|(body, signature)| SignedAssignment { body: body.into(), signature: signature.into() }))
+    select.query_row([node.as_str()], signed_of).optional().map_err(failure::of)
+}
+
+pub(super) fn assignment(connection: &Connection, node: &Name) -> Result<Option<AssignmentRecord>> {
+    signed(connection, node)?.map(|signed| content(&signed)).transpose()
+}
+
+pub(super) fn assignments(connection: &Connection) -> Result<Vec<AssignmentRecord>> {
+    let mut select = connection
+        .prepare_cached("SELECT body, signature FROM assignments WHERE body IS NOT NULL ORDER BY node")
+        .map_err(failure::of)?;
+    let rows = select.query_map([], signed_of).map_err(failure::of)?;
+    rows.map(|row| content(&row.map_err(failure::of)?)).collect()
+}
+
+fn content(signed: &SignedAssignment) -> Result<AssignmentRecord> {
+    signed.content().ok_or_else(|| failure::corrupt("an assignment that cannot be read"))
+}
+
+fn signed_of(row: &Row<'_>) -> rusqlite::Result<SignedAssignment> {
+    Ok(SignedAssignment { body: row.get::<_, Vec<u8>>(0)?.into(), signature: row.get::<_, Vec<u8>>(1)?.into() })
 }

@@ -14,6 +14,9 @@ use crate::store::sqlite::failure;
 
 /// Opens the file for reading and writing, made first if `create`.
 pub(super) fn open(path: &Path, create: bool, busy: Duration) -> Result<Connection> {
+    // A whole path: SQLite gives names like ":memory:" a meaning of their own.
+    let path =
+        &std::path::absolute(path).map_err(|error| Error::new(Code::StoreUnavailable).found(error.to_string()))?;
     prepare(path, create)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failure::of)?;

@@ -23,8 +23,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, Assignment, AssignmentKey, CursorOutcome, CursorWrite, Decision, GatewayRecord, GroupKey, Knock,
-    ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
+    AgentRecord, Assignment, AssignmentKey, AssignmentRecord, CursorOutcome, CursorWrite, Decision, GatewayRecord,
+    GroupKey, Knock, ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
 };
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -164,6 +164,10 @@ impl Store for SqliteStore {
 
     fn assignment(&mut self, node: &Name) -> Result<Option<SignedAssignment>> {
         self.read(|connection| assignments::signed(connection, node))
+    }
+
+    fn assignments(&mut self) -> Result<Vec<AssignmentRecord>> {
+        self.read(assignments::assignments)
     }
 
     fn open_sessions(&mut self, requests: &[SessionRequest]) -> Result<Vec<SessionAnswer>> {

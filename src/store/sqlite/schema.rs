@@ -87,7 +87,7 @@ fn make(connection: &Connection, group: Option<&str>) -> Result<()> {
             .found("an empty file")
             .expected("the store of a group; a management server makes it when it starts"));
     };
-    if group.is_empty() || group.len() > GROUP_BYTES_MAX || group.chars().any(char::is_control) {
+    if !is_group_name(group) {
         return Err(Error::new(Code::ConfigBadValue)
             .subject("management_group")
             .found(format!("\"{}\"", printable(group)))
@@ -112,7 +112,14 @@ fn read(connection: &Connection) -> Result<Identity> {
         Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, [u8; 32]>(2)?))
     });
     let (group, key, challenge_secret) = row.map_err(failure::of)?;
+    if !is_group_name(&group) {
+        return Err(failure::corrupt("a group's name that no group can have"));
+    }
     Ok(Identity { group, key: GroupKey::from_pkcs8(&key)?, challenge_secret })
+}
+
+fn is_group_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= GROUP_BYTES_MAX && !text.chars().any(char::is_control)
 }
 
 /// The number that rises with every change which nodes or operators follow.

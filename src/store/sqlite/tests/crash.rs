@@ -84,4 +84,15 @@ fn commit_costs() {
         store.commit(&writes, &[]).unwrap();
     }
     println!("20 cursors alone: {:.1} commits/s", commits as f64 / start.elapsed().as_secs_f64());
+    let crowd: Vec<_> = (0..2000).map(|n| format!("crowd{n}.branch.example")).collect();
+    for agent in &crowd {
+        store.approve_agent(&name(agent), at(1)).unwrap();
+    }
+    let knocks: Vec<_> = crowd.iter().map(|agent| knock(Role::Agent, agent, None, 2)).collect();
+    let requests: Vec<_> = crowd.iter().map(|agent| request(agent, 7, 1, 1)).collect();
+    let start = std::time::Instant::now();
+    store.authorise(&knocks).unwrap();
+    let authorised = start.elapsed();
+    store.open_sessions(&requests).unwrap();
+    println!("2,000 agents: authorised in {authorised:?}, sessions opened in {:?}", start.elapsed() - authorised);
 }

@@ -114,11 +114,13 @@ fn a_value_that_farpost_did_not_write_is_corrupt() {
         store.connection.execute(damage, []).unwrap();
         assert_eq!(store.agents().unwrap_err().code(), Code::StoreCorrupt, "{damage}");
     }
-    let place = Place::new();
-    let store = place.open();
-    store.connection.execute("UPDATE management_group SET signing_key = x'00'", []).unwrap();
-    drop(store);
-    assert_eq!(code(place.try_open(None)), Code::StoreCorrupt);
+    for damage in ["signing_key = x'00'", "challenge_secret = x'00'", "name = printf('%999d', 1)"] {
+        let place = Place::new();
+        let store = place.open();
+        store.connection.execute(&format!("UPDATE management_group SET {damage}"), []).unwrap();
+        drop(store);
+        assert_eq!(code(place.try_open(None)), Code::StoreCorrupt, "{damage}");
+    }
 }
 
 #[test]
