@@ -59,7 +59,8 @@ impl StoreThread {
         }
     }
 
-    /// Queues a call, at once and not at the first poll, and waits for its answer. Dropping the future does not undo it.
+    /// Queues a call, at once and not at the first poll, and waits for its answer. Dropping the future does not
+    /// undo it.
     pub(crate) fn call<R, F>(&self, job: F) -> impl Future<Output = Result<R>> + Send + use<R, F>
     where
         R: Send + 'static,

@@ -71,7 +71,8 @@ fn epoch_of(row: &Row<'_>) -> rusqlite::Result<EpochRecord> {
 fn save(connection: &Connection, agent: &Name, record: &SessionRecord) -> Result<()> {
     let mut upsert = connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO sessions (agent, fence, epoch, server, via, opened) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR REPLACE INTO sessions (agent, fence, epoch, server, via, opened)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .map_err(failure::of)?;
     let (fence, epoch) = (BitsColumn(record.fence), BitsColumn(record.epoch.0));
