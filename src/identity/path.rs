@@ -191,7 +191,7 @@ impl Search<'_> {
         if !revocation && error != RULES {
             report.add(self.finding_of(&error));
         }
-        let before = report.clone();
+        let before = report.findings().len();
         let subjects = if revocation {
             // The path itself may have faults that the revocation check, which runs first, hid.
             if let Err(refusal) = self.candidate(None) {
@@ -215,7 +215,11 @@ impl Search<'_> {
                 }
             }
         }
-        if revocation && (error != webpki::Error::UnknownRevocationStatus || *report == before) {
+        let explained = match error {
+            webpki::Error::UnknownRevocationStatus => report.findings().len() > before,
+            _ => report.has(self.finding_of(&error).code()),
+        };
+        if revocation && !explained {
             report.add(self.finding_of(&error));
         }
     }
