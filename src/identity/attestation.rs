@@ -38,7 +38,7 @@ pub(crate) struct Claim<'a> {
 impl Claim<'_> {
     /// The bytes that are signed: a context string, then each field with its length (u32, big-endian), so that no two
     /// claims have the same bytes.
-    pub(crate) fn to_be_signed(&self) -> Vec<u8> {
+    pub(crate) fn to_be_signed(self) -> Vec<u8> {
         let mut out = CONTEXT.to_vec();
         put_field(&mut out, self.group.as_bytes());
         put_field(&mut out, self.challenge);

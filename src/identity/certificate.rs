@@ -24,7 +24,7 @@ use crate::time::Timestamp;
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Error> {
     let unreadable = || Error::new(Code::CertificateUnreadable).expected("X.509 version 3 in DER");
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         Ok((rest, _)) => Err(unreadable().found(format!("{} bytes after the certificate", rest.len()))),
         Err(error) => Err(unreadable().found(error.to_string())),
     }

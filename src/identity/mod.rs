@@ -8,6 +8,7 @@
 pub(crate) mod attestation;
 mod certificate;
 mod check;
+mod hash;
 mod names;
 mod path;
 mod pem;
@@ -33,6 +34,7 @@ use zeroize::Zeroize;
 
 pub(crate) use attestation::{Claim, challenge_of_period};
 pub use check::{CertificateCheck, check_certificate};
+pub(crate) use hash::{ChainHash, KeyHash};
 pub use policy::{CrlPolicy, IdentityPolicy, NameRule};
 pub use report::Report;
 pub(crate) use trust::Trust;
@@ -42,14 +44,6 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::name::Name;
 use crate::time::Timestamp;
-
-/// SHA-256 of a leaf's SubjectPublicKeyInfo in DER: the name of a key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct KeyHash(pub(crate) [u8; 32]);
-
-/// SHA-256 over each certificate's length (u32, big-endian) and DER bytes, leaf first: the name of a chain (rule I6).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ChainHash(pub(crate) [u8; 32]);
 
 /// A node's identity: certificate chain, private key, trust anchors, revocation lists and policy as one snapshot,
 /// checked when it was made. A reload makes a new one; whoever holds this one keeps it (rule I5).
@@ -153,6 +147,18 @@ impl Identity {
         &self.snapshot.own
     }
 
+    /// Whether this identity may take the place of another one: a reload never steps back behind a revocation list that
+    /// is in use, since an old file would bring revoked peers back (H9).
+    ///
+    /// # Errors
+    ///
+    /// [`Code::CrlUnusable`] for each such list.
+    pub(crate) fn check_succession(&self, previous: &Self) -> Result<(), Report> {
+        let mut report = Report::default();
+        self.trust().lists().check_succession(previous.trust().lists(), &mut report);
+        if report.is_clean() { Ok(()) } else { Err(report) }
+    }
+
     /// What peers are judged with.
     pub(crate) fn trust(&self) -> &Arc<Trust> {
         &self.snapshot.trust
@@ -248,32 +254,4 @@ fn signing_key(chain: &[CertificateDer<'static>], key: &[u8]) -> Result<Certifie
             .expected("the key that the certificate was requested with")
     })?;
     Ok(key)
-}
-
-fn hexadecimal(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
-impl fmt::Display for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hexadecimal(&self.0, f)
-    }
-}
-
-impl fmt::Debug for KeyHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hexadecimal(&self.0, f)
-    }
-}
-
-impl fmt::Display for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hexadecimal(&self.0, f)
-    }
-}
-
-impl fmt::Debug for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hexadecimal(&self.0, f)
-    }
 }

@@ -59,6 +59,21 @@ impl RevocationLists {
         self.lists.iter().filter(|list| list.this_update <= at.unix_seconds()).map(|list| &list.list).collect()
     }
 
+    /// Adds a finding for each list that is older than the previous one of the same issuer and scope.
+    pub(super) fn check_succession(&self, previous: &Self, report: &mut Report) {
+        for held in &previous.lists {
+            for next in self.lists.iter().filter(|next| next.has_scope_of(held) && next.age() < held.age()) {
+                let wrong = Error::new(Code::CrlUnusable).subject(&next.issuer);
+                let found = format!("a list issued {}", Timestamp::from_unix_seconds(next.this_update));
+                let in_use = format!(
+                    "the one in use, issued {}, or a newer one",
+                    Timestamp::from_unix_seconds(held.this_update)
+                );
+                report.add(wrong.found(found).expected(in_use));
+            }
+        }
+    }
+
     /// Whether a list of the issuer with this subject (DER) is held, so that its right to sign lists matters.
     pub(super) fn has_issuer(&self, subject: &[u8]) -> bool {
         self.lists.iter().any(|list| list.list.issuer() == subject_content(subject))

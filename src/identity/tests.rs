@@ -23,7 +23,8 @@ fn verdict(root: &Issued, chain: &[&Issued], policy: IdentityPolicy) -> Vec<Code
     let chain: Vec<_> = chain.iter().map(|one| one.der()).collect();
     match root.trust(&[]) {
         Err(report) => codes(&report),
-        Ok(trust) => verify_peer(&trust, &policy, &chain, Some(&name()), now()).map_or_else(|report| codes(&report), |_| Vec::new()),
+        Ok(trust) => verify_peer(&trust, &policy, &chain, Some(&name()), now())
+            .map_or_else(|report| codes(&report), |_| Vec::new()),
     }
 }
 
@@ -31,7 +32,8 @@ fn verdict(root: &Issued, chain: &[&Issued], policy: IdentityPolicy) -> Vec<Code
 fn a_good_chain_proves_its_names_and_nothing_else() {
     let root = Issued::root(|_| {});
     let issuing = root.intermediate("issuing", |params| params.not_after = date_time_ymd(2026, 8, 1));
-    let leaf = issuing.leaf(|params| params.subject_alt_names.push(SanType::DnsName("second.example".try_into().unwrap())));
+    let leaf =
+        issuing.leaf(|params| params.subject_alt_names.push(SanType::DnsName("second.example".try_into().unwrap())));
     let trust = root.trust(&[]).unwrap();
     let chain = [leaf.der(), issuing.der()];
     let peer = verify_peer(&trust, &IdentityPolicy::default(), &chain, None, now()).unwrap();
@@ -213,6 +215,7 @@ fn a_good_identity_tells_its_name_and_end_and_never_its_key() {
     assert_eq!((identity.name(), identity.generation()), (&name(), 7));
     assert_eq!(identity.not_after().unix_seconds(), date_time_ymd(2027, 1, 1).unix_timestamp());
     assert!(identity.check_own(now()).is_clean());
+    assert!(identity.own().proves(&name()));
     let later = crate::time::Timestamp::from_unix_seconds(date_time_ymd(2027, 1, 2).unix_timestamp());
     assert_eq!(codes(&identity.check_own(later)), [Code::CertificateExpired]);
     assert_eq!(format!("{identity:?}"), format!("Identity({NAME}, generation 7, key {})", identity.key_hash()));
@@ -227,7 +230,8 @@ fn a_root_in_the_chain_file_is_not_presented() {
     let file = [leaf.pem(), issuing.pem(), root.pem()].concat();
     let (key, trust) = (leaf.key_pem(), root.pem());
     let policy = IdentityPolicy::default();
-    let identity = Identity::from_pem(&name(), file.as_bytes(), key.as_bytes(), &[trust.as_bytes()], &[], policy, now());
+    let identity =
+        Identity::from_pem(&name(), file.as_bytes(), key.as_bytes(), &[trust.as_bytes()], &[], policy, now());
     assert_eq!(identity.unwrap().chain().len(), 2);
 }
 
@@ -239,7 +243,8 @@ fn keys_load_as_pkcs8_sec1_and_pkcs1_and_an_encrypted_one_says_how_to_convert_it
     let read = |file: &str| std::fs::read(directory.path().join(file)).unwrap();
     std::fs::write(directory.path().join("root.pem"), root.pem()).unwrap();
     std::fs::write(directory.path().join("root.key"), root.key_pem()).unwrap();
-    let extensions = format!("subjectAltName=DNS:{NAME}\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n");
+    let extensions =
+        format!("subjectAltName=DNS:{NAME}\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n");
     std::fs::write(directory.path().join("extensions"), extensions).unwrap();
     for (kind, traditional) in [
         ("rsa -pkeyopt rsa_keygen_bits:2048", "BEGIN RSA PRIVATE KEY"),
@@ -249,7 +254,9 @@ fn keys_load_as_pkcs8_sec1_and_pkcs1_and_an_encrypted_one_says_how_to_convert_it
     ] {
         let Some(_) = run(&format!("genpkey -algorithm {kind} -out pkcs8.key")) else { return };
         run(&format!("req -new -key pkcs8.key -subj /CN={NAME} -out request.pem"));
-        run("x509 -req -in request.pem -CA root.pem -CAkey root.key -set_serial 77 -days 3650 -sha256 -extfile extensions -out leaf.pem");
+        run(
+            "x509 -req -in request.pem -CA root.pem -CAkey root.key -set_serial 77 -days 3650 -sha256 -extfile extensions -out leaf.pem",
+        );
         let mut files = vec!["pkcs8.key"];
         if !traditional.is_empty() {
             run("pkey -in pkcs8.key -traditional -out traditional.key");
@@ -279,7 +286,8 @@ fn i2_weak_keys_and_signatures_are_refused() {
     let run = |arguments: &str| openssl(directory.path(), arguments);
     std::fs::write(directory.path().join("root.pem"), root.pem()).unwrap();
     std::fs::write(directory.path().join("root.key"), root.key_pem()).unwrap();
-    let extensions = format!("subjectAltName=DNS:{NAME}\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n");
+    let extensions =
+        format!("subjectAltName=DNS:{NAME}\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth,clientAuth\n");
     std::fs::write(directory.path().join("extensions"), extensions).unwrap();
     for (kind, hash, code) in [
         ("rsa -pkeyopt rsa_keygen_bits:1024", "sha256", Code::KeyUnsupported),
@@ -289,11 +297,21 @@ fn i2_weak_keys_and_signatures_are_refused() {
     ] {
         let Some(_) = run(&format!("genpkey -algorithm {kind} -out leaf.key")) else { return };
         run(&format!("req -new -key leaf.key -subj /CN={NAME} -out request.pem"));
-        run(&format!("x509 -req -in request.pem -CA root.pem -CAkey root.key -set_serial 77 -days 3650 -{hash} -extfile extensions -out leaf.pem"));
+        run(&format!(
+            "x509 -req -in request.pem -CA root.pem -CAkey root.key -set_serial 77 -days 3650 -{hash} -extfile extensions -out leaf.pem"
+        ));
         let leaf = std::fs::read(directory.path().join("leaf.pem")).unwrap();
         let key = std::fs::read(directory.path().join("leaf.key")).unwrap();
         let at = crate::time::Timestamp::from_unix_seconds(1_900_000_000);
-        let check = check_certificate(Some(&name()), &leaf, Some(&key), &[root.pem().as_bytes()], &[], IdentityPolicy::default(), at);
+        let check = check_certificate(
+            Some(&name()),
+            &leaf,
+            Some(&key),
+            &[root.pem().as_bytes()],
+            &[],
+            IdentityPolicy::default(),
+            at,
+        );
         assert!(check.report.has(code), "{kind} {hash}: {}", check.report);
         assert!(!check.facts.is_empty());
     }
@@ -303,7 +321,8 @@ fn i2_weak_keys_and_signatures_are_refused() {
 fn the_older_name_rules_prove_the_common_name_only() {
     let root = Issued::root(|_| {});
     let with = |name_rule| IdentityPolicy { name_rule, ..IdentityPolicy::default() };
-    let second = root.leaf(|params| params.subject_alt_names.push(SanType::DnsName("second.example".try_into().unwrap())));
+    let second =
+        root.leaf(|params| params.subject_alt_names.push(SanType::DnsName("second.example".try_into().unwrap())));
     let trust = root.trust(&[]).unwrap();
     let peer = verify_peer(&trust, &with(NameRule::CnAndSan), &[second.der()], None, now()).unwrap();
     assert_eq!(peer.names(), [name()]);
@@ -329,8 +348,9 @@ fn server_auth_alone_is_accepted_where_the_option_says_so() {
 fn an_error_about_a_certificate_with_many_names_stays_short() {
     let root = Issued::root(|_| {});
     let leaf = root.leaf(|params| {
-        params.subject_alt_names =
-            (0..200).map(|n| SanType::DnsName(format!("n{n}.{}.example", "a".repeat(12)).try_into().unwrap())).collect();
+        params.subject_alt_names = (0..200)
+            .map(|n| SanType::DnsName(format!("n{n}.{}.example", "a".repeat(12)).try_into().unwrap()))
+            .collect();
     });
     let trust = root.trust(&[]).unwrap();
     let report = verify_peer(&trust, &IdentityPolicy::default(), &[leaf.der()], Some(&name()), now()).unwrap_err();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{self, SHA256};
 use rustls::pki_types::CertificateDer;
 
 use crate::code::Code;
@@ -101,8 +100,8 @@ pub(super) fn verify_of_any_size(
     match path {
         Some(path) if report.is_clean() => Ok(VerifiedPeer {
             chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
-            chain_hash: hash_chain(chain),
-            key_hash: hash_key(leaf.public_key().raw),
+            chain_hash: ChainHash::of(chain),
+            key_hash: KeyHash::of(leaf.public_key().raw),
             not_after: Timestamp::from_unix_seconds(path.not_after),
             names: names.into(),
             warnings: path.warnings.into(),
@@ -132,25 +131,4 @@ pub(super) fn check_limits(chain: &[CertificateDer<'_>]) -> Result<(), Error> {
             )));
     }
     Ok(())
-}
-
-/// SHA-256 over each certificate's length (u32, big-endian) and bytes, leaf first: the name of a chain on a link.
-pub(crate) fn hash_chain(chain: &[impl AsRef<[u8]>]) -> ChainHash {
-    let mut context = digest::Context::new(&SHA256);
-    for der in chain {
-        let der = der.as_ref();
-        context.update(&u32::try_from(der.len()).unwrap_or(u32::MAX).to_be_bytes());
-        context.update(der);
-    }
-    ChainHash(bytes_of(context.finish()))
-}
-
-fn hash_key(public_key: &[u8]) -> KeyHash {
-    KeyHash(bytes_of(digest::digest(&SHA256, public_key)))
-}
-
-fn bytes_of(digest: digest::Digest) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest.as_ref());
-    out
 }

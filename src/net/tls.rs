@@ -23,7 +23,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream, client, server};
 
 use crate::code::Code;
 use crate::error::Error;
@@ -48,11 +48,10 @@ pub(crate) async fn accept(
     let acceptor = TlsAcceptor::from(identity.tls_configs(make_configs)?.server.clone());
     let (outcome, verdict) = Handshake::new(None, at).run(acceptor.accept(tcp).into_fallible()).await;
     match outcome {
-        Ok(mut stream) => match admitted(stream.get_ref().1.alpn_protocol(), verdict) {
+        Ok(stream) => match admitted(stream.get_ref().1.alpn_protocol(), verdict) {
             Ok(peer) => Ok((stream, peer)),
             Err(error) => {
-                // Bounded like the linger: a peer that does not read must not hold the connection.
-                let _ = tokio::time::timeout(LINGER, stream.shutdown()).await;
+                close(stream.into()).await;
                 Err(error)
             }
         },
@@ -83,10 +82,10 @@ pub(crate) async fn connect(
     let handshake = Handshake::new(Some(expected.clone()), at);
     let (outcome, verdict) = handshake.run(connector.connect(server_name, tcp).into_fallible()).await;
     match outcome {
-        Ok(mut stream) => match admitted(stream.get_ref().1.alpn_protocol(), verdict) {
+        Ok(stream) => match admitted(stream.get_ref().1.alpn_protocol(), verdict) {
             Ok(peer) => Ok((stream, peer)),
             Err(error) => {
-                let _ = tokio::time::timeout(LINGER, stream.shutdown()).await;
+                close(stream.into()).await;
                 Err(error)
             }
         },
@@ -114,6 +113,21 @@ fn admitted(alpn: Option<&[u8]>, verdict: Option<verifier::Verdict>) -> Result<V
 
 fn no_alpn(found: &str) -> Error {
     Error::new(Code::AlpnMissing).found(found).expected("ALPN farpost/1")
+}
+
+/// Ends a link whose handshake was good but whose protocol is not ours.
+async fn close(mut stream: TlsStream<TcpStream>) {
+    match &mut stream {
+        TlsStream::Server(stream) => stream.get_mut().1.send_close_notify(),
+        TlsStream::Client(stream) => stream.get_mut().1.send_close_notify(),
+    }
+    // Bounded as the linger is: a peer that does not read must not hold the connection.
+    let _ = tokio::time::timeout(LINGER, stream.flush()).await;
+    linger(match stream {
+        TlsStream::Server(stream) => stream.into_inner().0,
+        TlsStream::Client(stream) => stream.into_inner().0,
+    })
+    .await;
 }
 
 /// Lets the peer read the alert that was just sent: closing a socket with unread input sends a reset, which destroys

@@ -22,7 +22,9 @@ fn the_shared_cases_agree() {
     let Some(cases) = cases() else { return };
     let known = known_differences();
     let mut slowest = (0, String::new());
-    for (suite, must_agree) in [("gwid", true), ("bettertls", true), ("limbo", false), ("mirror", false), ("pkits", false)] {
+    for (suite, must_agree) in
+        [("gwid", true), ("bettertls", true), ("limbo", false), ("mirror", false), ("pkits", false)]
+    {
         let (mut total, mut wrong) = (0, Vec::new());
         for case in cases.iter().filter(|case| case["suite"] == suite && is_mandatory(case)) {
             let began = Instant::now();
@@ -35,7 +37,10 @@ fn the_shared_cases_agree() {
             if verdict.is_ok() != (case["expected_result"] == "SUCCESS") {
                 let found = verdict.err().map(|report| codes(&report)).unwrap_or_default();
                 let line = format!("{}: expected {}, found {found:?}", text(case, "id"), text(case, "expected_result"));
-                assert!(must_agree || known.contains(&text(case, "id").to_owned()), "worse than the path validation alone: {line}");
+                assert!(
+                    must_agree || known.contains(&text(case, "id").to_owned()),
+                    "worse than the path validation alone: {line}"
+                );
                 wrong.push(line);
             }
         }
@@ -90,8 +95,10 @@ fn run(case: &Value, suite: &str) -> Result<(), Report> {
         crl_policy: CrlPolicy::IfGiven,
         accept_server_auth_alone: suite != "gwid",
     };
-    let anchors: Vec<_> = list(case, "trusted_certs").flat_map(|pem| CertificateDer::from_pem_slice(pem.as_bytes())).collect();
-    let lists: Vec<_> = list(case, "crls").flat_map(|pem| CertificateRevocationListDer::from_pem_slice(pem.as_bytes())).collect();
+    let anchors: Vec<_> =
+        list(case, "trusted_certs").flat_map(|pem| CertificateDer::from_pem_slice(pem.as_bytes())).collect();
+    let lists: Vec<_> =
+        list(case, "crls").flat_map(|pem| CertificateRevocationListDer::from_pem_slice(pem.as_bytes())).collect();
     let trust = Trust::new(&anchors, &lists)?;
     let mut chain = pem::certificates(text(case, "peer_certificate").as_bytes()).map_err(Report::of)?;
     for intermediate in list(case, "untrusted_intermediates") {
@@ -110,7 +117,11 @@ fn run(case: &Value, suite: &str) -> Result<(), Report> {
     let verify = if suite == "bettertls" { verify_of_any_size } else { verify_peer };
     if let Err(report) = verify(&trust, &policy, &chain, None, at) {
         let mut chain_rules = Report::default();
-        report.findings().iter().filter(|finding| is_chain_rule(finding.code(), suite)).for_each(|finding| chain_rules.add(finding.clone()));
+        report
+            .findings()
+            .iter()
+            .filter(|finding| is_chain_rule(finding.code(), suite))
+            .for_each(|finding| chain_rules.add(finding.clone()));
         if !chain_rules.is_clean() {
             return Err(chain_rules);
         }

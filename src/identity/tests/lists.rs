@@ -14,7 +14,8 @@ fn judge(root: &Issued, chain: &[&Issued], lists: &[&str], crl_policy: CrlPolicy
         Ok(trust) => trust,
         Err(report) => return codes(&report),
     };
-    let mut found = verify_peer(&trust, &policy, &chain, None, now()).map_or_else(|report| codes(&report), |_| Vec::new());
+    let mut found =
+        verify_peer(&trust, &policy, &chain, None, now()).map_or_else(|report| codes(&report), |_| Vec::new());
     // Two issuers without a list are two findings with one code.
     found.dedup();
     found
@@ -48,8 +49,16 @@ fn a_revoked_leaf_and_a_revoked_intermediate_are_refused_under_every_policy() {
     let (bad_root, bad_issuing) = (root.list(1, &[&issuing], |_| {}), issuing.list(1, &[&leaf], |_| {}));
     for policy in [CrlPolicy::IfGiven, CrlPolicy::Require, CrlPolicy::Warn] {
         assert_eq!(judge(&root, &chain, &[&clean_root, &clean_issuing], policy), []);
-        assert_eq!(judge(&root, &chain, &[&clean_root, &bad_issuing], policy), [Code::CertificateRevoked], "{policy:?}");
-        assert_eq!(judge(&root, &chain, &[&bad_root, &clean_issuing], policy), [Code::CertificateRevoked], "{policy:?}");
+        assert_eq!(
+            judge(&root, &chain, &[&clean_root, &bad_issuing], policy),
+            [Code::CertificateRevoked],
+            "{policy:?}"
+        );
+        assert_eq!(
+            judge(&root, &chain, &[&bad_root, &clean_issuing], policy),
+            [Code::CertificateRevoked],
+            "{policy:?}"
+        );
     }
 }
 
@@ -115,5 +124,20 @@ fn a_verdict_under_one_trust_says_nothing_under_another() {
     let root = Issued::root(|_| {});
     let leaf = root.leaf(|_| {});
     assert_eq!(judge(&root, &[&leaf], &[&root.list(1, &[], |_| {})], CrlPolicy::IfGiven), []);
-    assert_eq!(judge(&root, &[&leaf], &[&root.list(2, &[&leaf], |_| {})], CrlPolicy::IfGiven), [Code::CertificateRevoked]);
+    assert_eq!(
+        judge(&root, &[&leaf], &[&root.list(2, &[&leaf], |_| {})], CrlPolicy::IfGiven),
+        [Code::CertificateRevoked]
+    );
+}
+
+#[test]
+fn h9_a_reload_never_steps_back_behind_a_list_that_is_in_use() {
+    let root = Issued::root(|_| {});
+    let leaf = root.leaf(|_| {});
+    let with = |lists: &[&str]| leaf.identity(&root, lists, IdentityPolicy::default()).unwrap();
+    let (first, second) = (root.list(1, &[], |_| {}), root.list(2, &[], |_| {}));
+    with(&[&second]).check_succession(&with(&[&first])).unwrap();
+    with(&[&second]).check_succession(&with(&[&second])).unwrap();
+    with(&[&first]).check_succession(&with(&[])).unwrap();
+    assert_eq!(codes(&with(&[&first]).check_succession(&with(&[&second])).unwrap_err()), [Code::CrlUnusable]);
 }

@@ -3,7 +3,7 @@
 use crate::code::Code;
 use crate::identity::attestation::{Claim, challenge_of_period, sign, verify};
 use crate::identity::testing::{Issued, name, now};
-use crate::identity::{IdentityPolicy, KeyHash, VerifiedPeer, Identity};
+use crate::identity::{Identity, IdentityPolicy, KeyHash, VerifiedPeer};
 use crate::message::Epoch;
 use crate::name::Name;
 
@@ -23,7 +23,8 @@ fn claim<'a>(challenge: &'a [u8], name: &'a Name) -> Claim<'a> {
 fn i6_a_signature_holds_for_its_claim_and_no_other() {
     let (identity, peer) = agent();
     let (me, other) = (name(), Name::parse("pc8.branch.example").unwrap());
-    let (now_challenge, old_challenge) = (challenge_of_period(&[1; 32], "CORP", 9), challenge_of_period(&[1; 32], "CORP", 8));
+    let (now_challenge, old_challenge) =
+        (challenge_of_period(&[1; 32], "CORP", 9), challenge_of_period(&[1; 32], "CORP", 8));
     let good = claim(&now_challenge, &me);
     let (scheme, signature) = sign(&identity, &good.to_be_signed()).unwrap();
     verify(&peer, scheme, &good.to_be_signed(), &signature).unwrap();
@@ -59,7 +60,11 @@ fn i6_a_damaged_signature_and_another_scheme_are_refused() {
     }
     // PKCS#1 v1.5 and SHA-1 schemes, another curve, and numbers that name nothing.
     for wrong in [0x0201, 0x0203, 0x0401, 0x0501, 0x0601, 0x0503, 0x0603, 0x0807, 0x0804, 0, 0xffff] {
-        assert_eq!(verify(&peer, wrong, &bytes, &signature).unwrap_err().code(), Code::AttestationInvalid, "{wrong:#x}");
+        assert_eq!(
+            verify(&peer, wrong, &bytes, &signature).unwrap_err().code(),
+            Code::AttestationInvalid,
+            "{wrong:#x}"
+        );
     }
     let (_, stranger) = agent();
     assert!(verify(&stranger, scheme, &bytes, &signature).is_err());

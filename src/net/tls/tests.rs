@@ -134,13 +134,17 @@ async fn f1_a_gateway_with_another_name_is_refused_and_told() {
 
 #[tokio::test]
 async fn a_dialler_of_another_authority_is_refused_and_its_own_check_finds_nothing() {
-    let (root, other) = (Issued::root(|_| {}), Issued::root(|params| params.distinguished_name.push(rcgen::DnType::OrganizationName, "other")));
+    let (root, other) = (
+        Issued::root(|_| {}),
+        Issued::root(|params| params.distinguished_name.push(rcgen::DnType::OrganizationName, "other")),
+    );
     let gateway = identity(&root, GATEWAY, &[]);
     let leaf = other.leaf(|_| {});
     let both = [root.pem(), other.pem()].concat();
     let (chain, key) = (leaf.pem(), leaf.key_pem());
     let policy = IdentityPolicy::default();
-    let agent = Identity::from_pem(&name(), chain.as_bytes(), key.as_bytes(), &[both.as_bytes()], &[], policy, now()).unwrap();
+    let agent =
+        Identity::from_pem(&name(), chain.as_bytes(), key.as_bytes(), &[both.as_bytes()], &[], policy, now()).unwrap();
     let (accepted, connected) = link(&gateway, &agent, now).await;
     assert_eq!(accepted.unwrap_err().code(), Code::IssuerUnknown);
     let learnt = learnt(&agent, connected, now).await;

@@ -126,7 +126,7 @@ async fn a_dialler_without_the_protocol_is_refused_in_both_ways() {
     let root = Issued::root(|_| {});
     let gateway = identity(&root, GATEWAY, &[]);
     let leaf = root.leaf(|_| {});
-    for alpn in [&[][..], &[b"http/1.1"], &[b"farpost/2"]] {
+    for alpn in [&[][..], &[&b"http/1.1"[..]], &[&b"farpost/2"[..]]] {
         let error = answer(&gateway, &dialler(vec![leaf.der()], &leaf, alpn)).await.unwrap_err();
         assert_eq!(error.code(), Code::AlpnMissing, "{error}");
     }

@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use super::{GATEWAY, identity, sockets};
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::testing::{Issued, now};
 use crate::identity::Identity;
+use crate::identity::testing::{Issued, now};
 use crate::net::tls::accept;
 
 #[tokio::test]
@@ -19,7 +19,9 @@ async fn what_is_not_tls_is_told_apart_and_gets_nothing_but_an_alert() {
     let root = Issued::root(|_| {});
     let gateway = identity(&root, GATEWAY, &[]);
     let garbage: Vec<u8> = (0..200_u8).map(|n| n.wrapping_mul(37)).collect();
-    for bytes in [&b"GET / HTTP/1.1\r\nHost: gw1\r\n\r\n"[..], &garbage, &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3], b"\0\0\0\0\0\0"] {
+    for bytes in
+        [&b"GET / HTTP/1.1\r\nHost: gw1\r\n\r\n"[..], &garbage, &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3], b"\0\0\0\0\0\0"]
+    {
         let (accepted, mut dialled) = sockets().await;
         let dial = async {
             dialled.write_all(bytes).await.unwrap();
@@ -49,15 +51,17 @@ async fn s_client(gateway: &Identity, directory: &Path, arguments: &str) -> Opti
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let arguments = format!("s_client -connect {address} {arguments}");
-    let child = Command::new("openssl")
+    let mut child = Command::new("openssl")
         .current_dir(directory)
         .args(arguments.split_whitespace())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| eprintln!("skipped: openssl: {error}"))
         .ok()?;
+    // Kept open: at the end of its input s_client leaves without reading what is on the way.
+    let input = child.stdin.take();
     let client = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
     let (tcp, _) = listener.accept().await.unwrap();
     let verdict = match accept(gateway, tcp, now).await {
@@ -68,6 +72,7 @@ async fn s_client(gateway: &Identity, directory: &Path, arguments: &str) -> Opti
         }
     };
     let output = client.await.unwrap();
+    drop(input);
     let text = [output.stdout, output.stderr].concat();
     Some((String::from_utf8_lossy(&text).into_owned(), verdict))
 }
@@ -103,13 +108,15 @@ async fn i5_openssl_gets_no_session_to_resume() {
     let directory = tempfile::tempdir().unwrap();
     files(directory.path(), &root.leaf(|_| {}));
     let base = "-alpn farpost/1 -cert leaf.pem -key leaf.key";
-    let Some((output, verdict)) = s_client(&gateway, directory.path(), &format!("{base} -sess_out session")).await else {
+    let Some((output, verdict)) = s_client(&gateway, directory.path(), &format!("{base} -sess_out session")).await
+    else {
         return;
     };
     verdict.unwrap();
     assert!(output.contains("New, TLSv1.3") && !output.contains("Reused"), "{output}");
     if directory.path().join("session").exists() {
-        let (output, verdict) = s_client(&gateway, directory.path(), &format!("{base} -sess_in session")).await.unwrap();
+        let (output, verdict) =
+            s_client(&gateway, directory.path(), &format!("{base} -sess_in session")).await.unwrap();
         verdict.unwrap();
         assert!(output.contains("New, TLSv1.3") && !output.contains("Reused"), "{output}");
     }

@@ -1,0 +1,72 @@
+//! The short names of keys and chains.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{self, SHA256};
+use rustls::pki_types::CertificateDer;
+
+/// SHA-256 of a leaf's SubjectPublicKeyInfo in DER: the name of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct KeyHash(pub(crate) [u8; 32]);
+
+/// SHA-256 over each certificate's length (u32, big-endian) and DER bytes, leaf first: the name of a chain (rule I6).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ChainHash(pub(crate) [u8; 32]);
+
+impl KeyHash {
+    /// Of a SubjectPublicKeyInfo in DER.
+    pub(crate) fn of(public_key: &[u8]) -> Self {
+        Self(bytes_of(&digest::digest(&SHA256, public_key)))
+    }
+}
+
+impl ChainHash {
+    /// Of a chain, leaf first.
+    pub(crate) fn of(chain: &[CertificateDer<'_>]) -> Self {
+        let mut context = digest::Context::new(&SHA256);
+        for der in chain {
+            context.update(&u32::try_from(der.len()).unwrap_or(u32::MAX).to_be_bytes());
+            context.update(der);
+        }
+        Self(bytes_of(&context.finish()))
+    }
+}
+
+fn bytes_of(digest: &digest::Digest) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest.as_ref());
+    out
+}
+
+macro_rules! hexadecimal {
+    ($($hash:ident)*) => { $(
+        impl fmt::Display for $hash {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $hash {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )* };
+}
+
+hexadecimal! { KeyHash ChainHash }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_chain_covers_lengths_bytes_and_order() {
+        let chain =
+            |parts: &[&[u8]]| ChainHash::of(&parts.iter().map(|part| CertificateDer::from(*part)).collect::<Vec<_>>());
+        assert_ne!(chain(&[b"ab", b"c"]), chain(&[b"a", b"bc"]));
+        assert_ne!(chain(&[b"ab", b"c"]), chain(&[b"c", b"ab"]));
+        assert_eq!(chain(&[b"ab", b"c"]).0, KeyHash::of(b"\0\0\0\x02ab\0\0\0\x01c").0);
+        assert_eq!(KeyHash::of(b"abc").to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}
