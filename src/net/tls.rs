@@ -5,7 +5,7 @@
 //! a task-local scope that holds the question and takes the answer: the verifier is called on the thread that polls
 //! the handshake, inside that poll.
 
-pub(crate) mod failure;
+mod failure;
 mod verifier;
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream, client, server};
 
@@ -29,7 +29,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::identity::{Identity, TlsConfigs, VerifiedPeer};
 use crate::name::Name;
-use crate::net::tls::failure::error_of;
+use crate::net::tls::failure::{error_of, explain};
 use crate::net::tls::verifier::{Handshake, LinkVerifier};
 use crate::time::Timestamp;
 
@@ -65,7 +65,7 @@ pub(crate) async fn accept(
 /// Begins a handshake with a peer that must prove this name (rule F1).
 ///
 /// In TLS 1.3 the dialler is done before the peer has looked at its certificate: a refusal comes as an error of the
-/// first read or write, which [`explain`](failure::explain) puts into words.
+/// first read or write, which [`reason_of`] puts into words.
 ///
 /// # Errors
 ///
@@ -94,6 +94,33 @@ pub(crate) async fn connect(
             Err(error_of(identity, &error, verdict, at()))
         }
     }
+}
+
+/// Why a link ended with this error. A dialler that was refused may see a broken pipe at its first write while the
+/// peer's alert waits to be read: that is read first (rule G5).
+pub(crate) async fn reason_of(
+    identity: &Identity,
+    stream: &mut (impl AsyncRead + Unpin),
+    error: std::io::Error,
+    at: fn() -> Timestamp,
+) -> Error {
+    if failure::is_of_tls(&error) {
+        return explain(identity, &error, at());
+    }
+    let read = async {
+        let mut buffer = [0; 2048];
+        let mut rest = LINGER_BYTES_MAX;
+        while rest > 0 {
+            match stream.read(&mut buffer).await {
+                Ok(0) => break,
+                Ok(read) => rest = rest.saturating_sub(read),
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    };
+    let alert = tokio::time::timeout(LINGER, read).await.ok().flatten().filter(failure::is_of_tls);
+    explain(identity, alert.as_ref().unwrap_or(&error), at())
 }
 
 /// What must hold after a handshake: the protocol was agreed (rustls takes a dialler that offers none), and the

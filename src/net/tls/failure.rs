@@ -22,10 +22,9 @@ pub(super) fn error_of(identity: &Identity, error: &io::Error, verdict: Option<V
 /// Puts an error of a TLS stream into words. An alert about our certificate becomes [`Code::OwnCertificateRefused`]
 /// with what our own check of it finds now; the dialler meets it at its first read or write, since in TLS 1.3 it was
 /// done before the peer looked.
-pub(crate) fn explain(identity: &Identity, error: &io::Error, at: Timestamp) -> Error {
+pub(super) fn explain(identity: &Identity, error: &io::Error, at: Timestamp) -> Error {
     let failed = |found: String| Error::new(Code::TlsFailed).found(found);
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner {
+    match tls_error(error) {
         Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
             no_alpn("an alert: no such protocol")
         }
@@ -52,6 +51,15 @@ pub(crate) fn explain(identity: &Identity, error: &io::Error, at: Timestamp) -> 
             _ => error.to_string(),
         }),
     }
+}
+
+/// Whether TLS says why, or only that the connection is gone.
+pub(super) fn is_of_tls(error: &io::Error) -> bool {
+    tls_error(error).is_some()
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
 fn own_refused(identity: &Identity, alert: AlertDescription, at: Timestamp) -> Error {
