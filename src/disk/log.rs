@@ -282,7 +282,8 @@ impl Log {
     }
 
     /// Forgets what is delivered and unlinks segments without live records, oldest first, each unlink synced before
-    /// the next: a missing segment below a present one then always means damage.
+    /// the next: a missing segment below a present one then always means damage. One that cannot be unlinked is tried
+    /// again the next time.
     pub(crate) fn reclaim(&mut self, delivered: u64) {
         self.index.set_delivered(delivered);
         while self.current.as_ref().is_some_and(|current| current.valid > 0)
@@ -291,8 +292,13 @@ impl Log {
             if self.reading.as_ref().is_some_and(|(open, _)| *open == id) {
                 self.reading = None;
             }
-            if let Err(error) = self.disk.unlink(id).and_then(|()| self.disk.sync_directory()) {
+            let unlinked = match self.disk.unlink(id) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            };
+            if let Err(error) = unlinked.and_then(|()| self.disk.sync_directory()) {
                 self.events.push(Event::new(Code::FileUnreadable, segment_name(id), error.to_string()));
+                return;
             }
             self.index.remove_oldest();
         }

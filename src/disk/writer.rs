@@ -9,7 +9,7 @@ use crate::disk::log::{Call, Log, Work};
 use crate::disk::queue::{Link, Opened, QueueSink};
 use crate::error::Error;
 use crate::event::Event;
-use crate::message::{Numbered, Sequence};
+use crate::message::Sequence;
 use crate::queue::{BatchWriter, Held};
 
 /// What is called when a new epoch is durable.
