@@ -66,7 +66,8 @@ fn in_use(path: &Path, file: &mut File) -> Error {
     let mut text = String::new();
     // What cannot be read is shown as unknown: the refusal stands either way.
     let _ = file.take(32).read_to_string(&mut text);
-    let owner = text.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
+    let owner =
+        text.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
     Error::new(Code::StateDirectoryInUse).subject(path.display().to_string()).found(owner).expected("no other owner")
 }
 

@@ -355,9 +355,11 @@ impl Log {
             let text = damage_text(&read.damage, &lost, self.state.base);
             self.events.push(Event::new(Code::QueueCorrupt, "queue", text));
             let bytes = read.messages.iter().map(|message| message_bytes(message.payload.len())).sum();
-            let found = read.messages.first().zip(read.messages.last()).map(|(first, last)| {
-                (first.sequence.0, last.sequence.0, read.messages.len() as u32, bytes)
-            });
+            let found = read
+                .messages
+                .first()
+                .zip(read.messages.last())
+                .map(|(first, last)| (first.sequence.0, last.sequence.0, read.messages.len() as u32, bytes));
             self.index.correct(segment, point.offset, found);
         }
         read.messages

@@ -128,7 +128,8 @@ impl Writer {
             let turn = self.next_turn();
             let last = turn.last;
             let delivered = turn.delivered;
-            if let Err(error) = self.take_turn(turn).and_then(|()| if last { self.log.close(delivered) } else { Ok(()) })
+            if let Err(error) =
+                self.take_turn(turn).and_then(|()| if last { self.log.close(delivered) } else { Ok(()) })
             {
                 self.fail(error);
                 return;

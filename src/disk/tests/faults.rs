@@ -30,9 +30,16 @@ fn every_truncation_recovers_exactly_the_whole_batches() {
         let last = ends.iter().rev().find(|(end, _)| *end <= cut).map_or(0, |(_, last)| *last);
         assert_eq!(held(&mut log), (1..=last).collect::<Vec<_>>(), "cut at {cut}");
         assert_eq!(log.state().next, last + 1);
-        assert_eq!(log.state().source, (last > 0).then(|| position(last)), "the position parts from its lines at {cut}");
+        assert_eq!(
+            log.state().source,
+            (last > 0).then(|| position(last)),
+            "the position parts from its lines at {cut}"
+        );
         let events = log.take_events();
-        assert!(events.iter().all(|event| event.code != Code::QueueCorrupt), "a torn tail is no corruption: {events:?}");
+        assert!(
+            events.iter().all(|event| event.code != Code::QueueCorrupt),
+            "a torn tail is no corruption: {events:?}"
+        );
         let on_end = cut == 0 || ends.iter().any(|(end, _)| *end == cut) || cut < ends[0].0;
         assert_eq!(events.iter().any(|event| event.code == Code::QueueTorn), !on_end, "cut at {cut}: {events:?}");
     }
@@ -156,7 +163,8 @@ fn d4_a_power_loss_at_every_operation_keeps_what_was_promised_twice_over() {
             let mut log = open(&again, 700).unwrap();
             assert!(log.state().boot > 0);
             let more = script(&mut log);
-            let next = check_after(&again.after_power_loss(second), promised.max(more.0), more.1.max(delivered), &context);
+            let next =
+                check_after(&again.after_power_loss(second), promised.max(more.0), more.1.max(delivered), &context);
             // What a recovery counted can never vanish at the next one.
             assert!(next >= log.state().next, "{context}");
         }

@@ -29,10 +29,8 @@ fn the_first_release_s_segment_has_these_bytes_and_opens() {
     }
     let golden = std::fs::read_to_string(path).unwrap();
     let digits: Vec<u8> = golden.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect();
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect();
     let mut log = open(&FaultyDisk::with(&BTreeMap::from([(1, bytes)])), 1 << 20).unwrap();
     let messages = log.read(Sequence(1), 1 << 20);
     let read: Vec<_> = messages.iter().map(|message| (message.sequence.0, message.payload.clone())).collect();
