@@ -50,6 +50,12 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// Only the process died: the next one finds what the last one wrote, synced or not.
+    pub(crate) fn only_killed(&mut self) {
+        self.off = false;
+        self.fault = None;
+    }
+
     fn step(&mut self) -> io::Result<Option<Fault>> {
         let at = self.operations;
         self.operations += 1;
@@ -151,10 +157,8 @@ impl Disk for FaultyDisk {
         if let Some(fault) = model.step()? {
             return Err(failed(fault));
         }
-        if let Some(stored) = model.segments.remove(&id) {
-            if stored.entered {
-                model.unlinked.insert(id, stored);
-            }
+        if let Some(stored) = model.segments.remove(&id).filter(|stored| stored.entered) {
+            model.unlinked.insert(id, stored);
         }
         Ok(())
     }

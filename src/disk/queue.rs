@@ -6,8 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::code::Code;
+use crate::disk::StateDirectory;
 use crate::disk::files::{Disk, FileDisk};
-use crate::disk::lock::{StateDirectory, unusable};
+use crate::disk::lock::unusable;
 use crate::disk::log::{Call, Log};
 use crate::disk::memory::MemoryDisk;
 use crate::disk::writer::{Rekeyed, Shared, Writer};

@@ -48,11 +48,6 @@ impl<'a> BatchWriter<'a> {
         i32::try_from(sent.unix_millis().wrapping_sub(base.unix_millis())).is_ok()
     }
 
-    /// Where the next record goes, from the start of the buffer.
-    pub(crate) fn position(&self) -> usize {
-        self.out.len()
-    }
-
     /// A message; `base` makes the log's number of the one that travels.
     pub(crate) fn message(&mut self, message: &Numbered, base: u64) {
         let delta = message.sent.unix_millis().wrapping_sub(self.time);

@@ -194,11 +194,6 @@ impl Index {
     pub(crate) fn newest_points(&self) -> impl Iterator<Item = &Point> {
         self.segments.back().into_iter().flat_map(|segment| segment.points.iter())
     }
-
-    #[cfg(test)]
-    pub(crate) fn segment_ids(&self) -> Vec<u64> {
-        self.segments.iter().map(|segment| segment.id).collect()
-    }
 }
 
 fn kept_below(point: &Point, first: u64) -> (u64, u64) {

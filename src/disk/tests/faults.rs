@@ -168,6 +168,14 @@ fn d4_a_power_loss_at_every_operation_keeps_what_was_promised_twice_over() {
             // What a recovery counted can never vanish at the next one.
             assert!(next >= log.state().next, "{context}");
         }
+        // The same after a kill that left unsynced writes in the page cache: a recovery that counts them syncs them.
+        disk.model().only_killed();
+        let next = open(&disk, 700).unwrap().state().next;
+        let context = format!("killed at {at}, then off");
+        assert!(
+            check_after(&disk.after_power_loss(Survives::Nothing), promised, delivered, &context) >= next,
+            "{context}"
+        );
     }
 }
 
