@@ -114,7 +114,8 @@ fn recover_segment(
     let walk = Walk { segment: id, bytes: &bytes, origin: 0, durable };
     let start = match &candidate.preface {
         Some((_, start, whole)) => {
-            if !whole && (durable || candidate.input.has_batch) {
+            // Without a batch the second copy may be the torn end of a write; the first one says all either way.
+            if !whole && candidate.input.has_batch {
                 recovery.damaged(Damage { segment: id, offset: 0, length: *start as u64 });
             }
             (*start).min(bytes.len())
