@@ -100,10 +100,11 @@ fn script(log: &mut Log) -> (u64, u64) {
         if round % 2 == 1 {
             work.delivered = Some(promised.saturating_sub(2));
         }
+        // A watermark of a batch that failed was true all the same.
+        delivered = work.delivered.unwrap_or(delivered);
         if log.commit(&work).is_err() {
             break;
         }
-        delivered = work.delivered.unwrap_or(delivered);
         promised += count;
         log.reclaim(delivered);
     }
