@@ -1,0 +1,60 @@
+//! Files as the command reads and writes them.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use farpost::Code;
+
+use crate::failure::Failure;
+
+/// Who may read a file that is written.
+#[derive(Clone, Copy)]
+pub(crate) enum Readers {
+    /// Mode 0644: certificates, lists.
+    All,
+    /// Mode 0600: keys.
+    Owner,
+}
+
+/// Reads a whole text.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+/// Puts a file in place whole: written beside it, synced, renamed. It never has other readers on the way.
+pub(crate) fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), Failure> {
+    let mode = match readers {
+        Readers::All => 0o644,
+        Readers::Owner => 0o600,
+    };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = Path::new(&beside);
+    let outcome = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(beside)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(beside, path)
+    })();
+    outcome.map_err(|error: io::Error| {
+        // What is left is of no use; that it cannot be removed adds nothing to the error.
+        let _ = fs::remove_file(beside);
+        unreadable(path, &error)
+    })
+}
+
+/// Makes a directory that only its owner reads, with those above it.
+pub(crate) fn make_directory(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unreadable(path, &error))
+}
+
+/// The failure of a file that could not be read or written.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let code = if error.kind() == io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
+    Failure::new(code, path.display()).found(error)
+}

@@ -1,0 +1,167 @@
+//! The command as a process: the laboratory CA, the status of a node, errors and exit statuses.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Runs the command; standard output where it succeeds.
+fn farpost(arguments: &[&str]) -> Result<String, Output> {
+    let output = Command::new(env!("CARGO_BIN_EXE_farpost")).args(arguments).output().unwrap();
+    if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap()) } else { Err(output) }
+}
+
+/// Exit status and standard error of what must fail.
+fn failure(arguments: &[&str]) -> (i32, String) {
+    let output = farpost(arguments).expect_err("it succeeded");
+    assert!(output.stdout.is_empty());
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A directory with a CA and a certificate of gw1.
+struct Laboratory(TempDir);
+
+impl Laboratory {
+    fn new() -> Self {
+        let laboratory = Self(tempfile::tempdir().unwrap());
+        farpost(&["ca", "init", "--directory", &laboratory.at("ca"), "--name", "Lab CA"]).unwrap();
+        laboratory.sign("gw1.branch.example");
+        laboratory
+    }
+
+    fn at(&self, path: &str) -> String {
+        self.0.path().join(path).display().to_string()
+    }
+
+    fn sign(&self, name: &str) -> String {
+        let (directory, out) = (self.at("ca"), self.at("out"));
+        farpost(&["ca", "sign", "--directory", &directory, "--name", name, "--out", &out, "--json"]).unwrap()
+    }
+}
+
+fn mode(path: impl Into<PathBuf>) -> u32 {
+    path.into().metadata().unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn keys_are_for_their_owner_alone_and_certificates_for_all() {
+    let laboratory = Laboratory::new();
+    for (file, expected) in [
+        ("ca/ca.key", 0o600),
+        ("ca/ca.pem", 0o644),
+        ("out/gw1.branch.example.key", 0o600),
+        ("out/gw1.branch.example.pem", 0o644),
+        ("out/ca.pem", 0o644),
+    ] {
+        assert_eq!(mode(laboratory.at(file)), expected, "{file}");
+    }
+}
+
+#[test]
+fn i2_a_signed_certificate_has_both_purposes_its_name_and_a_serial_of_its_own() {
+    let laboratory = Laboratory::new();
+    let first = std::fs::read(laboratory.at("out/gw1.branch.example.pem")).unwrap();
+    laboratory.sign("GW1.branch.example");
+    let second = std::fs::read(laboratory.at("out/gw1.branch.example.pem")).unwrap();
+    let (_, first) = x509_parser::pem::parse_x509_pem(&first).unwrap();
+    let (_, second) = x509_parser::pem::parse_x509_pem(&second).unwrap();
+    let (first, second) = (first.parse_x509().unwrap(), second.parse_x509().unwrap());
+    assert_ne!(first.raw_serial(), second.raw_serial());
+    let usages = first.extended_key_usage().unwrap().unwrap().value;
+    assert!(usages.server_auth && usages.client_auth);
+    assert!(first.key_usage().unwrap().unwrap().value.digital_signature());
+    assert_eq!(first.subject().to_string(), "CN=gw1.branch.example");
+    let names = format!("{:?}", first.subject_alternative_name().unwrap().unwrap().value.general_names);
+    assert_eq!(names, "[DNSName(\"gw1.branch.example\")]");
+    assert!(!first.is_ca());
+}
+
+#[test]
+fn a_revoked_serial_is_in_every_later_list_and_the_number_rises() {
+    let laboratory = Laboratory::new();
+    let signed: serde_json::Value = serde_json::from_str(&laboratory.sign("pc7.branch.example")).unwrap();
+    let directory = laboratory.at("ca");
+    let gateway = laboratory.at("out/gw1.branch.example.pem");
+    farpost(&["ca", "crl", "--directory", &directory, "--revoke", &gateway]).unwrap();
+    farpost(&["ca", "crl", "--directory", &directory, "--serial", signed["serial"].as_str().unwrap()]).unwrap();
+    farpost(&["ca", "crl", "--directory", &directory]).unwrap();
+    let text = std::fs::read(laboratory.at("ca/ca.crl")).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&text).unwrap();
+    let (_, crl) = x509_parser::parse_x509_crl(&pem.contents).unwrap();
+    assert_eq!(crl.iter_revoked_certificates().count(), 2);
+    assert_eq!(crl.crl_number().unwrap().to_string(), "3");
+    let (status, error) = failure(&["ca", "crl", "--directory", &directory, "--serial", "00ff"]);
+    assert!(status == 1 && error.starts_with("FP1001 "), "{error}");
+}
+
+#[test]
+fn an_authority_that_is_there_is_not_overwritten() {
+    let laboratory = Laboratory::new();
+    let before = std::fs::read(laboratory.at("ca/ca.key")).unwrap();
+    let (status, _) = failure(&["ca", "init", "--directory", &laboratory.at("ca"), "--name", "Another"]);
+    assert_eq!(status, 1);
+    assert_eq!(std::fs::read(laboratory.at("ca/ca.key")).unwrap(), before);
+}
+
+#[test]
+fn several_that_sign_at_once_lose_no_serial() {
+    let laboratory = Laboratory::new();
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let laboratory = &laboratory;
+            scope.spawn(move || laboratory.sign(&format!("pc{number}.branch.example")));
+        }
+    });
+    let index = std::fs::read_to_string(laboratory.at("ca/index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    assert_eq!(index["issued"].as_array().unwrap().len(), 9);
+}
+
+#[test]
+fn status_asks_the_process_of_a_state_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path().display().to_string();
+    let (status, error) = failure(&["status", "--state-directory", &at]);
+    assert!(status == 1 && error.starts_with("FP5008 "), "{error}");
+    let listener = UnixListener::bind(directory.path().join("status.sock")).unwrap();
+    let answer = r#"{"role":"agent","name":"pc7","management_group":"CORP","uptime_seconds":5}"#;
+    let node = std::thread::spawn(move || {
+        for _ in 0..2 {
+            listener.accept().unwrap().0.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let config = directory.path().join("agent.toml");
+    std::fs::write(&config, format!("role = \"agent\"\nstate_directory = \"{at}\"\n")).unwrap();
+    let shown = farpost(&["status", "--config", &config.display().to_string()]).unwrap();
+    assert!(shown.starts_with("agent pc7 (CORP)"), "{shown}");
+    assert_eq!(farpost(&["status", "--state-directory", &at, "--json"]).unwrap().trim_end(), answer);
+    node.join().unwrap();
+}
+
+#[test]
+fn an_error_says_code_found_expected_and_remedy_each_on_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    std::fs::write(&file, "role = \"agent\"\nheartbeat = \"thirty\"\n").unwrap();
+    let (status, error) = failure(&["config", "check", "--config", &file.display().to_string()]);
+    assert_eq!(status, 1);
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    assert!(lines[0].starts_with("FP5002 ") && lines[0].ends_with("agent.toml:2: heartbeat"), "{error}");
+    for (line, label) in lines[1..].iter().zip(["found", "expected", "remedy"]) {
+        assert!(line.trim_start().starts_with(label), "{error}");
+    }
+}
+
+#[test]
+fn a_command_line_that_cannot_be_understood_ends_with_status_2() {
+    for arguments in [&[][..], &["frobnicate"], &["ca", "sign"], &["status"], &["ca", "sign", "--name", "*.example"]] {
+        let (status, error) = failure(arguments);
+        assert!(status == 2 && error.starts_with("FP5009 "), "{arguments:?}: {error}");
+    }
+    assert!(farpost(&["--help"]).unwrap().contains("Usage:"));
+    assert!(Path::new(env!("CARGO_BIN_EXE_farpost")).exists() && farpost(&["--version"]).is_ok());
+}
