@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::values::{
-    CrlRule, Unfit, UnknownAgentRule, WhenFull, boolean, duration, ip_address, listen_address, name, node_address,
-    one_of, path, size, words,
+    CrlPolicy, NameRule, Unfit, UnknownAgents, WhenFull, boolean, duration, ip_address, listen_address, name,
+    node_address, one_of, path, size, words,
 };
 use crate::error::{Error, Result};
 use crate::limits::{MESSAGE_BYTES_MAX, UPSTREAMS_MAX};
@@ -121,13 +121,14 @@ pub(super) const KEYS: &[Key] = &[
         |config, list| store(&mut config.identity.crls, each(list, LIST_ENTRIES_MAX, path)),
         "revocation lists"),
     one("identity.crl_policy", "if-given, require or warn", Default::Text("if-given"), ALL,
-        |config, text| store(&mut config.identity.crl_policy, one_of(text, &[("if-given", CrlRule::IfGiven), ("require", CrlRule::Require), ("warn", CrlRule::Warn)])),
+        |config, text| store(&mut config.identity.crl_policy, one_of(text, &[("if-given", CrlPolicy::IfGiven), ("require", CrlPolicy::Require), ("warn", CrlPolicy::Warn)])),
         "what is demanded of revocation lists"),
     one("identity.accept_server_auth_alone", "boolean", Default::Text("false"), ALL,
         |config, text| store(&mut config.identity.accept_server_auth_alone, boolean(text)),
         "accept certificates without clientAuth, as public CAs issue them"),
-    one("identity.name_rule", "san", Default::Text("san"), ALL, put_name_rule,
-        "how a certificate proves a name: an exact dNSName; a CN, if there is one, must be among them"),
+    one("identity.name_rule", "san, cn-and-san or cn", Default::Text("san"), ALL,
+        |config, text| store(&mut config.identity.name_rule, one_of(text, &[("san", NameRule::San), ("cn-and-san", NameRule::CnAndSan), ("cn", NameRule::Cn)])),
+        "where a certificate's name is read: san is an exact dNSName, with a CN, if there is one, among them"),
 
     one("listen.address", "address:port", Default::Text("0.0.0.0:5723"), LISTENERS,
         |config, text| store(&mut config.listen_address, listen_address(text)),
@@ -161,7 +162,7 @@ pub(super) const KEYS: &[Key] = &[
     one("store.url", "sqlite:///path", Default::Unset, SERVER, put_store_url,
         "the group store that the servers of the group share"),
     one("unknown_agents", "pending, reject or approve", Default::Text("pending"), SERVER,
-        |config, text| store(&mut config.unknown_agents, one_of(text, &[("pending", UnknownAgentRule::Pending), ("reject", UnknownAgentRule::Reject), ("approve", UnknownAgentRule::Approve)])),
+        |config, text| store(&mut config.unknown_agents, one_of(text, &[("pending", UnknownAgents::Pending), ("reject", UnknownAgents::Reject), ("approve", UnknownAgents::Approve)])),
         "what happens to agents that the group has never seen"),
     one("output.path", "file or -", Default::Unset, SERVER,
         |config, text| store(&mut config.output.path, path(text).map(Some)),
@@ -339,14 +340,6 @@ fn put_role(config: &mut Config, text: &str) -> Result<(), Unfit> {
 /// The role of a text.
 pub(super) fn role(text: &str) -> Result<Role, Unfit> {
     one_of(text, &ALL.iter().map(|role| (role.as_str(), *role)).collect::<Vec<_>>())
-}
-
-fn put_name_rule(_: &mut Config, text: &str) -> Result<(), Unfit> {
-    match text {
-        "san" => Ok(()),
-        "cn" | "cn-and-san" => Err(Unfit::quoted(text, "san").remedy("leave it out: it comes with a later release")),
-        _ => Err(Unfit::quoted(text, "san")),
-    }
 }
 
 fn put_spool(_: &mut Config, text: &str) -> Result<(), Unfit> {

@@ -22,7 +22,7 @@ use crate::limits;
 use crate::name::Name;
 use crate::role::Role;
 
-pub use values::{CrlRule, NodeAddress, UnknownAgentRule, WhenFull};
+pub use values::{CrlPolicy, NameRule, NodeAddress, UnknownAgents, WhenFull};
 
 /// A node's configuration: parsed, typed values; what was not set has its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub struct Config {
     /// How often each standby is proven (rule F3), ± 20 %.
     pub probe_interval: Duration,
     /// What happens to agents that the group has never seen (management server).
-    pub unknown_agents: UnknownAgentRule,
+    pub unknown_agents: UnknownAgents,
 }
 
 /// The files of an identity: a directory, or certificate, key and trust by name.
@@ -84,8 +84,10 @@ pub struct IdentityFiles {
     pub trust: Vec<PathBuf>,
     /// Revocation lists, PEM or DER.
     pub crls: Vec<PathBuf>,
-    /// What is demanded of them.
-    pub crl_policy: CrlRule,
+    /// Where the certificate's name is read.
+    pub name_rule: NameRule,
+    /// What is demanded of the revocation lists.
+    pub crl_policy: CrlPolicy,
     /// Accept certificates whose only purpose is serverAuth (rule I2).
     pub accept_server_auth_alone: bool,
 }
@@ -176,7 +178,7 @@ impl Config {
             backoff: Backoff { min: backoff.0, max: backoff.1 },
             failback: Failback { hold_down: limits::FAILBACK_HOLD_DOWN, jitter: limits::FAILBACK_JITTER },
             probe_interval: keys::PROBE_INTERVAL,
-            unknown_agents: UnknownAgentRule::Pending,
+            unknown_agents: UnknownAgents::Pending,
         }
     }
 

@@ -171,7 +171,6 @@ fn what_a_later_release_brings_is_refused_with_that_reason() {
     for (role, key, value) in [
         (Role::Gateway, "spool.enabled", "true"),
         (Role::ManagementServer, "store.url", "postgres://farpost:secret@db/group"),
-        (Role::Agent, "identity.name_rule", "cn"),
     ] {
         let error = Config::new(role).set(key, value).expect_err(key);
         assert!(error.remedy_text().contains("comes with a later release"), "{error}");

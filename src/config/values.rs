@@ -64,7 +64,7 @@ pub enum WhenFull {
 
 /// What a node demands of revocation lists (rule I2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum CrlRule {
+pub enum CrlPolicy {
     /// Where lists are given, an issuer without one, or with a stale one, is refused.
     #[default]
     IfGiven,
@@ -74,9 +74,21 @@ pub enum CrlRule {
     Warn,
 }
 
+/// Where a certificate's name is read (rule I2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum NameRule {
+    /// An exact dNSName; a common name, if there is one, must be among them.
+    #[default]
+    San,
+    /// What the replaced product demands, and the alternative name as well.
+    CnAndSan,
+    /// For old certificates without an alternative name: the one common name.
+    Cn,
+}
+
 /// What a management group does with an agent that it has never seen (rule G1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum UnknownAgentRule {
+pub enum UnknownAgents {
     /// It waits for an operator.
     #[default]
     Pending,

@@ -1,0 +1,286 @@
+//! The commands of the management group: approvals, assignments, inventory, messages to agents.
+//!
+//! They work on the group's store, whether or not a management server runs; what they change takes effect on all
+//! of them within 2 s (rule G2).
+
+mod inventory;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use farpost::{ApprovedFor, Code, Config, ManagementGroup};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// Where the group's store is.
+#[derive(Args)]
+pub(crate) struct StoreArguments {
+    /// The group store: sqlite:///path
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    store: Option<String>,
+    /// A management server's configuration, which names the store
+    #[arg(long, value_name = "FILE", default_value = "/etc/farpost/management-server.toml")]
+    config: PathBuf,
+}
+
+/// The commands that stand at the top: the integrator of the command line flattens them.
+#[derive(Subcommand)]
+pub(crate) enum GroupCommand {
+    /// Approve a gateway, or remove it
+    Approve(ApproveArguments),
+    /// The upstreams of gateways and agents
+    #[command(subcommand)]
+    Failover(FailoverCommand),
+    /// The management servers of the group
+    #[command(subcommand)]
+    Server(ServerCommand),
+    /// Everything the group knows of its nodes
+    Inventory {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send a message to an agent
+    Send(SendArguments),
+}
+
+/// The arguments of `approve`.
+#[derive(Args)]
+pub(crate) struct ApproveArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// The management server that the gateway connects to
+    #[arg(long, value_name = "NAME", required_if_eq("action", "create"))]
+    management_server_name: Option<String>,
+    /// The gateway
+    #[arg(long, value_name = "NAME")]
+    gateway_name: String,
+    /// Approve it, or remove it from the group
+    #[arg(long, value_enum, ignore_case = true)]
+    action: Action,
+    /// The management server dials the gateway: comes with a later release
+    #[arg(long)]
+    management_server_initiates_connection: bool,
+}
+
+/// What `approve` does.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Action {
+    Create,
+    Delete,
+}
+
+/// The subcommands of `failover`.
+#[derive(Subcommand)]
+pub(crate) enum FailoverCommand {
+    /// Assign a primary and failovers, in order
+    Set {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The gateway that gets them
+        #[arg(long, value_name = "NAME", required_unless_present = "agent", conflicts_with = "agent")]
+        gateway: Option<String>,
+        /// The agent that gets them
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// The upstream to use
+        #[arg(long, value_name = "NAME[:PORT]")]
+        primary: String,
+        /// An upstream to use when the ones before it are dead
+        #[arg(long, value_name = "NAME[:PORT]")]
+        failover: Vec<String>,
+    },
+}
+
+/// The subcommands of `server`.
+#[derive(Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Exclude a management server from failover, or take it back
+    Set {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The management server
+        name: String,
+        /// Never use it for failover
+        #[arg(long, value_name = "BOOLEAN", action = clap::ArgAction::Set)]
+        excluded: bool,
+    },
+}
+
+/// The subcommands of `agent` that are the group's.
+#[derive(Subcommand)]
+pub(crate) enum AgentCommand {
+    /// The agents that the group knows
+    List {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Only those that wait for approval
+        #[arg(long)]
+        pending: bool,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let agents in
+    Approve {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The agents
+        #[arg(required = true)]
+        name: Vec<String>,
+    },
+    /// Keep agents out until they are approved
+    Reject {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The agents
+        #[arg(required = true)]
+        name: Vec<String>,
+    },
+}
+
+/// The arguments of `send`.
+#[derive(Args)]
+pub(crate) struct SendArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// The agent
+    #[arg(long, value_name = "NAME")]
+    agent: String,
+    /// The message; without it the bytes of --file
+    #[arg(conflicts_with = "file", required_unless_present = "file")]
+    text: Option<String>,
+    /// A file whose bytes are the message; - is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
+    match command {
+        GroupCommand::Approve(arguments) => wait(approve(arguments)),
+        GroupCommand::Failover(FailoverCommand::Set { store, gateway, agent, primary, failover }) => {
+            let node = gateway.or(agent).unwrap_or_default();
+            wait(async {
+                store.open().await?.set_failover(&node, &primary, &failover).await?;
+                println!("{node}: {}", [&[primary][..], &failover].concat().join(", then "));
+                Ok(())
+            })
+        }
+        GroupCommand::Server(ServerCommand::Set { store, name, excluded }) => wait(async {
+            store.open().await?.set_server_excluded(&name, excluded).await?;
+            let outcome = if excluded { "is never used for failover" } else { "may be used for failover" };
+            println!("{name} {outcome}");
+            Ok(())
+        }),
+        GroupCommand::Inventory { store, json } => wait(async {
+            let inventory = store.open().await?.inventory().await?;
+            inventory::print(&inventory, json);
+            Ok(())
+        }),
+        GroupCommand::Send(arguments) => wait(send(arguments)),
+    }
+}
+
+/// `farpost agent list`, `approve`, `reject`.
+pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
+    match command {
+        AgentCommand::List { store, pending, json } => wait(async {
+            let agents = store.open().await?.agents().await?;
+            inventory::print_agents(&agents, pending, json);
+            Ok(())
+        }),
+        AgentCommand::Approve { store, name } => wait(async {
+            let group = store.open().await?;
+            for name in name {
+                group.approve_agent(&name).await?;
+                println!("The agent {name} is approved.");
+            }
+            Ok(())
+        }),
+        AgentCommand::Reject { store, name } => wait(async {
+            let group = store.open().await?;
+            for name in name {
+                group.reject_agent(&name).await?;
+                println!("The agent {name} is rejected.");
+            }
+            Ok(())
+        }),
+    }
+}
+
+async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
+    if arguments.management_server_initiates_connection {
+        return Err(Failure::new(Code::Usage, "--management-server-initiates-connection")
+            .found("a server that dials its gateway")
+            .expected("a gateway that dials its server")
+            .remedy("leave it out: it comes with a later release"));
+    }
+    let group = arguments.store.open().await?;
+    let gateway = &arguments.gateway_name;
+    match arguments.action {
+        Action::Create => {
+            let server = arguments.management_server_name.unwrap_or_default();
+            group.approve_gateway(gateway, ApprovedFor::ManagementServer(&server)).await?;
+            println!("The approval of server {gateway} completed successfully.");
+        }
+        Action::Delete => {
+            group.delete_gateway(gateway).await?;
+            println!("The removal of server {gateway} from the management group completed successfully.");
+        }
+    }
+    Ok(())
+}
+
+async fn send(arguments: SendArguments) -> Result<(), Failure> {
+    let payload = match (arguments.text, &arguments.file) {
+        (Some(text), _) => text.into_bytes(),
+        (None, Some(file)) => read(file)?,
+        (None, None) => Vec::new(),
+    };
+    let number = arguments.store.open().await?.send(&arguments.agent, payload).await?;
+    println!("{number}");
+    Ok(())
+}
+
+/// The bytes of a file, at most what any message may have.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| files::unreadable(file, &error);
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().take(MESSAGE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        std::fs::File::open(file).map_err(failed)?.take(MESSAGE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    Ok(bytes)
+}
+
+impl StoreArguments {
+    async fn open(&self) -> Result<ManagementGroup, Failure> {
+        if let Some(url) = &self.store {
+            return Ok(ManagementGroup::open(url).await?);
+        }
+        let config = Config::from_toml(&files::read_text(&self.config)?, &self.config.display().to_string())?;
+        let url = config.store_url.ok_or_else(|| {
+            Failure::new(Code::ConfigMissingKey, format!("{}: store.url", self.config.display()))
+                .expected("sqlite:///path")
+                .remedy("give a management server's configuration, or --store URL")
+        })?;
+        Ok(ManagementGroup::open(&url).await?)
+    }
+}
+
+/// Runs one call to the group to its end.
+fn wait(call: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Internal, "the runtime").found(error))?;
+    runtime.block_on(call)
+}
+
+/// Above what the group takes, so that it is the group that refuses.
+const MESSAGE_BYTES_MAX: u64 = 65 << 20;
