@@ -219,6 +219,7 @@ codes! {
     RoleWrong = 5017, Error, 0, "the session has another role", "use the calls of its role";
     StateDirectoryForeign = 5018, Error, 0, "the state directory belongs to another node", "give each node its own directory";
     WouldBlock = 5019, Warning, 0, "nothing is ready", "wait for the descriptor, then call again";
+    ArgumentInvalid = 5020, Error, 0, "an argument cannot be used", "see what was found and what was expected";
 
     // ── FP9xxx our own faults ──
     Internal = 9001, Error, 0, "farpost has a fault", "report it with the text";
