@@ -28,12 +28,30 @@ mod routing;
 mod wire;
 
 // ── shells: tokio, files, sockets, SQL ──
+mod disk;
 mod net;
+mod session;
+#[cfg(feature = "management-server")]
+mod store;
+
+// ── faces ──
+#[cfg(feature = "capi")]
+mod ffi;
 
 pub use code::{Code, Severity};
+pub use config::{Backoff, Config, Failback, IdentityFiles, NodeAddress, Output, QueueSettings, Upstreams, WhenFull};
 pub use error::{Error, Result};
 pub use event::Event;
+pub use group::{
+    AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, ServerRecord, UnknownAgents,
+    Upstream,
+};
+pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
+#[cfg(feature = "management-server")]
+pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
+#[cfg(feature = "management-server")]
+pub use store::{Delivery, DeliveryGap};
 pub use time::Timestamp;

@@ -62,7 +62,7 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// What a node demands of revocation lists (rule I2).
+/// What missing or stale revocation lists mean (rule I2). A certificate that a list revokes is refused in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum CrlPolicy {
     /// Where lists are given, an issuer without one, or with a stale one, is refused.
@@ -80,9 +80,11 @@ pub enum NameRule {
     /// An exact dNSName; a common name, if there is one, must be among them.
     #[default]
     San,
-    /// What the replaced product demands, and the alternative name as well.
+    /// What the replaced product demands and the alternative name as well: exactly one common name, which is also a
+    /// dNSName; the certificate proves the common name only.
     CnAndSan,
-    /// For old certificates without an alternative name: the one common name.
+    /// For old certificates without an alternative name: the one common name. With an alternative name as
+    /// [`Self::CnAndSan`].
     Cn,
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use crate::config::UnknownAgents;
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::KeyHash;
@@ -31,19 +32,6 @@ pub enum GatewayState {
     /// It was removed, or waited unseen for too long. Remembered so that the name never becomes an agent by
     /// accident (rule G1); it waits again when it knocks.
     Deleted,
-}
-
-/// What happens to an agent that the group does not know (rule G1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum UnknownAgents {
-    /// It waits for an operator.
-    #[default]
-    Pending,
-    /// It is refused and not remembered.
-    Reject,
-    /// It is approved at once.
-    Approve,
 }
 
 macro_rules! words {

@@ -22,9 +22,10 @@ impl KeyHash {
 
 impl ChainHash {
     /// Of a chain, leaf first.
-    pub(crate) fn of(chain: &[CertificateDer<'_>]) -> Self {
+    pub(crate) fn of(chain: &[impl AsRef<[u8]>]) -> Self {
         let mut context = digest::Context::new(&SHA256);
         for der in chain {
+            let der = der.as_ref();
             context.update(&u32::try_from(der.len()).unwrap_or(u32::MAX).to_be_bytes());
             context.update(der);
         }

@@ -38,7 +38,7 @@ pub(crate) use hash::{ChainHash, KeyHash};
 pub use policy::{CrlPolicy, IdentityPolicy, NameRule};
 pub use report::Report;
 pub(crate) use trust::Trust;
-pub(crate) use verify::{VerifiedPeer, hash_chain, verify_peer};
+pub(crate) use verify::{VerifiedPeer, verify_peer};
 
 use crate::code::Code;
 use crate::error::Error;

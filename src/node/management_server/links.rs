@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Decision, Knock, SignedAssignment};
-use crate::identity::{ChainHash, hash_chain};
+use crate::identity::ChainHash;
 use crate::limits::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CHAINS_PER_LINK_MAX, PENDING_LINKS_MAX};
 use crate::node::reception::{Caller, role_unexpected};
 use crate::node::{LinkId, LinkInput};
@@ -246,7 +246,7 @@ impl ManagementServer {
         if down.chains.len() >= CHAINS_PER_LINK_MAX {
             return Err(Error::new(Code::ChainTooLarge).found(format!("{} chains", down.chains.len())));
         }
-        down.chains.entry(hash_chain(&whole)).or_insert(Chain::Der(whole));
+        down.chains.entry(ChainHash::of(&whole)).or_insert(Chain::Der(whole));
         Ok(())
     }
 
