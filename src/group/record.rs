@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-pub use crate::config::UnknownAgents;
 use crate::code::Code;
+pub use crate::config::UnknownAgents;
 use crate::error::Error;
 use crate::identity::KeyHash;
 use crate::name::Name;

@@ -1,0 +1,149 @@
+//! The agent's effects, performed; the queue's answers, handed in.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{Received, Shared, lock};
+use crate::code::Code;
+use crate::disk::{Opened, QueueSink};
+use crate::error::Error;
+use crate::event::Event;
+use crate::identity::attestation;
+use crate::message::{Epoch, Numbered, Sequence};
+use crate::node::agent::{Agent as Node, Effect, Held, Input, Instance};
+use crate::session::assignment_file::AssignmentFile;
+use crate::session::clock;
+use crate::session::driver::{IdentityCell, Links};
+
+/// Performs one agent's effects.
+pub(super) struct Performer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) identity: IdentityCell,
+    pub(super) assignment_file: Option<AssignmentFile>,
+    pub(super) taken: mpsc::UnboundedSender<u64>,
+}
+
+impl Performer {
+    /// False when the node has stopped.
+    pub(super) fn perform(&mut self, effect: Effect, links: &mut Links<Node>) -> bool {
+        let shared = &self.shared;
+        match effect {
+            Effect::Link(effect) => links.perform(effect),
+            Effect::Read { from, bytes_max } => shared.queue.read(from, bytes_max),
+            Effect::Sign { token, bytes } => self.sign(token, bytes),
+            Effect::Delivered(through) => {
+                shared.queue.delivered(through);
+                shared.progress.send_modify(|progress| progress.watermarks.delivered = through);
+                shared.events.notify();
+            }
+            Effect::Rekey => self.rekey(),
+            Effect::Down { number, sent, payload } => {
+                let acknowledge = self.taken.clone();
+                lock(&shared.received).push_back(Received { number, sent, payload, acknowledge });
+                shared.arrived.notify_one();
+                shared.events.notify();
+            }
+            Effect::KeepDownCursor { number } => {
+                let mailbox = shared.mailbox.clone();
+                let done = Box::new(move || mailbox.post(Input::DownCursorKept { number }));
+                shared.queue.set_down_cursor(number, done);
+            }
+            Effect::SaveAssignment(signed, key) => {
+                if let Some(file) = self.assignment_file.clone() {
+                    let events = shared.events.clone();
+                    tokio::task::spawn_blocking(move || {
+                        if let Err(error) = file.save(&signed, &key) {
+                            events.emit(Event::of_error(error.subject_text().to_owned(), &error));
+                        }
+                    });
+                }
+            }
+            Effect::Event(event) => shared.events.emit(event),
+            Effect::Stopped => {
+                shared.stop();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A signature may be made by a slow key service: never on the node's loop.
+    fn sign(&self, token: u64, bytes: Vec<u8>) {
+        let (mailbox, identity) = (self.shared.mailbox.clone(), self.identity.borrow().clone());
+        tokio::task::spawn_blocking(move || {
+            let chain = identity.chain_hash();
+            let result = attestation::sign(&identity, &bytes).map(|(scheme, signature)| (scheme, signature, chain));
+            mailbox.post(Input::Signed { token, result });
+        });
+    }
+
+    fn rekey(&self) {
+        let epoch = Epoch(clock::random());
+        let _numbering = lock(&self.shared.numbering);
+        let shared = self.shared.clone();
+        self.shared.progress.send_modify(|progress| {
+            let shift = progress.watermarks.delivered.0;
+            progress.ended.push((progress.epoch, shift));
+            progress.epoch = epoch;
+            progress.sent = Sequence(progress.sent.0.saturating_sub(shift));
+            progress.watermarks = Default::default();
+        });
+        self.shared.queue.rekey(epoch, Box::new(move |opened| shared.rekeyed(&opened)));
+    }
+}
+
+/// What the node starts with, from what the queue found.
+pub(super) fn instance_of(opened: &Opened, nonce: u64) -> (Instance, Held) {
+    let instance = Instance { epoch: opened.epoch, boot: opened.boot, nonce, first: opened.next };
+    let durable = Sequence(opened.next.0.saturating_sub(1));
+    (instance, Held { delivered: opened.delivered, durable, down_cursor: opened.down_cursor })
+}
+
+impl Shared {
+    fn rekeyed(&self, opened: &Opened) {
+        let (instance, held) = instance_of(opened, clock::random());
+        self.progress.send_modify(|progress| progress.watermarks.stored = held.durable);
+        self.mailbox.post(Input::Rekeyed { instance, held });
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.send_replace(true);
+        self.progress.send_modify(|progress| progress.stopped = true);
+        self.arrived.notify_waiters();
+        self.arrived.notify_one();
+        self.space.notify_waiters();
+        self.events.emit(Event::new(Code::ShuttingDown, "", ""));
+    }
+}
+
+/// The queue's thread speaks to the node and to those who wait for receipts.
+pub(super) struct Sink(pub(super) Arc<Shared>);
+
+impl QueueSink for Sink {
+    fn durable(&self, messages: Vec<Numbered>) {
+        let Some(last) = messages.last().map(|message| message.sequence) else { return };
+        if !self.0.in_memory {
+            self.0.progress.send_modify(|progress| progress.watermarks.stored = progress.watermarks.stored.max(last));
+        }
+        self.0.mailbox.post(Input::Durable(messages));
+    }
+
+    fn read(&self, messages: Vec<Numbered>) {
+        self.0.mailbox.post(Input::Read(messages));
+    }
+
+    fn space(&self) {
+        self.0.space.notify_waiters();
+        self.0.events.notify();
+    }
+
+    fn event(&self, event: Event) {
+        self.0.events.emit(event);
+    }
+
+    fn failed(&self, error: Error) {
+        self.0.events.emit(Event::of_error("queue", &error));
+        self.0.mailbox.post(Input::Stop);
+    }
+}

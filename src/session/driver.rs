@@ -1,0 +1,243 @@
+//! The loop that runs a node: inputs in batches, one end of turn, effects out. See `node/mod.rs`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::code::Code;
+use crate::error::{Error, Result};
+use crate::group::Upstream;
+use crate::identity::Identity;
+use crate::limits::TURN_BYTES_MAX;
+use crate::net::dial::Dialler;
+use crate::net::link::{CHUNKS_MAX, drive};
+use crate::net::listen::{Accepted, Listener};
+use crate::node::{LinkEffect, LinkId, LinkInput};
+use crate::session::clock;
+use crate::session::events::EventHub;
+use crate::time::Instant;
+
+/// A pure node, as the loop sees it.
+pub(crate) trait Machine: Send + 'static {
+    type Input: From<LinkInput> + Send + 'static;
+    type Effect: Send;
+
+    fn handle(&mut self, input: Self::Input, now: Instant);
+    fn handle_timeout(&mut self, now: Instant);
+    fn poll_timeout(&self) -> Option<Instant>;
+    fn end_turn(&mut self, now: Instant);
+    fn poll_effect(&mut self) -> Option<Self::Effect>;
+}
+
+/// What is posted to a node's loop.
+pub(crate) enum Post<M: Machine> {
+    Input(M::Input),
+    /// A link whose chunks go here; `input` tells the node of it.
+    Opened { link: LinkId, chunks: mpsc::Sender<Bytes>, input: M::Input },
+    /// A question to the node, for status.
+    Ask(Box<dyn FnOnce(&M) + Send>),
+}
+
+/// Where a node's inputs are posted.
+///
+/// Links post to the bounded side, so that a node with much to do holds its peers back; answers to effects go to the
+/// unbounded one: there are never more of them than the node asked for.
+pub(crate) struct Mailbox<M: Machine> {
+    links: mpsc::Sender<Post<M>>,
+    answers: mpsc::UnboundedSender<Post<M>>,
+}
+
+impl<M: Machine> Clone for Mailbox<M> {
+    fn clone(&self) -> Self {
+        Self { links: self.links.clone(), answers: self.answers.clone() }
+    }
+}
+
+impl<M: Machine> Mailbox<M> {
+    /// Posts the answer to an effect, or a command. Never blocks; a node that has ended hears nothing.
+    pub(crate) fn post(&self, input: M::Input) {
+        let _ = self.answers.send(Post::Input(input));
+    }
+
+    /// Asks the node something; the answer comes when its turn has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Closed`] if the node has ended.
+    pub(crate) async fn ask<R: Send + 'static>(&self, question: impl FnOnce(&M) -> R + Send + 'static) -> Result<R> {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let ask = Post::Ask(Box::new(move |machine: &M| {
+            let _ = sender.send(question(machine));
+        }));
+        self.answers.send(ask).map_err(|_| Error::new(Code::Closed))?;
+        answer.await.map_err(|_| Error::new(Code::Closed))
+    }
+
+    async fn deliver(&self, input: LinkInput) -> bool {
+        self.links.send(Post::Input(input.into())).await.is_ok()
+    }
+}
+
+/// The inbox of a node that is about to run.
+pub(crate) struct Inbox<M: Machine> {
+    links: mpsc::Receiver<Post<M>>,
+    answers: mpsc::UnboundedReceiver<Post<M>>,
+}
+
+/// A mailbox and its inbox.
+pub(crate) fn mailbox<M: Machine>() -> (Mailbox<M>, Inbox<M>) {
+    let (links, link_inbox) = mpsc::channel(INBOX_POSTS_MAX);
+    let (answers, answer_inbox) = mpsc::unbounded_channel();
+    (Mailbox { links, answers }, Inbox { links: link_inbox, answers: answer_inbox })
+}
+
+/// The links of a running node: performs [`LinkEffect`]s.
+pub(crate) struct Links<M: Machine> {
+    mailbox: Mailbox<M>,
+    chunks: HashMap<LinkId, mpsc::Sender<Bytes>>,
+    dials: HashMap<LinkId, AbortHandle>,
+    dialler: Option<Dialler>,
+    identity: IdentityCell,
+}
+
+/// The identity in use; a reload swaps it (rule I5).
+pub(crate) type IdentityCell = Arc<tokio::sync::watch::Sender<Identity>>;
+
+impl<M: Machine> Links<M> {
+    pub(crate) fn new(mailbox: Mailbox<M>, dialler: Option<Dialler>, identity: IdentityCell) -> Self {
+        Self { mailbox, chunks: HashMap::new(), dials: HashMap::new(), dialler, identity }
+    }
+
+    pub(crate) fn perform(&mut self, effect: LinkEffect) {
+        match effect {
+            LinkEffect::Dial { link, upstream } => self.dial(link, upstream),
+            LinkEffect::Transmit { link, bytes } => {
+                // A full channel means a node that forgot how many chunks are out: the link is given up.
+                if self.chunks.get(&link).is_some_and(|chunks| chunks.try_send(bytes).is_err()) {
+                    self.chunks.remove(&link);
+                }
+            }
+            LinkEffect::Close { link } => {
+                self.chunks.remove(&link);
+                if let Some(dial) = self.dials.remove(&link) {
+                    dial.abort();
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, link: LinkId, upstream: Upstream) {
+        let Some(dialler) = self.dialler.clone() else { return };
+        let (mailbox, identity) = (self.mailbox.clone(), self.identity.borrow().clone());
+        let task = tokio::spawn(async move {
+            match dialler.dial(&identity, &upstream, clock::wall).await {
+                Ok((stream, peer)) => {
+                    let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
+                    let input = LinkInput::Dialled { link, result: Ok(Arc::new(peer)) }.into();
+                    if mailbox.links.send(Post::Opened { link, chunks, input }).await.is_ok() {
+                        // A task of its own: the dial may be aborted, the link ends in order.
+                        tokio::spawn(drive(stream, link, receiver, move |input| {
+                            let mailbox = mailbox.clone();
+                            async move { mailbox.deliver(input).await }
+                        }));
+                    }
+                }
+                Err(error) => {
+                    mailbox.deliver(LinkInput::Dialled { link, result: Err(error) }).await;
+                }
+            }
+        });
+        self.dials.retain(|_, dial| !dial.is_finished());
+        self.dials.insert(link, task.abort_handle());
+    }
+}
+
+/// Accepts links for a node until the task is dropped.
+pub(crate) async fn accept<M: Machine>(
+    listener: Listener,
+    mailbox: Mailbox<M>,
+    identity: IdentityCell,
+    hello_timeout: Duration,
+    events: EventHub,
+) {
+    let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let done = move |result: Result<Accepted, (String, Error)>| {
+        let (mailbox, events, count) = (mailbox.clone(), events.clone(), count.clone());
+        async move {
+            match result {
+                Ok(accepted) => {
+                    let link = LinkId::accepted(count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                    accept_link(link, accepted, mailbox).await;
+                }
+                Err((address, error)) => events.emit(crate::event::Event::of_error(address, &error)),
+            }
+        }
+    };
+    listener.run(move || identity.borrow().clone(), hello_timeout, clock::wall, done).await;
+}
+
+async fn accept_link<M: Machine>(link: LinkId, accepted: Accepted, mailbox: Mailbox<M>) {
+    let Accepted { stream, peer, address } = accepted;
+    let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
+    let input = LinkInput::Accepted { link, peer: Arc::new(peer), address }.into();
+    if mailbox.links.send(Post::Opened { link, chunks, input }).await.is_ok() {
+        tokio::spawn(drive(stream, link, receiver, move |input| {
+            let mailbox = mailbox.clone();
+            async move { mailbox.deliver(input).await }
+        }));
+    }
+}
+
+/// Runs a node until `perform` says that it has stopped.
+pub(crate) async fn run<M: Machine>(
+    mut machine: M,
+    mut inbox: Inbox<M>,
+    mut links: Links<M>,
+    mut perform: impl FnMut(M::Effect, &mut Links<M>) -> bool + Send,
+) {
+    let mut posts = Vec::with_capacity(TURN_POSTS_MAX);
+    let timer = tokio::time::sleep(Duration::ZERO);
+    tokio::pin!(timer);
+    loop {
+        let now = clock::now();
+        machine.end_turn(now);
+        while let Some(effect) = machine.poll_effect() {
+            if !perform(effect, &mut links) {
+                return;
+            }
+        }
+        let due = machine.poll_timeout();
+        timer.as_mut().reset(clock::deadline(due.unwrap_or(now + IDLE)));
+        tokio::select! {
+            biased;
+            count = inbox.answers.recv_many(&mut posts, TURN_POSTS_MAX) => if count == 0 { return },
+            count = inbox.links.recv_many(&mut posts, TURN_POSTS_MAX) => if count == 0 { return },
+            () = &mut timer => {}
+        }
+        let now = clock::now();
+        if machine.poll_timeout().is_some_and(|due| due <= now) {
+            machine.handle_timeout(now);
+        }
+        for post in posts.drain(..) {
+            match post {
+                Post::Input(input) => machine.handle(input, now),
+                Post::Opened { link, chunks, input } => {
+                    links.chunks.insert(link, chunks);
+                    machine.handle(input, now);
+                }
+                Post::Ask(question) => question(&machine),
+            }
+        }
+    }
+}
+
+/// Posts of one turn: of 64 KiB at most each, what a turn takes.
+const TURN_POSTS_MAX: usize = TURN_BYTES_MAX / crate::limits::WRITER_BYTES_MAX * 8;
+/// Posts of all links that wait for the node's next turn.
+const INBOX_POSTS_MAX: usize = 256;
+/// A node without a deadline is looked at this often.
+const IDLE: Duration = Duration::from_secs(3600);

@@ -1,0 +1,140 @@
+//! From files to an identity.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::code::Code;
+use crate::config::IdentityFiles;
+use crate::error::{Error, Result};
+use crate::identity::{Identity, IdentityPolicy};
+use crate::name::Name;
+use crate::session::clock;
+
+impl Identity {
+    /// The identity of a configuration: a directory, or files by name.
+    ///
+    /// Blocks while it reads files.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::FileMissing`], [`Code::FileUnreadable`], [`Code::KeyExposed`], [`Code::IdentityMissing`], and all that the
+    /// node's own check finds, the first as the error (`farpost cert check` lists all).
+    pub fn from_files(files: &IdentityFiles, name: &Name) -> Result<Self> {
+        let found = match &files.directory {
+            Some(directory) => Found::in_directory(directory, name, files)?,
+            None => Found::named(files)?,
+        };
+        let policy = IdentityPolicy {
+            name_rule: files.name_rule,
+            crl_policy: files.crl_policy,
+            accept_server_auth_alone: files.accept_server_auth_alone,
+        };
+        let key = read_key(&found.key)?;
+        let trust = read_all(&found.trust)?;
+        let crls = read_all(&found.crls)?;
+        let slices = |files: &'_ [Vec<u8>]| files.iter().map(Vec::as_slice).collect::<Vec<_>>();
+        Self::from_pem(name, &read(&found.certificate)?, &key, &slices(&trust), &slices(&crls), policy, clock::wall())
+            .map_err(|report| Error::from(report).subject(found.certificate.display().to_string()))
+    }
+
+    /// The identity in a directory: `NAME.pem` (leaf and intermediates), `NAME.key`, every other `*.pem` and `*.crt` as
+    /// a trust anchor, every `*.crl` as a revocation list.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_files`].
+    pub fn from_directory(directory: impl AsRef<Path>, name: &str) -> Result<Self> {
+        let files = IdentityFiles { directory: Some(directory.as_ref().to_owned()), ..IdentityFiles::default() };
+        Self::from_files(&files, &Name::parse(name)?)
+    }
+}
+
+/// Which files make the identity.
+struct Found {
+    certificate: PathBuf,
+    key: PathBuf,
+    trust: Vec<PathBuf>,
+    crls: Vec<PathBuf>,
+}
+
+impl Found {
+    fn named(files: &IdentityFiles) -> Result<Self> {
+        let missing = |key: &str| Error::new(Code::ConfigMissingKey).subject(format!("identity.{key}"));
+        Ok(Self {
+            certificate: files.certificate.clone().ok_or_else(|| missing("certificate"))?,
+            key: files.key.clone().ok_or_else(|| missing("key"))?,
+            trust: files.trust.clone(),
+            crls: files.crls.clone(),
+        })
+    }
+
+    fn in_directory(directory: &Path, name: &Name, files: &IdentityFiles) -> Result<Self> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(directory)
+            .map_err(|error| unreadable(directory, &error))?
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .collect();
+        paths.sort();
+        let certificate = directory.join(format!("{name}.pem"));
+        let key = directory.join(format!("{name}.key"));
+        if !paths.contains(&certificate) {
+            let seen: Vec<String> =
+                paths.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect();
+            return Err(Error::new(Code::IdentityMissing)
+                .subject(directory.display().to_string())
+                .found(if seen.is_empty() { "no file".to_owned() } else { seen.join(", ") })
+                .expected(format!("{name}.pem and {name}.key")));
+        }
+        let with = |extensions: &[&str]| {
+            let is = |path: &&PathBuf| {
+                path.extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension))
+            };
+            paths.iter().filter(is).filter(|path| **path != certificate).cloned().collect::<Vec<_>>()
+        };
+        let others = with(&["pem", "crt"]).into_iter().filter(|path| !path.with_extension("key").exists());
+        let trust = files.trust.iter().cloned().chain(others).collect();
+        let crls = files.crls.iter().cloned().chain(with(&["crl"])).collect();
+        Ok(Self { certificate, key, trust, crls })
+    }
+}
+
+fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
+    paths.iter().map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(Error::new(Code::FileUnreadable)
+            .subject(path.display().to_string())
+            .found(format!("{} bytes", bytes.len()))
+            .expected(format!("at most {FILE_BYTES_MAX}")));
+    }
+    Ok(bytes)
+}
+
+/// Reads a key that only its owner can read (SECURITY H13): looked at through the open file, not through its path.
+fn read_key(path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
+
+    let mut file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Error::new(Code::KeyExposed)
+            .subject(path.display().to_string())
+            .found(format!("mode {mode:04o}"))
+            .expected("0600: nothing for the group and for others"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    let code = if error.kind() == std::io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
+    Error::new(code).subject(path.display().to_string()).found(error.to_string())
+}
+
+/// A certificate, key or list file; a CRL of 500,000 entries takes about 20 MiB.
+const FILE_BYTES_MAX: usize = 64 << 20;
