@@ -13,6 +13,7 @@ use x509_parser::certificate::X509Certificate;
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::identity::KeyHash;
 use crate::identity::certificate::{check_issuer, no_list_signer, parse, subject_of};
 use crate::identity::policy::{CrlPolicy, IdentityPolicy};
 use crate::identity::report::Report;
@@ -39,6 +40,16 @@ pub(super) struct Path {
     pub(super) warnings: Vec<Error>,
 }
 
+/// What a search does about lists beside webpki's own check.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lists {
+    Nothing,
+    /// Accepts only what lists clear whose signatures were checked before.
+    Proven,
+    /// Remembers whose signatures webpki found good.
+    Learn,
+}
+
 /// Why no candidate was accepted.
 struct Refusal {
     error: webpki::Error,
@@ -56,7 +67,7 @@ impl Search<'_> {
                 self.explain(webpki::Error::UnknownRevocationStatus, report);
                 return None;
             }
-            CrlPolicy::IfGiven | CrlPolicy::Require => (self.candidate(strict(&issued)), Vec::new()),
+            CrlPolicy::IfGiven | CrlPolicy::Require => (self.candidate_not_revoked(&issued), Vec::new()),
         };
         match accepted {
             Ok(not_after) => Some(Path { not_after, warnings }),
@@ -66,6 +77,16 @@ impl Search<'_> {
                 None
             }
         }
+    }
+
+    /// Every certificate of the path must be on no current list of its issuer.
+    fn candidate_not_revoked(&self, issued: &[&CertRevocationList<'_>]) -> Result<i64, Refusal> {
+        if self.trust.lists().has_proven()
+            && let Ok(not_after) = self.search(None, Lists::Proven)
+        {
+            return Ok(not_after);
+        }
+        self.search(strict(issued), Lists::Learn)
     }
 
     /// Under [`CrlPolicy::Warn`]: lists that cannot be used do not count, a revocation does.
@@ -91,13 +112,22 @@ impl Search<'_> {
         findings
     }
 
-    /// One search; the result is the first end of a validity on the path.
     fn candidate(&self, revocation: Option<RevocationOptions<'_>>) -> Result<i64, Refusal> {
+        self.search(revocation, Lists::Nothing)
+    }
+
+    /// One search; the result is the first end of a validity on the path.
+    fn search(&self, revocation: Option<RevocationOptions<'_>>, lists: Lists) -> Result<i64, Refusal> {
         let refusal = |error| Refusal { error, findings: Report::default() };
         let judged: RefCell<Result<i64, Report>> = RefCell::new(Err(Report::default()));
         let leaf = EndEntityCert::try_from(&self.chain[0]).map_err(refusal)?;
         let judge = |path: &VerifiedPath<'_>| {
-            let verdict = self.judge(path);
+            let mut verdict = self.judge(path);
+            if lists == Lists::Proven
+                && !self.all_links(path, |certificate, key| self.trust.lists().clears(certificate, key, self.at))
+            {
+                verdict = Err(Report::default());
+            }
             let refused = verdict.is_err();
             // Of several refused candidates the first explains best; an accepted one ends the search.
             let first = judged.borrow().as_ref().is_err_and(Report::is_clean);
@@ -115,6 +145,12 @@ impl Search<'_> {
             revocation,
             Some(&judge),
         );
+        if let (Ok(path), Lists::Learn) = (&found, lists) {
+            self.all_links(path, |certificate, key| {
+                self.trust.lists().learn(certificate, key);
+                true
+            });
+        }
         let error = found.err();
         match (error, judged.into_inner()) {
             (None, Ok(not_after)) => Ok(not_after),
@@ -122,6 +158,18 @@ impl Search<'_> {
                 Err(Refusal { error: error.unwrap_or(RULES), findings: judged.err().unwrap_or_default() })
             }
         }
+    }
+
+    /// Asks about each certificate of a path below the anchor, with its issuer's key, until the answer is no.
+    fn all_links(&self, path: &VerifiedPath<'_>, mut ask: impl FnMut(&webpki::Cert<'_>, KeyHash) -> bool) -> bool {
+        let mut certificate: &webpki::Cert<'_> = path.end_entity();
+        for issuer in path.intermediate_certificates() {
+            if !ask(certificate, KeyHash::of(&issuer.subject_public_key_info())) {
+                return false;
+            }
+            certificate = issuer;
+        }
+        ask(certificate, KeyHash::of(&webpki::spki_for_anchor(path.anchor())))
     }
 
     /// The time of the search. A leaf that is not valid now is refused in any case; the search then looks at the

@@ -3,6 +3,8 @@
 //! rustls-webpki takes the first list of an issuer, believes one that was issued in the future, and looks neither at
 //! the number nor at an anchor's key usage; that is closed here.
 
+use std::sync::OnceLock;
+
 use rustls::pki_types::CertificateRevocationListDer;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::certificate::X509Certificate;
@@ -12,6 +14,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::code::Code;
 use crate::error::{Error, printable};
+use crate::identity::KeyHash;
 use crate::identity::report::Report;
 use crate::time::Timestamp;
 
@@ -30,6 +33,8 @@ struct RevocationList {
     /// Seconds since 1970.
     this_update: i64,
     next_update: Option<i64>,
+    /// The issuer's key with which webpki found the signature good. Set once; a list never has another signature.
+    proven_by: OnceLock<KeyHash>,
 }
 
 impl RevocationLists {
@@ -72,6 +77,40 @@ impl RevocationLists {
                 report.add(wrong.found(found).expected(in_use));
             }
         }
+    }
+
+    /// Whether a list whose signature was checked before, with this issuer's key, says that a certificate is not
+    /// revoked. webpki hashes and verifies the whole list in every handshake, which takes milliseconds for a list of
+    /// 100,000 entries. `false` means only that webpki must be asked.
+    pub(super) fn clears(&self, certificate: &webpki::Cert<'_>, issuer_key: KeyHash, at: Timestamp) -> bool {
+        let now = at.unix_seconds();
+        self.only_list_of(certificate).is_some_and(|list| {
+            list.proven_by.get() == Some(&issuer_key)
+                && list.this_update <= now
+                && list.next_update.is_some_and(|end| now < end)
+                && matches!(list.list.find_serial(certificate.serial()), Ok(None))
+        })
+    }
+
+    /// Remembers that webpki accepted a certificate by its issuer's list.
+    pub(super) fn learn(&self, certificate: &webpki::Cert<'_>, issuer_key: KeyHash) {
+        if let Some(list) = self.only_list_of(certificate) {
+            // Of two issuers with one name and two keys only the one that signed the list is ever accepted by it.
+            let _ = list.proven_by.set(issuer_key);
+        }
+    }
+
+    /// Whether a signature was checked before, so that asking [`Self::clears`] makes sense.
+    pub(super) fn has_proven(&self) -> bool {
+        self.lists.iter().any(|list| list.proven_by.get().is_some())
+    }
+
+    /// The list that webpki would take for a certificate, where there is no choice: the issuer's only one, without a
+    /// scope of its own.
+    fn only_list_of(&self, certificate: &webpki::Cert<'_>) -> Option<&RevocationList> {
+        let mut of_issuer = self.lists.iter().filter(|list| list.list.issuer() == certificate.issuer());
+        let list = of_issuer.next()?;
+        (of_issuer.next().is_none() && list.list.issuing_distribution_point().is_none()).then_some(list)
     }
 
     /// Whether a list of the issuer with this subject (DER) is held, so that its right to sign lists matters.
@@ -133,7 +172,7 @@ impl RevocationList {
         };
         let this_update = parsed.last_update().timestamp();
         let next_update = parsed.next_update().map(|end| end.timestamp());
-        Ok(Self { list: list.into(), issuer, number, this_update, next_update })
+        Ok(Self { list: list.into(), issuer, number, this_update, next_update, proven_by: OnceLock::new() })
     }
 
     fn has_scope_of(&self, other: &Self) -> bool {

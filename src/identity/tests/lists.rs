@@ -6,6 +6,7 @@ use super::codes;
 use crate::code::Code;
 use crate::identity::testing::{Issued, now};
 use crate::identity::{CrlPolicy, IdentityPolicy, verify_peer};
+use crate::time::Timestamp;
 
 fn judge(root: &Issued, chain: &[&Issued], lists: &[&str], crl_policy: CrlPolicy) -> Vec<Code> {
     let chain: Vec<_> = chain.iter().map(|one| one.der()).collect();
@@ -140,4 +141,30 @@ fn h9_a_reload_never_steps_back_behind_a_list_that_is_in_use() {
     with(&[&second]).check_succession(&with(&[&second])).unwrap();
     with(&[&first]).check_succession(&with(&[])).unwrap();
     assert_eq!(codes(&with(&[&first]).check_succession(&with(&[&second])).unwrap_err()), [Code::CrlUnusable]);
+}
+
+#[test]
+fn a_list_whose_signature_was_checked_before_still_refuses_everything_it_refused() {
+    let root = Issued::root(|_| {});
+    let issuing = root.intermediate("issuing", |_| {});
+    let (good, bad) = (issuing.leaf(|_| {}), issuing.leaf(|_| {}));
+    let lists = [root.list(1, &[], |_| {}), issuing.list(1, &[&bad], |_| {})];
+    let trust = root.trust(&[&lists[0], &lists[1]]).unwrap();
+    let policy = IdentityPolicy::default();
+    let judge = |leaf: &Issued, issuer: &Issued, at| {
+        verify_peer(&trust, &policy, &[leaf.der(), issuer.der()], None, at).map_err(|report| codes(&report)).map(|_| ())
+    };
+    assert!(!trust.lists().has_proven());
+    for _ in 0..3 {
+        judge(&good, &issuing, now()).unwrap();
+        assert!(trust.lists().has_proven());
+        assert_eq!(judge(&bad, &issuing, now()).unwrap_err(), [Code::CertificateRevoked]);
+        // An issuer with the same name and another key: the list is not its list.
+        let twin = root.intermediate("issuing", |_| {});
+        assert_eq!(judge(&twin.leaf(|_| {}), &twin, now()).unwrap_err(), [Code::CrlUnusable]);
+        let after = Timestamp::from_unix_seconds(date_time_ymd(2026, 7, 1).unix_timestamp());
+        assert_eq!(judge(&good, &issuing, after).unwrap_err()[0], Code::CrlStale);
+        let before = Timestamp::from_unix_seconds(date_time_ymd(2026, 4, 30).unix_timestamp());
+        assert_eq!(judge(&good, &issuing, before).unwrap_err()[0], Code::CrlUnusable);
+    }
 }
