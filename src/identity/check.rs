@@ -73,6 +73,13 @@ fn facts_of(chain: &[rustls::pki_types::CertificateDer<'_>], trust: Option<&Trus
     facts.push(("from", Timestamp::from_unix_seconds(validity.not_before.timestamp()).to_string()));
     facts.push(("until", Timestamp::from_unix_seconds(validity.not_after.timestamp()).to_string()));
     facts.push(("key", key_kind(leaf.public_key()).unwrap_or_else(|unaccepted| unaccepted)));
+    if let Ok(Some(usage)) = leaf.extended_key_usage() {
+        let usage = usage.value;
+        let known =
+            [(usage.server_auth, "serverAuth"), (usage.client_auth, "clientAuth"), (usage.any, "anyExtendedKeyUsage")];
+        let named: Vec<&str> = known.into_iter().filter_map(|(has, name)| has.then_some(name)).collect();
+        facts.push(("purposes", named.join(", ")));
+    }
     for issuer in chain.iter().skip(1) {
         facts.push((
             "chain",

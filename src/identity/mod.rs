@@ -13,6 +13,7 @@ mod names;
 mod path;
 mod pem;
 mod policy;
+mod refusal;
 mod report;
 mod revocation;
 mod trust;

@@ -14,10 +14,9 @@ use x509_parser::certificate::X509Certificate;
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::KeyHash;
-use crate::identity::certificate::{check_issuer, no_list_signer, parse, subject_of};
+use crate::identity::certificate::{check_issuer, no_list_signer, parse};
 use crate::identity::policy::{CrlPolicy, IdentityPolicy};
 use crate::identity::report::Report;
-use crate::identity::revocation::problem_with;
 use crate::identity::trust::{Anchor, Trust};
 use crate::time::Timestamp;
 
@@ -51,9 +50,9 @@ enum Lists {
 }
 
 /// Why no candidate was accepted.
-struct Refusal {
-    error: webpki::Error,
-    findings: Report,
+pub(super) struct Refusal {
+    pub(super) error: webpki::Error,
+    pub(super) findings: Report,
 }
 
 impl Search<'_> {
@@ -112,7 +111,8 @@ impl Search<'_> {
         findings
     }
 
-    fn candidate(&self, revocation: Option<RevocationOptions<'_>>) -> Result<i64, Refusal> {
+    /// One search without lists that were checked before.
+    pub(super) fn candidate(&self, revocation: Option<RevocationOptions<'_>>) -> Result<i64, Refusal> {
         self.search(revocation, Lists::Nothing)
     }
 
@@ -232,100 +232,6 @@ impl Search<'_> {
             report.add(no_list_signer(&anchor.subject));
         }
     }
-
-    /// Adds all that is wrong with a refused chain, beyond what the candidate's own findings say.
-    fn explain(&self, error: webpki::Error, report: &mut Report) {
-        let revocation = concerns_revocation(&error);
-        if !revocation && error != RULES {
-            report.add(self.finding_of(&error));
-        }
-        let before = report.findings().len();
-        let subjects = if revocation {
-            // The path itself may have faults that the revocation check, which runs first, hid.
-            if let Err(refusal) = self.candidate(None) {
-                report.merge(refusal.findings);
-                if refusal.error != RULES {
-                    report.add(self.finding_of(&refusal.error));
-                }
-            }
-            self.chain
-        } else {
-            &self.chain[..1]
-        };
-        for der in subjects {
-            let Ok(certificate) = parse(der) else { continue };
-            if self.trust.lists().is_empty() && !revocation || self.trust.holds(der) {
-                continue;
-            }
-            for finding in self.trust.lists().explain(&certificate, self.at) {
-                if revocation || finding.code() == Code::CertificateRevoked {
-                    report.add(finding);
-                }
-            }
-        }
-        let explained = match error {
-            webpki::Error::UnknownRevocationStatus => report.findings().len() > before,
-            _ => report.has(self.finding_of(&error).code()),
-        };
-        if revocation && !explained {
-            report.add(self.finding_of(&error));
-        }
-    }
-
-    /// The finding that an error of webpki means.
-    fn finding_of(&self, error: &webpki::Error) -> Error {
-        use webpki::Error as E;
-        let subject = subject_of(self.leaf);
-        let finding = |code: Code| Error::new(code).subject(&subject);
-        match error {
-            E::UnknownIssuer => finding(Code::IssuerUnknown)
-                .found(format!("issued by {}", crate::error::printable(&self.leaf.issuer().to_string())))
-                .expected(format!("a path to one of: {}", self.trust.describe(4))),
-            E::CertRevoked => finding(Code::CertificateRevoked).found("a certificate of the path is on its issuer's list"),
-            E::CertExpired { not_after, .. } => {
-                self.about_issuer(Code::CertificateExpired, "valid until", not_after.as_secs(), true)
-            }
-            E::CertNotValidYet { not_before, .. } => {
-                self.about_issuer(Code::CertificateNotYetValid, "valid from", not_before.as_secs(), false)
-            }
-            E::InvalidSignatureForPublicKey | E::SignatureAlgorithmMismatch => {
-                finding(Code::SignatureInvalid).found("a signature that the issuer's key did not make")
-            }
-            E::CaUsedAsEndEntity => finding(Code::CertificateIsCa).found("basicConstraints CA"),
-            E::EndEntityUsedAsCa => finding(Code::IntermediateUnusable).found("an issuer that is no CA"),
-            E::NameConstraintViolation | E::MalformedNameConstraint => finding(Code::NameConstraintViolated)
-                .found("a name outside the constraints of a CA of the path, or a constraint on other than DNS names and addresses"),
-            E::UnsupportedSignatureAlgorithmContext(_) | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                finding(Code::SignatureAlgorithmWeak).found("a signature of the path by an algorithm or key that is not accepted")
-            }
-            E::CrlExpired { next_update, .. } => finding(Code::CrlStale)
-                .found(format!("next update was due {}", seconds(next_update.as_secs()))),
-            E::UnknownRevocationStatus => finding(Code::CrlMissing)
-                .found("no revocation list that covers every certificate of the path"),
-            other if concerns_revocation(other) => finding(Code::CrlUnusable).found(problem_with(other)),
-            E::BadDer | E::BadDerTime | E::TrailingData(_) | E::UnsupportedCertVersion | E::ExtensionValueInvalid
-            | E::MalformedExtensions | E::InvalidSerialNumber | E::MalformedDnsIdentifier => {
-                finding(Code::CertificateUnreadable).found(format!("{error:?}")).expected("X.509 version 3 in DER")
-            }
-            other => finding(Code::PathInvalid).found(problem_with_path(other)),
-        }
-    }
-
-    /// A finding about the presented issuer whose validity begins or ends then.
-    fn about_issuer(&self, code: Code, what: &str, time: u64, is_end: bool) -> Error {
-        let moment = i64::try_from(time).unwrap_or(i64::MAX);
-        let parsed: Vec<_> = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect();
-        let matching = parsed.iter().find(|issuer| {
-            let validity = issuer.validity();
-            let bound = if is_end { validity.not_after } else { validity.not_before };
-            bound.timestamp() == moment
-        });
-        let subject = matching.map_or_else(|| "an issuer".to_owned(), subject_of);
-        Error::new(code)
-            .subject(subject)
-            .found(format!("{what} {}", seconds(time)))
-            .expected(format!("valid at {}", self.at))
-    }
 }
 
 /// The whole path is looked at, an unknown status is refused, a stale list is refused. (The defaults of webpki are not
@@ -351,51 +257,9 @@ impl ExtendedKeyUsageValidator for AnyPurpose {
     }
 }
 
-fn concerns_revocation(error: &webpki::Error) -> bool {
-    use webpki::Error as E;
-    matches!(
-        error,
-        E::CertRevoked
-            | E::CrlExpired { .. }
-            | E::InvalidCrlNumber
-            | E::InvalidCrlSignatureForPublicKey
-            | E::IssuerNotCrlSigner
-            | E::UnknownRevocationStatus
-            | E::UnsupportedCrlIssuingDistributionPoint
-            | E::UnsupportedCrlVersion
-            | E::UnsupportedDeltaCrl
-            | E::UnsupportedIndirectCrl
-            | E::UnsupportedRevocationReason
-            | E::UnsupportedRevocationReasonsPartitioning
-            | E::UnsupportedCrlSignatureAlgorithmContext(_)
-            | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
-    )
-}
-
-fn problem_with_path(error: &webpki::Error) -> String {
-    use webpki::Error as E;
-    match error {
-        E::PathLenConstraintViolated => "more intermediates than a CA's path length allows".to_owned(),
-        E::UnsupportedCriticalExtension => {
-            "an unknown critical extension (certificate policies marked critical are one)".to_owned()
-        }
-        E::MaximumPathDepthExceeded => "more than 6 intermediates".to_owned(),
-        E::MaximumSignatureChecksExceeded
-        | E::MaximumPathBuildCallsExceeded
-        | E::MaximumNameConstraintComparisonsExceeded => {
-            format!("a chain that costs too much to check ({error:?})")
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-fn seconds(time: u64) -> Timestamp {
-    Timestamp::from_unix_seconds(i64::try_from(time).unwrap_or(i64::MAX))
-}
-
 /// What our rules answer to webpki for a candidate that they refuse. It comes from nowhere else but webpki's own list
 /// of distrusted keys, which is refused likewise.
-const RULES: webpki::Error = webpki::Error::CertDistrusted;
+pub(super) const RULES: webpki::Error = webpki::Error::CertDistrusted;
 
 /// The signatures that a path may have (rule I2): no SHA-1, no RSA below 2048 bits.
 static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[

@@ -148,7 +148,8 @@ fn a_list_whose_signature_was_checked_before_still_refuses_everything_it_refused
     let root = Issued::root(|_| {});
     let issuing = root.intermediate("issuing", |_| {});
     let (good, bad) = (issuing.leaf(|_| {}), issuing.leaf(|_| {}));
-    let lists = [root.list(1, &[], |_| {}), issuing.list(1, &[&bad], |_| {})];
+    let earlier = root.list(1, &[], |params| params.this_update = date_time_ymd(2026, 4, 1));
+    let lists = [earlier, issuing.list(1, &[&bad], |_| {})];
     let trust = root.trust(&[&lists[0], &lists[1]]).unwrap();
     let policy = IdentityPolicy::default();
     let judge = |leaf: &Issued, issuer: &Issued, at| {
@@ -164,7 +165,7 @@ fn a_list_whose_signature_was_checked_before_still_refuses_everything_it_refused
         assert_eq!(judge(&twin.leaf(|_| {}), &twin, now()).unwrap_err(), [Code::CrlUnusable]);
         let after = Timestamp::from_unix_seconds(date_time_ymd(2026, 7, 1).unix_timestamp());
         assert_eq!(judge(&good, &issuing, after).unwrap_err()[0], Code::CrlStale);
-        let before = Timestamp::from_unix_seconds(date_time_ymd(2026, 4, 30).unix_timestamp());
+        let before = Timestamp::from_unix_seconds(date_time_ymd(2026, 4, 15).unix_timestamp());
         assert_eq!(judge(&good, &issuing, before).unwrap_err()[0], Code::CrlUnusable);
     }
 }
