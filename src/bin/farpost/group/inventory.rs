@@ -1,6 +1,6 @@
 //! What the group knows of its nodes, as tables and as JSON.
 
-use farpost::{AgentRecord, AgentState, GatewayRecord, Inventory, ServerRecord};
+use farpost::{AgentRecord, AgentState, AssignmentRecord, GatewayRecord, Inventory, ServerRecord};
 use serde_json::{Value, json};
 
 use crate::failure::printable;
@@ -12,9 +12,18 @@ pub(super) fn print(inventory: &Inventory, as_json: bool) {
         return;
     }
     println!("management group {}", printable(&inventory.management_group));
+    println!();
     table(&["SERVER", "ADDRESS", "FAILOVER", "LAST SEEN"], inventory.servers.iter().map(server_row));
-    table(&["GATEWAY", "STATE", "APPROVED FOR", "AT", "ADDRESS", "LAST SEEN"], inventory.gateways.iter().map(gateway_row));
+    println!();
+    table(
+        &["GATEWAY", "STATE", "APPROVED FOR", "AT", "ADDRESS", "LAST SEEN"],
+        inventory.gateways.iter().map(gateway_row),
+    );
+    println!();
     table(AGENT_HEAD, inventory.agents.iter().map(agent_row));
+    println!();
+    table(&["ASSIGNED TO", "VERSION", "UPSTREAMS"], inventory.assignments.iter().map(assignment_row));
+    println!();
     table(
         &["CURSOR OF", "EPOCH", "DELIVERED"],
         inventory
@@ -63,21 +72,26 @@ fn agent_row(agent: &AgentRecord) -> Vec<String> {
     ]
 }
 
+fn assignment_row(record: &AssignmentRecord) -> Vec<String> {
+    vec![record.node.to_string(), record.version.to_string(), upstreams(record).join(", ")]
+}
+
+/// Primary, then the failovers.
+fn upstreams(record: &AssignmentRecord) -> Vec<String> {
+    record.assignment.upstreams().map(ToString::to_string).collect()
+}
+
 fn text(value: &Option<impl ToString>) -> String {
     value.as_ref().map_or("-".to_owned(), ToString::to_string)
 }
 
-/// Columns as wide as their widest cell; nothing for an empty table.
+/// Columns as wide as their widest cell.
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let rows: Vec<Vec<String>> = rows.map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
-    if rows.is_empty() {
-        return;
-    }
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let width = |column: usize| {
         [&head].into_iter().chain(&rows).filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
     };
-    println!();
     for row in [&head].into_iter().chain(&rows) {
         let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", width(column).unwrap_or(0)));
         println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
@@ -98,6 +112,7 @@ fn document(inventory: &Inventory) -> Value {
         "servers": inventory.servers.iter().map(server_document).collect::<Value>(),
         "gateways": inventory.gateways.iter().map(gateway_document).collect::<Value>(),
         "agents": inventory.agents.iter().map(agent_document).collect::<Value>(),
+        "assignments": inventory.assignments.iter().map(assignment_document).collect::<Value>(),
         "cursors": cursors.collect::<Value>(),
     })
 }
@@ -124,6 +139,10 @@ fn gateway_document(gateway: &GatewayRecord) -> Value {
         "first_seen": gateway.first_seen.to_string(),
         "last_seen": gateway.last_seen.to_string(),
     })
+}
+
+fn assignment_document(record: &AssignmentRecord) -> Value {
+    json!({ "node": record.node.as_str(), "version": record.version, "upstreams": upstreams(record) })
 }
 
 fn agent_document(agent: &AgentRecord) -> Value {
