@@ -167,6 +167,17 @@ fn an_error_of_a_file_has_its_line() {
 }
 
 #[test]
+fn deep_nesting_is_an_error_and_no_overflow() {
+    let dotted = format!("role = \"agent\"\n{}b = 1", "a.".repeat(50_000));
+    let arrays = format!("role = \"agent\"\na = {}", "[".repeat(50_000));
+    let tables = format!("role = \"agent\"\na = {}", "{a=".repeat(50_000));
+    let headers = format!("role = \"agent\"\n[{}b]\n", "a.".repeat(50_000));
+    for text in [dotted, arrays, tables, headers + "c = 1"] {
+        assert!(Config::from_toml(&text, "a.toml").is_err());
+    }
+}
+
+#[test]
 fn what_a_later_release_brings_is_refused_with_that_reason() {
     for (role, key, value) in [
         (Role::Gateway, "spool.enabled", "true"),

@@ -37,7 +37,10 @@ pub(crate) fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), F
         file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(beside, path)
+        fs::rename(beside, path)?;
+        // The new name itself must survive a power cut: a serial that was handed out stays in the index.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(directory)?.sync_all()
     })();
     outcome.map_err(|error: io::Error| {
         // What is left is of no use; that it cannot be removed adds nothing to the error.

@@ -275,21 +275,8 @@ impl Open {
         loop {
             let bytes = Bytes::from(read_at(&self.file, self.position.offset, wanted)?);
             let at_end = bytes.len() < wanted;
-            let mut lines = Vec::new();
-            let mut done = 0;
-            for (end, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-                if lines.len() == limits.lines_max {
-                    break;
-                }
-                take_line(bytes.slice(done..end), limits, &mut lines, skipped);
-                done = end + 1;
-            }
-            let rest = bytes.len() - done;
-            let whole = lines.len() < limits.lines_max && at_end && rest > 0;
-            if whole && last_line == LastLine::Counts {
-                take_line(bytes.slice(done..), limits, &mut lines, skipped);
-                done = bytes.len();
-            }
+            let tail = if at_end { last_line } else { LastLine::Waits };
+            let (lines, done) = split(&bytes, tail, limits, skipped);
             self.position.offset += done as u64;
             if done > 0 || at_end {
                 return Ok(lines);
@@ -338,6 +325,24 @@ impl Open {
         }
         Ok(())
     }
+}
+
+/// The lines at the beginning of these bytes, as many as a batch may have, and how many bytes they are.
+fn split(bytes: &Bytes, last_line: LastLine, limits: InputLimits, skipped: &mut (u64, u64)) -> (Vec<Bytes>, usize) {
+    let mut lines = Vec::new();
+    let mut done = 0;
+    for (end, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+        if lines.len() == limits.lines_max {
+            return (lines, done);
+        }
+        take_line(bytes.slice(done..end), limits, &mut lines, skipped);
+        done = end + 1;
+    }
+    if last_line == LastLine::Counts && done < bytes.len() && lines.len() < limits.lines_max {
+        take_line(bytes.slice(done..), limits, &mut lines, skipped);
+        done = bytes.len();
+    }
+    (lines, done)
 }
 
 fn take_line(line: Bytes, limits: InputLimits, lines: &mut Vec<Bytes>, skipped: &mut (u64, u64)) {

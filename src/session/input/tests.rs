@@ -237,6 +237,30 @@ fn a_line_that_is_too_long_is_skipped_counted_and_told_once() {
 }
 
 #[test]
+fn a_long_last_line_of_a_rotated_file_is_told_and_the_next_file_read() {
+    for length in [41, 1_000, 200_000] {
+        let mut log = Log::new();
+        let mut follower = log.follow(None);
+        let mut taken = Vec::new();
+        log.append(b"before\n");
+        log.append(&vec![b'x'; length]);
+        drain(&mut follower, &mut taken);
+        let position = taken.last().unwrap().position;
+        log.rotate();
+        log.append(b"after\n");
+        for mut follower in [follower, log.follow(position)] {
+            let mut rest = Vec::new();
+            drain(&mut follower, &mut rest);
+            assert_eq!(
+                (lines(&rest), codes(&rest)),
+                (vec!["after".to_owned()], vec![Code::MessageTooLarge]),
+                "{length}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_yet_is_told_once_and_awaited() {
     let mut log = Log::new();
     let mut follower = log.follow(None);

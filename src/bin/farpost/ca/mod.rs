@@ -15,7 +15,7 @@ use farpost::{Code, Name};
 use crate::failure::Failure;
 use crate::files::{self, Readers};
 
-use authority::Authority;
+use authority::{Authority, Bundle};
 
 /// The subcommands of `farpost ca`.
 #[derive(Subcommand)]
@@ -97,36 +97,45 @@ fn init(arguments: &InitArguments) -> Result<(), Failure> {
 }
 
 fn sign(arguments: &SignArguments) -> Result<(), Failure> {
-    for name in [&arguments.name].into_iter().chain(&arguments.alternative_name) {
-        if name.as_str().parse::<std::net::IpAddr>().is_ok() {
-            return Err(Failure::new(Code::NameUnreadable, name)
-                .found("an address")
-                .expected("a DNS name")
-                .remedy("give the computer a name, and its address in [hosts] of those that connect to it"));
-        }
-    }
+    [&arguments.name].into_iter().chain(&arguments.alternative_name).try_for_each(refuse_address)?;
     let mut authority = Authority::open(&arguments.directory)?;
     let issued = authority.issue(&arguments.name, &arguments.alternative_name, arguments.days)?;
-    files::make_directory(&arguments.out)?;
-    let written = |extension: &str| arguments.out.join(format!("{}.{extension}", arguments.name));
-    let (certificate, key) = (written("pem"), written("key"));
-    files::write(&key, issued.key.as_bytes(), Readers::Owner)?;
-    files::write(&certificate, issued.certificate.as_bytes(), Readers::All)?;
-    let trust = arguments.out.join(authority::CERTIFICATE);
-    if !same_directory(&arguments.out, &arguments.directory) {
-        files::write(&trust, authority.certificate().as_bytes(), Readers::All)?;
-    }
+    let written = write_identity(arguments, &authority, &issued)?;
     if arguments.json {
-        let text = |path: &Path| path.display().to_string();
+        let [certificate, key, trust] = written.map(|path| path.display().to_string());
         let document = serde_json::json!({
             "name": arguments.name.as_str(), "serial": issued.serial, "until": issued.until.to_string(),
-            "certificate": text(&certificate), "key": text(&key), "trust": text(&trust),
+            "certificate": certificate, "key": key, "trust": trust,
         });
         println!("{document}");
     } else {
-        println!("{} until {}", certificate.display(), issued.until);
+        println!("{} until {}", written[0].display(), issued.until);
     }
     Ok(())
+}
+
+/// A dNSName that looks like an address is matched by nobody.
+fn refuse_address(name: &Name) -> Result<(), Failure> {
+    if name.as_str().parse::<std::net::IpAddr>().is_err() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::NameUnreadable, name)
+        .found("an address")
+        .expected("a DNS name")
+        .remedy("give the computer a name, and its address in [hosts] of those that connect to it"))
+}
+
+/// Writes certificate, key and trust anchor of a node; answers their paths in this order.
+fn write_identity(arguments: &SignArguments, authority: &Authority, issued: &Bundle) -> Result<[PathBuf; 3], Failure> {
+    files::make_directory(&arguments.out)?;
+    let path = |extension: &str| arguments.out.join(format!("{}.{extension}", arguments.name));
+    let (certificate, key, trust) = (path("pem"), path("key"), arguments.out.join(authority::CERTIFICATE));
+    files::write(&key, issued.key.as_bytes(), Readers::Owner)?;
+    files::write(&certificate, issued.certificate.as_bytes(), Readers::All)?;
+    if !same_directory(&arguments.out, &arguments.directory) {
+        files::write(&trust, authority.certificate().as_bytes(), Readers::All)?;
+    }
+    Ok([certificate, key, trust])
 }
 
 fn crl(arguments: &CrlArguments) -> Result<(), Failure> {
