@@ -18,12 +18,9 @@ pub(super) struct Sibling {
 }
 
 /// The file that was written after the one of `inode`, whose last write was `modified`: the next one of the
-/// rotation, or the live file itself. `None` while there is no live file.
+/// rotation, or the live file itself. `None` while there is no live file, or while a rotation is going on.
 pub(super) fn successor(live: &Path, inode: u64, modified: i128) -> Option<Sibling> {
-    let newest = sibling(live.to_owned(), String::new())?;
-    let mut chain: Vec<Sibling> = rotated(live).into_iter().filter(|other| other.inode != newest.inode).collect();
-    order(&mut chain);
-    chain.push(newest);
+    let chain = chain(live)?;
     match chain.iter().position(|sibling| sibling.inode == inode) {
         Some(at) => chain.into_iter().nth(at + 1),
         // It was removed: what was written later is what it was not.
@@ -33,6 +30,26 @@ pub(super) fn successor(live: &Path, inode: u64, modified: i128) -> Option<Sibli
             chain.into_iter().nth(at)
         }
     }
+}
+
+/// The rotated files, oldest first, and the live one. While files are renamed a directory may show one twice or
+/// not at all, so only what was seen the same twice counts.
+fn chain(live: &Path) -> Option<Vec<Sibling>> {
+    let look = || {
+        let newest = sibling(live.to_owned(), String::new())?;
+        let mut others = rotated(live);
+        others.sort_by(|a, b| a.path.cmp(&b.path));
+        Some((others, newest))
+    };
+    let (first, first_newest) = look()?;
+    let (mut others, newest) = look()?;
+    let names = |list: &[Sibling]| list.iter().map(|other| (other.path.clone(), other.inode)).collect::<Vec<_>>();
+    if names(&first) != names(&others) || first_newest.inode != newest.inode {
+        return None;
+    }
+    order(&mut others);
+    others.push(newest);
+    Some(others)
 }
 
 /// Any file in the live file's directory that has this inode: a rotation may choose any name.

@@ -314,6 +314,31 @@ fn rotation_by_date_and_by_an_unknown_name_is_followed() {
     }
 }
 
+#[test]
+fn rotation_while_the_directory_is_read_skips_and_repeats_nothing() {
+    let mut log = Log::new();
+    log.append(b"0\n");
+    let mut follower = log.follow(follower_start(&log));
+    let writer = std::thread::spawn(move || {
+        for number in 1..6_000 {
+            if number % 200 == 0 {
+                log.rotate();
+            }
+            log.append(format!("{number}\n").as_bytes());
+        }
+        log
+    });
+    let mut taken = Vec::new();
+    while !writer.is_finished() {
+        drain(&mut follower, &mut taken);
+    }
+    let _log = writer.join().unwrap();
+    drain(&mut follower, &mut taken);
+    let read = lines(&taken);
+    let broken = read.iter().enumerate().find(|(number, line)| **line != number.to_string());
+    assert_eq!((broken, read.len()), (None, 6_000));
+}
+
 /// A model with random writes, rotations, polls and restarts; afterwards every position is gone on from.
 #[test]
 fn from_every_position_exactly_the_rest_is_read() {
