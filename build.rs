@@ -44,7 +44,7 @@ mod header {
     ];
 
     /// The files with the interface, in the order of the header.
-    const SOURCES: [&str; 6] = ["version", "status", "error", "config", "session", "event"];
+    const SOURCES: [&str; 7] = ["version", "status", "error", "config", "session", "calls", "event"];
 
     pub(super) fn write() {
         let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));

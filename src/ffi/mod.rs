@@ -16,6 +16,7 @@
 
 mod agent;
 mod arguments;
+mod calls;
 mod config;
 mod doorbell;
 mod error;

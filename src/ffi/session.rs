@@ -1,6 +1,5 @@
-//! `farpost_session_t`: a running agent (later: a gateway or management server too).
+//! `farpost_session_t`: a running agent (later: a gateway or management server too), behind the functions of `calls`.
 
-use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +9,10 @@ use bytes::Bytes;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::ffi::agent;
-use crate::ffi::arguments::{Sized32, bytes, fill, invalid, object, options, output};
-use crate::ffi::config::ConfigObject;
+use crate::ffi::arguments::{Sized32, invalid};
 use crate::ffi::doorbell::{Doorbell, Waited};
-use crate::ffi::error::ErrorObject;
 use crate::ffi::event::{EventObject, Ready};
 use crate::ffi::port::{Port, Watermarks};
-use crate::ffi::status::{Status, guard, quietly};
 use crate::ffi::threads::{Threads, may_block};
 use crate::message::{Message, Priority, Sequence};
 
@@ -150,7 +145,7 @@ impl Session {
         })
     }
 
-    fn send(&self, payload: &[u8], priority: Priority) -> Result<Sequence> {
+    pub(super) fn send(&self, payload: &[u8], priority: Priority) -> Result<Sequence> {
         self.open_only()?;
         let message = Message::new(Bytes::copy_from_slice(payload)).priority(priority);
         let sequence = match self.port.try_send(message.clone()) {
@@ -167,13 +162,13 @@ impl Session {
         Ok(sequence)
     }
 
-    fn receipt(&self) -> Receipt {
+    pub(super) fn receipt(&self) -> Receipt {
         let Watermarks { stored, relayed, delivered } = self.port.watermarks();
         let durable = u32::from(self.durable);
         Receipt { durable, stored: stored.0, relayed: relayed.0, delivered: delivered.0, ..Receipt::defaults() }
     }
 
-    fn poll(&self, timeout_ms: i32) -> Result<EventObject> {
+    pub(super) fn poll(&self, timeout_ms: i32) -> Result<EventObject> {
         if timeout_ms != 0 {
             may_block()?;
         }
@@ -219,7 +214,7 @@ impl Session {
         notice.or_else(|| self.port.try_receive().map(Ready::Message))
     }
 
-    fn flush(&self, stage: i32, sequence: u64, timeout_ms: i32) -> Result<()> {
+    pub(super) fn flush(&self, stage: i32, sequence: u64, timeout_ms: i32) -> Result<()> {
         may_block()?;
         let reached: fn(&Receipt) -> u64 = match stage {
             FARPOST_STAGE_STORED if !self.durable => return Err(Error::new(Code::QueueInMemory)),
@@ -244,7 +239,7 @@ impl Session {
         Ok(())
     }
 
-    fn close(&self, timeout_ms: i32) -> Result<()> {
+    pub(super) fn close(&self, timeout_ms: i32) -> Result<()> {
         may_block()?;
         if self.closed.swap(true, SeqCst) {
             return Ok(());
@@ -253,6 +248,27 @@ impl Session {
         let within = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         let closing = self.port.close(within.unwrap_or(FOREVER));
         self.threads.run(within.map(|within| within + CLOSE_GRACE), closing)?
+    }
+
+    /// Runs the body of a call, unless an earlier one panicked; a panic poisons the session and goes on to the guard.
+    pub(super) fn run(&self, body: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        if self.poisoned.load(SeqCst) {
+            return Err(Error::new(Code::Poisoned));
+        }
+        catch_unwind(AssertUnwindSafe(|| body(self))).unwrap_or_else(|payload| {
+            self.poisoned.store(true, SeqCst);
+            resume_unwind(payload)
+        })
+    }
+
+    /// Ends the node and its threads, which may take seconds, but not for ever.
+    pub(super) fn finish(self) {
+        self.threads.finish((self.port, self.ahead));
+    }
+
+    /// What the program waits for.
+    pub(super) fn doorbell(&self) -> &Doorbell {
+        &self.bells.doorbell
     }
 
     fn open_only(&self) -> Result<()> {
@@ -269,227 +285,6 @@ fn deadline(timeout_ms: i32) -> Option<Instant> {
     u64::try_from(timeout_ms).ok().map(|timeout| Instant::now() + Duration::from_millis(timeout))
 }
 
-fn priority(number: i32) -> Result<Priority> {
-    match number {
-        FARPOST_PRIORITY_BULK => Ok(Priority::Bulk),
-        FARPOST_PRIORITY_DEFAULT | FARPOST_PRIORITY_NORMAL => Ok(Priority::Normal),
-        FARPOST_PRIORITY_CRITICAL => Ok(Priority::Critical),
-        _ => Err(invalid("options.priority", number.to_string(), "a FARPOST_PRIORITY_ constant")),
-    }
-}
-
-/// Runs the body of a call on a session: NULL, a forked child and an earlier panic are refused, and a panic
-/// poisons the session.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet; `error` is NULL or may be written.
-unsafe fn call(
-    session: *const Session,
-    error: *mut *mut ErrorObject,
-    body: impl FnOnce(&Session) -> Result<()>,
-) -> Status {
-    let guarded = || {
-        // SAFETY: the caller passes NULL or a live object.
-        let session = unsafe { object(session, "session") }?;
-        home_only(session.home)?;
-        if session.poisoned.load(SeqCst) {
-            return Err(Error::new(Code::Poisoned));
-        }
-        catch_unwind(AssertUnwindSafe(|| body(session))).unwrap_or_else(|payload| {
-            session.poisoned.store(true, SeqCst);
-            resume_unwind(payload)
-        })
-    };
-    // SAFETY: the caller allows the write.
-    unsafe { guard(error, guarded) }
-}
-
-/// Opens a session: starts the node that the configuration describes. The configuration is copied and may be freed.
-/// Any thread but the library's; blocks while the queue on disk is opened, not for a connection.
-///
-/// # Safety
-///
-/// `config` is NULL or not freed yet; `session` and `error` are NULL or may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_open(
-    config: *const ConfigObject,
-    session: *mut *mut Session,
-    error: *mut *mut ErrorObject,
-) -> Status {
-    let body = || {
-        // SAFETY: the caller passes NULL or a live object.
-        let config = unsafe { object(config, "config") }?.snapshot();
-        let target = output(session, "session")?;
-        let durable = config.state_directory.is_some();
-        let opened = Session::open(durable, |threads, bells| agent::start(config, threads, bells))?;
-        // SAFETY: not null, and the caller allows the write.
-        unsafe { target.write(Box::into_raw(Box::new(opened))) };
-        Ok(())
-    };
-    // SAFETY: the caller allows the write.
-    unsafe { guard(error, body) }
-}
-
-/// The descriptor to wait for with poll(2), epoll or an event loop: readable while farpost_session_poll has something to
-/// give (rarely when another thread was faster: then poll gives FARPOST_ERR_WOULD_BLOCK), and from the close of the
-/// session on. It is the library's: do not read, write or close it. -1 for NULL and in a forked child. Any
-/// thread; does not block.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_fd(session: *const Session) -> c_int {
-    // SAFETY: the caller passes NULL or a live object.
-    let session = unsafe { session.as_ref() }.filter(|session| home_only(session.home).is_ok());
-    session.map_or(-1, |session| session.bells.doorbell.number())
-}
-
-/// Takes the next event. Waits for one up to `timeout_ms`; 0 does not wait, a negative number waits without limit.
-/// FARPOST_ERR_WOULD_BLOCK if none came, or if a signal handler ran meanwhile. The caller frees the event. Any thread,
-/// with a timeout none of the library's.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet; `event` and `error` are NULL or may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_poll(
-    session: *mut Session,
-    timeout_ms: i32,
-    event: *mut *mut EventObject,
-    error: *mut *mut ErrorObject,
-) -> Status {
-    let body = |session: &Session| {
-        let target = output(event, "event")?;
-        let taken = session.poll(timeout_ms)?;
-        // SAFETY: not null, and the caller allows the write.
-        unsafe { target.write(Box::into_raw(Box::new(taken))) };
-        Ok(())
-    };
-    // SAFETY: the caller passes NULL or a live object, and allows the write.
-    unsafe { call(session, error, body) }
-}
-
-/// Makes the descriptor readable and gives a FARPOST_EVENT_WAKEUP to the next poll. Several calls may give one event.
-/// NULL is allowed. Any thread; async-signal-safe.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_wakeup(session: *const Session) {
-    // SAFETY: the caller passes NULL or a live object.
-    if let Some(session) = unsafe { session.as_ref() }.filter(|session| home_only(session.home).is_ok()) {
-        session.bells.doorbell.wake();
-    }
-}
-
-/// Sends a message: copies its bytes into the queue. `(NULL, 0)` is an empty message. FARPOST_ERR_FULL if the queue is
-/// full: wait for FARPOST_EVENT_WRITABLE. `options` and `sequence` may be NULL. Any thread; does not block.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet; `length` bytes can be read at `data`; `options` is NULL or as large as its
-/// struct_size says; `sequence` and `error` are NULL or may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_send(
-    session: *mut Session,
-    data: *const u8,
-    length: usize,
-    options: *const SendOptions,
-    sequence: *mut u64,
-    error: *mut *mut ErrorObject,
-) -> Status {
-    let body = |session: &Session| {
-        // SAFETY: the caller vouches for the options and the bytes.
-        let (given, payload) = unsafe { (self::options(options, "options")?, bytes(data, length, "data")?) };
-        let number = session.send(payload, priority(given.priority)?)?;
-        if !sequence.is_null() {
-            // SAFETY: not null, and the caller allows the write.
-            unsafe { sequence.write(number.0) };
-        }
-        Ok(())
-    };
-    // SAFETY: the caller passes NULL or a live object, and allows the write.
-    unsafe { call(session, error, body) }
-}
-
-/// Tells how far the messages are. Set `receipt->struct_size` first. Any thread; does not block.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet; `receipt` is NULL or as large as its struct_size says; `error` is NULL or may be
-/// written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_receipt(
-    session: *const Session,
-    receipt: *mut Receipt,
-    error: *mut *mut ErrorObject,
-) -> Status {
-    // SAFETY: the caller passes NULL or a live object, vouches for the receipt, and allows the write.
-    unsafe { call(session, error, |session| fill(receipt, "receipt", &session.receipt())) }
-}
-
-/// Waits until a stage, a FARPOST_STAGE_ constant, covers a sequence; 0 means the last one sent in this session. Waits
-/// up to `timeout_ms`, a negative number without limit; then FARPOST_ERR_TIMED_OUT. Any thread but the library's.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet; `error` is NULL or may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_flush(
-    session: *mut Session,
-    stage: i32,
-    sequence: u64,
-    timeout_ms: i32,
-    error: *mut *mut ErrorObject,
-) -> Status {
-    // SAFETY: the caller passes NULL or a live object, and allows the write.
-    unsafe { call(session, error, |session| session.flush(stage, sequence, timeout_ms)) }
-}
-
-/// Closes the session: what is out is waited for up to `timeout_ms`, a negative number without limit; the rest stays in
-/// the queue on disk. Other calls, also those that wait, end with FARPOST_ERR_CLOSED. A repeat is harmless. Any thread
-/// but the library's.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet; `error` is NULL or may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_close(
-    session: *mut Session,
-    timeout_ms: i32,
-    error: *mut *mut ErrorObject,
-) -> Status {
-    // SAFETY: the caller passes NULL or a live object, and allows the write.
-    unsafe { call(session, error, |session| session.close(timeout_ms)) }
-}
-
-/// Frees a session, closed or not; waits for its threads up to 5 s. NULL is allowed. In a forked child nothing happens.
-/// Events and errors that it gave stay valid. Must not race with another call on the session.
-///
-/// # Safety
-///
-/// `session` is NULL or not freed yet, and no other call uses it.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn farpost_session_free(session: *mut Session) {
-    if session.is_null() {
-        return;
-    }
-    // SAFETY: made by Box::into_raw, and the caller gives it up.
-    let session = unsafe { Box::from_raw(session) };
-    if home_only(session.home).is_err() {
-        std::mem::forget(session); // its threads are not in this process
-        return;
-    }
-    quietly(|| {
-        let Session { port, ahead, threads, bells, .. } = *session;
-        threads.finish((port, ahead));
-        drop(bells);
-    });
-}
-
 /// First and longest pause of a flush between two looks at the receipt.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 const PAUSE_MAX: Duration = Duration::from_millis(10);
@@ -497,3 +292,10 @@ const PAUSE_MAX: Duration = Duration::from_millis(10);
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Without limit.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+// "Any thread" in the header: raw pointers pass by the compiler's own check of these.
+const _: () = {
+    const fn any_thread<T: Send + Sync>() {}
+    any_thread::<Session>();
+    any_thread::<EventObject>();
+};

@@ -18,6 +18,7 @@ use futures::future::{BoxFuture, FutureExt};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::arguments::{Sized32, fill, options};
+use super::calls::*;
 use super::config::*;
 use super::error::*;
 use super::event::*;
@@ -47,6 +48,10 @@ struct State {
     acknowledged: Vec<u64>,
     marks: Watermarks,
     panics: bool,
+    /// After this many more looks into an empty inbox a message comes, just when nobody expects it.
+    comes_after_looks: Option<usize>,
+    /// Space comes right after the next refusal.
+    space_after_refusal: bool,
 }
 
 struct Letter(Arc<Node>, u64, Bytes);
@@ -73,6 +78,11 @@ impl Port for Handle {
         let mut state = self.0.state.lock().unwrap();
         let panics = state.panics;
         if state.taken.len() as u64 >= state.space && !panics {
+            let comes = std::mem::take(&mut state.space_after_refusal);
+            drop(state);
+            if comes {
+                self.0.change(|state| state.space += 1);
+            }
             return Err(Error::new(Code::QueueFull));
         }
         state.taken.push(message);
@@ -91,8 +101,15 @@ impl Port for Handle {
     }
 
     fn try_receive(&self) -> Option<Box<dyn Incoming>> {
-        let payload = self.0.state.lock().unwrap().inbox.pop_front()?;
-        Some(Box::new(Letter(Arc::clone(&self.0), 7, payload)))
+        let mut state = self.0.state.lock().unwrap();
+        let payload = state.inbox.pop_front();
+        let looks = state.comes_after_looks.take_if(|_| payload.is_none());
+        state.comes_after_looks = looks.and_then(|looks| looks.checked_sub(1)).or(state.comes_after_looks);
+        drop(state);
+        if looks == Some(0) {
+            self.0.change(|state| state.inbox.push_back(Bytes::new()));
+        }
+        Some(Box::new(Letter(Arc::clone(&self.0), 7, payload?)))
     }
 
     fn close(&self, _within: Duration) -> BoxFuture<'static, Result<()>> {
@@ -310,6 +327,7 @@ fn c1_a_panic_poisons_its_session_and_no_other() {
     assert!(unsafe { farpost_error_is_fatal(error) });
     unsafe { farpost_error_free(error) };
     assert_eq!([opened.send(b"x"), opened.poll(0)], [status(Code::Poisoned); 2]);
+    assert_eq!(unsafe { farpost_session_close(session, 0, null_mut()) }, FARPOST_OK, "it can be closed");
     assert_eq!(other.send(b"x"), FARPOST_OK);
 }
 
@@ -331,6 +349,33 @@ fn a_wait_ends_by_a_wakeup_by_news_by_its_time_and_by_close() {
     assert_eq!(closer.join().unwrap(), FARPOST_OK);
     assert_eq!(opened.send(b"x"), status(Code::Closed));
     assert_eq!(unsafe { farpost_session_close(opened.session, 0, null_mut()) }, FARPOST_OK, "a repeat is harmless");
+}
+
+#[test]
+fn a_message_that_comes_between_any_two_looks_is_taken_or_announced() {
+    for waiting in 0..3 {
+        for looks in 0..6 {
+            let opened = Opened::new();
+            opened.node.change(|state| {
+                state.inbox.extend(vec![Bytes::new(); waiting]);
+                state.comes_after_looks = Some(looks);
+            });
+            let mut taken = 0;
+            for _ in 0..10 {
+                taken += usize::from(opened.poll(0) == FARPOST_EVENT_MESSAGE);
+                let come = waiting + usize::from(opened.node.state.lock().unwrap().comes_after_looks.is_none());
+                assert!(taken == come || opened.readable(), "{waiting} waiting, one more after {looks} looks");
+            }
+            assert_eq!(taken, waiting + 1, "{waiting} waiting, one more after {looks} looks");
+        }
+    }
+}
+
+#[test]
+fn space_that_comes_right_after_the_refusal_is_used() {
+    let opened = Opened::new();
+    opened.node.change(|state| (state.space, state.space_after_refusal) = (0, true));
+    assert_eq!(opened.send(b"x"), FARPOST_OK);
 }
 
 #[test]

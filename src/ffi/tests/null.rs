@@ -6,6 +6,7 @@ use std::ptr::{null, null_mut};
 use super::{Opened, config, event, shown, status};
 use crate::code::Code;
 use crate::ffi::arguments::Sized32;
+use crate::ffi::calls::*;
 use crate::ffi::config::*;
 use crate::ffi::error::*;
 use crate::ffi::event::*;
