@@ -11,6 +11,7 @@ mod open;
 mod queue;
 mod writer;
 
+pub(crate) use files::make_private_directory;
 pub(crate) use lock::StateDirectory;
 pub(crate) use queue::{Opened, Queue, QueueOptions, QueueSink};
 

@@ -1,6 +1,7 @@
 //! The one loop that drives a link: bytes from the peer to the node, chunks from the node to the peer.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,10 +10,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::mpsc;
 
-use crate::code::Code;
-use crate::error::Error;
+use crate::identity::Identity;
 use crate::limits::WRITER_BYTES_MAX;
+use crate::net::tls::reason_of;
 use crate::node::{LinkId, LinkInput};
+use crate::time::Timestamp;
 
 /// Chunks on their way to one link: the node has at most two in flight, and one more that says goodbye.
 pub(crate) const CHUNKS_MAX: usize = 4;
@@ -23,17 +25,19 @@ enum Step {
     Written,
     /// The node closed the link.
     Finished,
-    Lost(Error),
+    Lost(io::Error),
 }
 
 /// Reads and writes until the link ends; tells the node through `deliver`, which waits while the node has much to do,
-/// so that TCP holds the peer back.
+/// so that TCP holds the peer back. `identity` is the one of the handshake: a peer that refused it says so by an alert.
 ///
 /// Reading never waits for writing: two nodes that both have full buffers must not wait for each other.
 pub(crate) async fn drive<S, F>(
     stream: S,
+    identity: Identity,
     link: LinkId,
     chunks: mpsc::Receiver<Bytes>,
+    at: fn() -> Timestamp,
     mut deliver: impl FnMut(LinkInput) -> F,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -47,6 +51,7 @@ pub(crate) async fn drive<S, F>(
             Step::Written => LinkInput::Written { link },
             Step::Finished => return driver.say_goodbye().await,
             Step::Lost(error) => {
+                let error = reason_of(&identity, &mut driver.stream, error, at).await;
                 deliver(LinkInput::Lost { link, error }).await;
                 return;
             }
@@ -80,9 +85,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         loop {
             if !self.chunk.is_empty() {
                 match ready!(Pin::new(&mut self.stream).poll_write(context, &self.chunk)) {
-                    Ok(0) => return Poll::Ready(Step::Lost(lost("the connection takes no more bytes"))),
+                    Ok(0) => return Poll::Ready(Step::Lost(io::ErrorKind::WriteZero.into())),
                     Ok(count) => self.chunk.advance(count),
-                    Err(error) => return Poll::Ready(Step::Lost(lost(&error.to_string()))),
+                    Err(error) => return Poll::Ready(Step::Lost(error)),
                 }
                 self.unflushed = true;
                 if self.chunk.is_empty() {
@@ -95,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(None) => return Poll::Ready(Step::Finished),
                 Poll::Pending if self.unflushed => {
                     if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(context)) {
-                        return Poll::Ready(Step::Lost(lost(&error.to_string())));
+                        return Poll::Ready(Step::Lost(error));
                     }
                     self.unflushed = false;
                 }
@@ -122,8 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     }
                 }
                 Poll::Ready(_) | Poll::Pending if !self.buffer.is_empty() => {}
-                Poll::Ready(Ok(())) => return Poll::Ready(Step::Lost(lost("the peer closed the connection"))),
-                Poll::Ready(Err(error)) => return Poll::Ready(Step::Lost(lost(&error.to_string()))),
+                Poll::Ready(Ok(())) => return Poll::Ready(Step::Lost(closed_by_peer())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Step::Lost(error)),
                 Poll::Pending => {
                     self.room = READ_BYTES_MIN;
                     if self.buffer.capacity() > READ_BYTES_MIN {
@@ -159,8 +164,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
-fn lost(found: &str) -> Error {
-    Error::new(Code::LinkDown).found(found.to_owned())
+fn closed_by_peer() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed the connection")
 }
 
 /// What an idle link reads into.

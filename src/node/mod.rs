@@ -21,7 +21,7 @@ pub(crate) mod gateway;
 pub(crate) mod management_server;
 mod reception;
 mod timers;
-mod uplink;
+pub(crate) mod uplink;
 
 use std::sync::Arc;
 use std::time::Duration;

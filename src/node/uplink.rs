@@ -14,7 +14,7 @@ use crate::group::{Assignment, AssignmentKey, SignedAssignment, Upstream};
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION};
 use crate::role::Role;
-use crate::routing::{Action, Failover, Failure, Purpose, Timing};
+use crate::routing::{Action, Failover, Failure, Purpose, Situation, Standby, Timing};
 use crate::time::Instant;
 use crate::wire::{
     Assign, Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Phase, Refuse, STATUS_ACCEPTED, State,
@@ -154,7 +154,22 @@ impl Uplink {
         self.group_key.as_ref()
     }
 
-    /// Every upstream in order, and which one is in use, for status.
+    /// Why the node is where it is, and since when.
+    pub(crate) fn situation(&self) -> Situation {
+        self.routing.why()
+    }
+
+    /// How an upstream that is not in use stands (rule F3).
+    pub(crate) fn standby(&self, index: usize) -> Option<Standby> {
+        self.routing.standby(index)
+    }
+
+    /// When the node moves back to its primary, if that stays healthy.
+    pub(crate) fn failback_at(&self) -> Option<Instant> {
+        self.routing.failback_at()
+    }
+
+    /// Every upstream in order, for status.
     pub(crate) fn upstreams(&self) -> &[Upstream] {
         &self.upstreams
     }

@@ -1,6 +1,7 @@
 //! The agent's public handle: send, receipts, receive, close.
 
 mod builder;
+mod lines;
 mod perform;
 mod receipt;
 
@@ -82,6 +83,7 @@ struct Shared {
     stopped: watch::Sender<bool>,
     when_full: WhenFull,
     source: Option<SourcePosition>,
+    message_bytes_max: usize,
     in_memory: bool,
 }
 
@@ -179,23 +181,6 @@ impl Agent {
     /// threads of the library, and once at once; it must not block.
     pub fn set_notify(&self, notify: Box<dyn Fn() + Send + Sync>) {
         self.shared.events.set_notify(notify);
-    }
-
-    /// Where the input that fed this queue was read up to, by the queue's own records.
-    #[cfg(feature = "cli")]
-    pub(crate) fn source(&self) -> Option<SourcePosition> {
-        self.shared.source
-    }
-
-    /// Appends lines with the position after them, in one record batch: a crash neither skips nor repeats a line.
-    #[cfg(feature = "cli")]
-    pub(crate) async fn send_lines(&self, messages: Vec<Message>, position: Option<SourcePosition>) -> Result<Receipt> {
-        self.shared.append(messages, position).await
-    }
-
-    #[cfg(feature = "cli")]
-    pub(crate) fn emit(&self, event: Event) {
-        self.shared.events.emit(event);
     }
 
     /// Stops: waits until everything is delivered or `within` is over, closes the links, syncs the queue.

@@ -1,12 +1,14 @@
 //! The loop that runs a node: inputs in batches, one end of turn, effects out. See `node/mod.rs`.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Sleep;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
@@ -88,6 +90,27 @@ pub(crate) struct Inbox<M: Machine> {
     answers: mpsc::UnboundedReceiver<Post<M>>,
 }
 
+impl<M: Machine> Inbox<M> {
+    /// Waits for posts or the timer, then takes what there is for one turn; false if nobody can post any more.
+    async fn wait(&mut self, posts: &mut Vec<Post<M>>, timer: Pin<&mut Sleep>) -> bool {
+        tokio::select! {
+            biased;
+            post = self.answers.recv() => match post { Some(post) => posts.push(post), None => return false },
+            post = self.links.recv() => match post { Some(post) => posts.push(post), None => return false },
+            () = timer => {}
+        }
+        while posts.len() < TURN_POSTS_MAX {
+            let Ok(post) = self.answers.try_recv() else { break };
+            posts.push(post);
+        }
+        while posts.len() < TURN_POSTS_MAX {
+            let Ok(post) = self.links.try_recv() else { break };
+            posts.push(post);
+        }
+        true
+    }
+}
+
 /// A mailbox and its inbox.
 pub(crate) fn mailbox<M: Machine>() -> (Mailbox<M>, Inbox<M>) {
     let (links, link_inbox) = mpsc::channel(INBOX_POSTS_MAX);
@@ -140,7 +163,7 @@ impl<M: Machine> Links<M> {
                     let input = LinkInput::Dialled { link, result: Ok(Arc::new(peer)) }.into();
                     if mailbox.links.send(Post::Opened { link, chunks, input }).await.is_ok() {
                         // A task of its own: the dial may be aborted, the link ends in order.
-                        tokio::spawn(drive(stream, link, receiver, move |input| {
+                        tokio::spawn(drive(stream, identity, link, receiver, clock::wall, move |input| {
                             let mailbox = mailbox.clone();
                             async move { mailbox.deliver(input).await }
                         }));
@@ -165,13 +188,15 @@ pub(crate) async fn accept<M: Machine>(
     events: EventHub,
 ) {
     let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let current = identity.clone();
     let done = move |result: Result<Accepted, (String, Error)>| {
         let (mailbox, events, count) = (mailbox.clone(), events.clone(), count.clone());
+        let identity = current.borrow().clone();
         async move {
             match result {
                 Ok(accepted) => {
                     let link = LinkId::accepted(count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-                    accept_link(link, accepted, mailbox).await;
+                    accept_link(link, accepted, identity, mailbox).await;
                 }
                 Err((address, error)) => events.emit(crate::event::Event::of_error(address, &error)),
             }
@@ -180,12 +205,12 @@ pub(crate) async fn accept<M: Machine>(
     listener.run(move || identity.borrow().clone(), hello_timeout, clock::wall, done).await;
 }
 
-async fn accept_link<M: Machine>(link: LinkId, accepted: Accepted, mailbox: Mailbox<M>) {
+async fn accept_link<M: Machine>(link: LinkId, accepted: Accepted, identity: Identity, mailbox: Mailbox<M>) {
     let Accepted { stream, peer, address } = accepted;
     let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
     let input = LinkInput::Accepted { link, peer: Arc::new(peer), address }.into();
     if mailbox.links.send(Post::Opened { link, chunks, input }).await.is_ok() {
-        tokio::spawn(drive(stream, link, receiver, move |input| {
+        tokio::spawn(drive(stream, identity, link, receiver, clock::wall, move |input| {
             let mailbox = mailbox.clone();
             async move { mailbox.deliver(input).await }
         }));
@@ -212,11 +237,8 @@ pub(crate) async fn run<M: Machine>(
         }
         let due = machine.poll_timeout();
         timer.as_mut().reset(clock::deadline(due.unwrap_or(now + IDLE)));
-        tokio::select! {
-            biased;
-            count = inbox.answers.recv_many(&mut posts, TURN_POSTS_MAX) => if count == 0 { return },
-            count = inbox.links.recv_many(&mut posts, TURN_POSTS_MAX) => if count == 0 { return },
-            () = &mut timer => {}
+        if !inbox.wait(&mut posts, timer.as_mut()).await {
+            return;
         }
         let now = clock::now();
         if machine.poll_timeout().is_some_and(|due| due <= now) {

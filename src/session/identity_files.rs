@@ -32,7 +32,6 @@ impl Identity {
         let key = read_key(&found.key)?;
         let trust = read_all(&found.trust)?;
         let crls = read_all(&found.crls)?;
-        let slices = |files: &'_ [Vec<u8>]| files.iter().map(Vec::as_slice).collect::<Vec<_>>();
         Self::from_pem(name, &read(&found.certificate)?, &key, &slices(&trust), &slices(&crls), policy, clock::wall())
             .map_err(|report| Error::from(report).subject(found.certificate.display().to_string()))
     }
@@ -95,6 +94,10 @@ impl Found {
         let crls = files.crls.iter().cloned().chain(with(&["crl"])).collect();
         Ok(Self { certificate, key, trust, crls })
     }
+}
+
+fn slices(files: &[Vec<u8>]) -> Vec<&[u8]> {
+    files.iter().map(Vec::as_slice).collect()
 }
 
 fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>> {

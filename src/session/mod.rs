@@ -1,8 +1,31 @@
 //! The public handles that run nodes, and what runs beside them.
 
+#[cfg(feature = "agent")]
+mod agent;
+mod assignment_file;
+mod clock;
+mod driver;
+mod events;
+#[cfg(feature = "gateway")]
+mod gateway;
+mod identity_files;
 pub(crate) mod input;
+mod json;
 #[cfg(feature = "management-server")]
 mod management_group;
+#[cfg(feature = "management-server")]
+mod management_server;
+mod setup;
+mod status;
 
+#[cfg(feature = "agent")]
+pub use agent::{Agent, AgentBuilder, Receipt, Received, Watermarks};
+pub use events::Events;
+#[cfg(feature = "gateway")]
+pub use gateway::{Gateway, GatewayBuilder};
+#[cfg(feature = "management-server")]
+pub use management_server::{
+    DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,
+};
 #[cfg(feature = "management-server")]
 pub use management_group::{ApprovedFor, Cursor, Inventory, ManagementGroup};

@@ -17,6 +17,7 @@ use crate::limits::FRAME_BYTES_MAX;
 use crate::message::{Epoch, Gap, Numbered, Priority, Sequence};
 use crate::name::Name;
 use crate::time::Timestamp;
+use crate::wire::Content;
 
 pub(crate) use sqlite::SqliteStore;
 pub(crate) use thread::StoreThread;
@@ -87,8 +88,8 @@ pub(crate) trait Store: Send {
     /// The gaps that were delivered into the store above a number, oldest first, at most `count`.
     fn gaps(&mut self, above: u64, count: usize) -> Result<Vec<DeliveryGap>>;
 
-    /// Remembers a file output's length beside the cursors of the same transaction; see `session/output_file.rs`.
-    fn set_output_position(&mut self, server: &Name, path: &str, length: u64) -> Result<()>;
+    /// Writes cursors together with the length that a file output had then, so that the file can be cut back to it.
+    fn commit_with_output(&mut self, writes: &[CursorWrite], output: &OutputPosition) -> Result<Vec<CursorOutcome>>;
     /// The length remembered last.
     fn output_position(&mut self, server: &Name, path: &str) -> Result<Option<u64>>;
 
@@ -96,8 +97,18 @@ pub(crate) trait Store: Send {
     fn send_down(&mut self, agent: &Name, payload: &[u8], at: Timestamp) -> Result<u64>;
     /// The messages for an agent above a number, oldest first, at most `count`; refused to a stale fence.
     fn down_messages(&mut self, agent: &Name, fence: u64, above: u64, count: usize) -> Result<Vec<DownMessage>>;
+    /// The agents that messages wait for.
+    fn down_waiting(&mut self) -> Result<Vec<Name>>;
     /// The agent's application has taken all up to this number.
     fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()>;
+}
+
+/// How long a file output was when everything up to its cursors was in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutputPosition {
+    pub(crate) server: Name,
+    pub(crate) path: String,
+    pub(crate) length: u64,
 }
 
 /// A message to an agent.
@@ -116,28 +127,7 @@ pub(crate) struct StoredRun {
     pub(crate) agent: Name,
     pub(crate) via: Vec<Name>,
     pub(crate) epoch: Epoch,
-    pub(crate) content: StoredContent,
-}
-
-/// Messages or a gap.
-#[derive(Clone, Debug)]
-pub(crate) enum StoredContent {
-    Messages(crate::wire::Run),
-    /// A message that came in fragments and was joined.
-    Whole(Numbered),
-    Gap(Gap),
-}
-
-impl StoredContent {
-    /// The messages in order; none for a gap.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = Numbered> + '_ {
-        let (run, whole) = match self {
-            Self::Messages(run) => (Some(run), None),
-            Self::Whole(message) => (None, Some(message.clone())),
-            Self::Gap(_) => (None, None),
-        };
-        run.into_iter().flat_map(crate::wire::Run::messages).chain(whole)
-    }
+    pub(crate) content: Content,
 }
 
 /// A message that an output of `store = true` wrote into the group store.

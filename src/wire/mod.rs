@@ -12,4 +12,4 @@ pub(crate) use frame::{Frame, HEADER_BYTES, Kind, next_frame, put_header};
 pub(crate) use link::{CHUNK_BYTES, End, Link, Phase};
 pub(crate) use messages::*;
 pub(crate) use order::Order;
-pub(crate) use run::{FRAGMENT_PAYLOAD_MAX, Fragment, PAYLOAD_IN_RUN_MAX, Run, put_data};
+pub(crate) use run::{Content, FRAGMENT_PAYLOAD_MAX, Fragment, PAYLOAD_IN_RUN_MAX, Run, put_data};

@@ -5,7 +5,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::code::Code;
 use crate::error::Error;
 use crate::limits::FRAME_BYTES_MAX;
-use crate::message::{Numbered, Priority, Sequence};
+use crate::message::{Gap, Numbered, Priority, Sequence};
 use crate::time::Timestamp;
 use crate::wire::frame::{HEADER_BYTES, Kind, put_header};
 
@@ -93,11 +93,6 @@ impl Run {
         self.body.len()
     }
 
-    /// The messages from `from` on; the payloads share the frame's memory.
-    pub(crate) fn messages_from(&self, from: Sequence) -> impl Iterator<Item = Numbered> + '_ {
-        self.messages().skip_while(move |message| message.sequence < from)
-    }
-
     /// The messages in order; the payloads share the frame's memory.
     pub(crate) fn messages(&self) -> impl Iterator<Item = Numbered> + '_ {
         let mut header = &self.body[8..16];
@@ -127,6 +122,43 @@ impl Run {
         assert_eq!(taken, messages.len(), "the messages do not fit into one frame");
         out.advance(HEADER_BYTES);
         Self::parse(out.freeze()).expect("a run that was just made")
+    }
+}
+
+/// What a channel delivers, in order: messages, or sequences that will never come.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Run(Run),
+    /// A message that was joined from fragments.
+    Large(Numbered),
+    Gap(Gap),
+}
+
+impl Content {
+    pub(crate) fn last(&self) -> Sequence {
+        match self {
+            Self::Run(run) => run.last(),
+            Self::Large(message) => message.sequence,
+            Self::Gap(gap) => gap.last,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Run(run) => run.bytes(),
+            Self::Large(message) => message.payload.len(),
+            Self::Gap(_) => 0,
+        }
+    }
+
+    /// The messages in order; none for a gap.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Numbered> + '_ {
+        let (run, large) = match self {
+            Self::Run(run) => (Some(run), None),
+            Self::Large(message) => (None, Some(message.clone())),
+            Self::Gap(_) => (None, None),
+        };
+        run.into_iter().flat_map(Run::messages).chain(large)
     }
 }
 

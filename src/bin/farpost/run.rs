@@ -1,11 +1,14 @@
-//! `farpost management-server|gateway|agent run`: what comes before the session starts.
+//! `farpost management-server|gateway|agent run`.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
-use farpost::{Code, Config, Role};
+use farpost::{Agent, Code, Config, Gateway, ManagementServer, Role};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::configuration;
@@ -32,10 +35,102 @@ pub(crate) fn prepare(role: Role, arguments: &RunArguments) -> Result<Config, Fa
             .expected(format!("role = \"{role}\""))
             .remedy(format!("farpost {} run --config {}", config.role, arguments.config.display())));
     }
+    // Before any thread is made: all of them inherit the mask.
+    if let Err(error) = stop_signals().thread_block() {
+        return Err(Failure::new(Code::Internal, "the signal mask").found(error.to_string()));
+    }
     log_to_standard_error();
     raise_open_files();
     Ok(config)
 }
+
+/// Runs a node until a signal asks it to stop, or, for an agent that reads standard input, until all is delivered.
+///
+/// # Errors
+///
+/// What the start finds; what was not delivered when an agent had to stop.
+pub(crate) fn execute(role: Role, arguments: &RunArguments) -> Result<(), Failure> {
+    let config = prepare(role, arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        Failure::new(Code::Internal, "the runtime").found(error.to_string())
+    })?;
+    let result = runtime.block_on(async {
+        match role {
+            Role::Agent => run_agent(&config).await,
+            Role::Gateway => {
+                let gateway = Gateway::from_config(&config)?.start().await?;
+                tell_address(role, gateway.local_address());
+                stop_signal().await;
+                gateway.close(STOP_WITHIN).await
+            }
+            Role::ManagementServer => {
+                let server = ManagementServer::from_config(&config).await?.start().await?;
+                tell_address(role, server.local_address());
+                stop_signal().await;
+                server.close(STOP_WITHIN).await
+            }
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result.map_err(Failure::from)
+}
+
+async fn run_agent(config: &Config) -> farpost::Result<()> {
+    let agent = Agent::from_config(config)?.start().await?;
+    let shipping = async {
+        match &config.input_path {
+            Some(path) => agent.ship_lines(path).await,
+            None => std::future::pending().await,
+        }
+    };
+    let receiving = async {
+        while let Some(received) = agent.receive().await {
+            // One line per message: a supervisor reads them.
+            println!("{}", String::from_utf8_lossy(received.payload()));
+            received.acknowledge()?;
+        }
+        Ok(())
+    };
+    let result = tokio::select! {
+        result = shipping => result,
+        result = receiving => result,
+        () = stop_signal() => Ok(()),
+    };
+    // What is undelivered stays in the queue on disk; without one it is lost, and close says so.
+    let within = if config.state_directory.is_some() { Duration::from_secs(1) } else { STOP_WITHIN };
+    let closed = agent.close(within).await;
+    result?;
+    match closed {
+        Err(error) if error.code() == Code::TimedOut && config.state_directory.is_some() => Ok(()),
+        closed => closed,
+    }
+}
+
+fn tell_address(role: Role, address: Option<SocketAddr>) {
+    if let Some(address) = address {
+        tracing::info!("{role} listens on {address}");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT. The library is built without signal handling (a host owns its signals), so the command
+/// blocks them before its first thread and takes them with sigwait on a thread of its own.
+async fn stop_signal() {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = sender.send(stop_signals().wait());
+    });
+    let _ = receiver.await;
+}
+
+fn stop_signals() -> SigSet {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    signals
+}
+
+/// How long a stop may take.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Diagnostics to standard error; `FARPOST_LOG` chooses what, in the usual notation (`debug`, `farpost=trace`).
 fn log_to_standard_error() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Content, Delivery, Effect, ManagementServer, Subject};
+use super::{Delivery, Effect, ManagementServer, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
@@ -16,7 +16,7 @@ use crate::name::Name;
 use crate::node::LinkId;
 use crate::time::Timestamp;
 use crate::wire::{
-    CreditPool, Down, Fragment, Frame, GapFrame, Kind, Link, Open, Order, ReceiveCredit, Refuse, Run, code_of,
+    Content, CreditPool, Down, Fragment, Frame, GapFrame, Kind, Link, Open, Order, ReceiveCredit, Refuse, Run, code_of,
     read_message, read_number,
 };
 

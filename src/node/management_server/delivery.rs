@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::group::CursorWrite;
-use crate::message::{Epoch, Gap, Numbered, Sequence};
+use crate::message::{Epoch, Sequence};
 use crate::name::Name;
-use crate::wire::Run;
+use crate::wire::Content;
 
 /// What one channel delivers at once, in order.
 #[derive(Clone, Debug)]
@@ -19,33 +19,6 @@ pub(crate) struct Delivery {
     pub(crate) content: Content,
     /// What it costs in credit, given back when it is handed over.
     pub(crate) credit: u64,
-}
-
-/// Messages, or sequences that will never come.
-#[derive(Clone, Debug)]
-pub(crate) enum Content {
-    Run(Run),
-    /// A message that was joined from fragments.
-    Large(Numbered),
-    Gap(Gap),
-}
-
-impl Content {
-    pub(crate) fn last(&self) -> Sequence {
-        match self {
-            Self::Run(run) => run.last(),
-            Self::Large(message) => message.sequence,
-            Self::Gap(gap) => gap.last,
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Self::Run(run) => run.bytes(),
-            Self::Large(message) => message.payload.len(),
-            Self::Gap(_) => 0,
-        }
-    }
 }
 
 /// What the application is handed at once; it acknowledges the number.
@@ -80,6 +53,8 @@ pub(super) struct Outlet {
     batches: u64,
     /// The cursors that wait for the next commit, one per channel.
     due: BTreeMap<u64, CursorWrite>,
+    /// The last batch that these and all earlier cursors cover.
+    acknowledged: u64,
     committing: Option<Vec<Mark>>,
 }
 
@@ -136,6 +111,7 @@ impl Outlet {
         while self.outstanding.front().is_some_and(|batch| batch.acknowledged) {
             let Some(batch) = self.outstanding.pop_front() else { break };
             self.outstanding_bytes -= batch.bytes;
+            self.acknowledged = batch.number;
             for mark in batch.marks {
                 self.due.insert(mark.channel, mark.write);
             }
@@ -143,7 +119,8 @@ impl Outlet {
     }
 
     /// The cursors to write next; one commit is on its way at a time, so that what arrives meanwhile is one batch.
-    pub(super) fn next_commit(&mut self) -> Option<Vec<CursorWrite>> {
+    /// Answers the last batch that they cover, too.
+    pub(super) fn next_commit(&mut self) -> Option<(Vec<CursorWrite>, u64)> {
         if self.committing.is_some() || self.due.is_empty() {
             return None;
         }
@@ -151,7 +128,7 @@ impl Outlet {
             std::mem::take(&mut self.due).into_iter().map(|(channel, write)| Mark { channel, write }).collect();
         let writes = marks.iter().map(|mark| mark.write.clone()).collect();
         self.committing = Some(marks);
-        Some(writes)
+        Some((writes, self.acknowledged))
     }
 
     /// The same where the group store is the output: deliveries and cursors in one commit (rule D5a).

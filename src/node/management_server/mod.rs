@@ -26,7 +26,7 @@ use crate::time::{Instant, Timestamp};
 use crate::wire::Challenge;
 use channel::Channel;
 use delivery::Outlet;
-pub(crate) use delivery::{Batch, Content, Delivery};
+pub(crate) use delivery::{Batch, Delivery};
 use links::Downlink;
 
 /// What a management server starts with.
@@ -141,6 +141,8 @@ pub(crate) enum Effect {
     Commit {
         writes: Vec<CursorWrite>,
         deliveries: Vec<Delivery>,
+        /// The cursors cover the application's batches up to this one.
+        batch: u64,
     },
     FetchDown {
         channel: u64,
@@ -257,8 +259,8 @@ impl ManagementServer {
             Output::Store => self.commit_deliveries(),
             Output::Application | Output::ApplicationWithCursor => {
                 self.hand_over();
-                if let Some(writes) = self.outlet.next_commit() {
-                    self.effects.push_back(Effect::Commit { writes, deliveries: Vec::new() });
+                if let Some((writes, batch)) = self.outlet.next_commit() {
+                    self.effects.push_back(Effect::Commit { writes, deliveries: Vec::new(), batch });
                 }
             }
         }
@@ -289,7 +291,7 @@ impl ManagementServer {
         for delivery in &deliveries {
             self.consume(delivery.channel, delivery.credit);
         }
-        self.effects.push_back(Effect::Commit { writes, deliveries });
+        self.effects.push_back(Effect::Commit { writes, deliveries, batch: 0 });
     }
 
     /// Only here an acknowledgement begins: after the commit is durable (rule D4).

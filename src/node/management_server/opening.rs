@@ -14,7 +14,7 @@ use crate::message::{Epoch, Gap, Sequence};
 use crate::name::Name;
 use crate::node::LinkId;
 use crate::role::Role;
-use crate::wire::{Attestation, Open, Opened, STATUS_ACCEPTED, STATUS_PENDING};
+use crate::wire::{Attestation, Content, Open, Opened, STATUS_ACCEPTED, STATUS_PENDING};
 
 impl ManagementServer {
     pub(super) fn handle_open(&mut self, link: LinkId, number: u32, open: Open) -> Result<(), Error> {
@@ -248,7 +248,7 @@ impl ManagementServer {
         let agent_has_taken = channel.open.down_cursor;
         if known > cursor {
             let gap = Gap { first: cursor.next(), last: known, reason: Code::NotHeld };
-            let delivery = channel.deliver(id, super::Content::Gap(gap), 0);
+            let delivery = channel.deliver(id, Content::Gap(gap), 0);
             self.outlet.push(delivery);
         }
         let path = channel.path();

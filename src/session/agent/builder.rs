@@ -142,6 +142,7 @@ impl AgentBuilder {
             stopped: watch::Sender::new(false),
             when_full: config.queue.when_full,
             source: opened.source,
+            message_bytes_max: config.message_bytes_max,
             in_memory: config.state_directory.is_none(),
         });
         let identity: IdentityCell = Arc::new(watch::Sender::new(identity));

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::code::Code;
 use crate::event::Event;
+use crate::queue::SourcePosition;
 use crate::session::input::siblings::{self, Sibling};
 use crate::session::input::{Batch, InputLimits, too_long};
 
@@ -29,30 +30,6 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// The bytes to keep: device, inode, hashed bytes, hash, offset, little-endian.
-    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
-        let mut bytes = [0; Self::BYTES];
-        bytes[0..8].copy_from_slice(&self.device.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.inode.to_le_bytes());
-        bytes[16..18].copy_from_slice(&self.head_bytes.to_le_bytes());
-        bytes[18..26].copy_from_slice(&self.head_hash.to_le_bytes());
-        bytes[26..34].copy_from_slice(&self.offset.to_le_bytes());
-        bytes
-    }
-
-    /// The position of kept bytes; `None` if they are none.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        let number = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes);
-        let head_bytes = u16::from_le_bytes([bytes[16], bytes[17]]);
-        let offset = number(26)?;
-        let whole = head_bytes <= HEAD_BYTES_MAX && u64::from(head_bytes) <= offset;
-        whole.then_some(Self { device: number(0)?, inode: number(8)?, head_bytes, head_hash: number(18)?, offset })
-    }
-
-    /// Bytes of the kept form.
-    pub(crate) const BYTES: usize = 34;
-
     pub(super) fn start(metadata: &fs::Metadata) -> Self {
         let head_hash = hash(&[]);
         Self { device: metadata.dev(), inode: metadata.ino(), head_bytes: 0, head_hash, offset: 0 }
@@ -389,9 +366,38 @@ fn head(file: &File, head_bytes: u16) -> io::Result<Option<u64>> {
 
 fn hash(bytes: &[u8]) -> u64 {
     let digest = digest(&SHA256, bytes);
-    digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+    digest.as_ref().iter().take(6).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
+impl From<Position> for SourcePosition {
+    /// As the queue keeps it: the hash and its length share 64 bits.
+    fn from(position: Position) -> Self {
+        Self {
+            device: position.device,
+            inode: position.inode,
+            fingerprint: u64::from(position.head_bytes) << HASH_BITS | position.head_hash,
+            offset: position.offset,
+        }
+    }
+}
+
+impl From<SourcePosition> for Position {
+    fn from(kept: SourcePosition) -> Self {
+        // The upper 16 bits are what `from` above put there; a file that they do not fit is another file.
+        let head_bytes = (kept.fingerprint >> HASH_BITS) as u16;
+        Self {
+            device: kept.device,
+            inode: kept.inode,
+            head_bytes,
+            head_hash: kept.fingerprint & HASH_MASK,
+            offset: kept.offset,
+        }
+    }
+}
+
+/// What a kept fingerprint has room for beside its length.
+const HASH_BITS: u32 = 48;
+const HASH_MASK: u64 = (1 << HASH_BITS) - 1;
 /// Bytes of a file's head that tell it from another one with its inode.
 const HEAD_BYTES_MAX: u16 = 256;
 /// One look for the end of a line that is too long.

@@ -12,7 +12,8 @@ use crate::name::Name;
 use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
 use crate::store::sqlite::failure;
 use crate::store::sqlite::sessions::Moved;
-use crate::store::{Delivery, DeliveryGap, StoredContent, StoredRun};
+use crate::store::{Delivery, DeliveryGap, OutputPosition, StoredRun};
+use crate::wire::Content;
 use crate::time::Timestamp;
 
 /// Writes the runs whose cursor write was not fenced off; of each only what its cursor newly covers.
@@ -68,7 +69,7 @@ impl<'c> Output<'c> {
 
     fn put(&mut self, run: &StoredRun, moved: Moved) -> Result<()> {
         let agent = self.text(run.agent.as_str())?;
-        if let StoredContent::Gap(gap) = &run.content {
+        if let Content::Gap(gap) = &run.content {
             return self.put_gap(agent, run.epoch, gap, moved);
         }
         let via = run.via.iter().map(Name::as_str).collect::<Vec<_>>().join(",");
@@ -183,11 +184,13 @@ fn page(above: u64, count: usize) -> (i64, i64) {
     (i64::try_from(above).unwrap_or(i64::MAX), i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-pub(super) fn set_output_position(connection: &Connection, server: &Name, path: &str, length: u64) -> Result<()> {
+pub(super) fn set_output_position(connection: &Connection, output: &OutputPosition) -> Result<()> {
     let mut upsert = connection
         .prepare_cached("INSERT OR REPLACE INTO output_positions (server, path, length) VALUES (?1, ?2, ?3)")
         .map_err(failure::of)?;
-    upsert.execute((server.as_str(), path, BitsColumn(length))).map(|_| ()).map_err(failure::of)
+    upsert
+        .execute((output.server.as_str(), &output.path, BitsColumn(output.length)))
+        .map(|_| ()).map_err(failure::of)
 }
 
 pub(super) fn output_position(connection: &Connection, server: &Name, path: &str) -> Result<Option<u64>> {

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::group::AgentState;
 use crate::limits::DOWN_MESSAGES_MAX;
 use crate::name::Name;
-use crate::store::sqlite::columns::{BitsColumn, TimeColumn};
+use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
 use crate::store::sqlite::{approvals, failure, schema, sessions};
 use crate::store::{DOWN_PAYLOAD_BYTES_MAX, DownMessage};
 use crate::time::Timestamp;
@@ -52,6 +52,12 @@ fn check_target(connection: &Connection, agent: &Name) -> Result<()> {
         Some(AgentState::Rejected) => Err(Error::new(Code::NameRejected).subject(agent.as_str())),
         None => Err(Error::new(Code::NameUnknown).subject(agent.as_str()).expected("an agent of the group")),
     }
+}
+
+pub(super) fn waiting(connection: &Connection) -> Result<Vec<Name>> {
+    let mut select = connection.prepare_cached("SELECT DISTINCT agent FROM down_messages").map_err(failure::of)?;
+    let rows = select.query_map((), |row| Ok(row.get::<_, NameColumn>(0)?.0));
+    rows.map_err(failure::of)?.collect::<rusqlite::Result<_>>().map_err(failure::of)
 }
 
 pub(super) fn messages(

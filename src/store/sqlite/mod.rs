@@ -28,7 +28,7 @@ use crate::group::{
 };
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
-use crate::store::{Delivery, DeliveryGap, DownMessage, Store, StoredRun};
+use crate::store::{Delivery, DeliveryGap, DownMessage, OutputPosition, Store, StoredRun};
 use crate::time::Timestamp;
 
 /// How long a call waits for another process's transaction before it answers `StoreBusy`.
@@ -179,11 +179,7 @@ impl Store for SqliteStore {
         self.write(|connection| {
             let moves = sessions::move_cursors(connection, writes)?;
             deliveries::store(connection, &moves, writes, deliveries, received)?;
-            let outcome = |moved: &Option<sessions::Moved>| match moved {
-                Some(_) => CursorOutcome::Written,
-                None => CursorOutcome::Fenced,
-            };
-            Ok(moves.iter().map(outcome).collect())
+            Ok(outcomes(&moves))
         })
     }
 
@@ -203,8 +199,12 @@ impl Store for SqliteStore {
         self.read(|connection| deliveries::gaps(connection, above, count))
     }
 
-    fn set_output_position(&mut self, server: &Name, path: &str, length: u64) -> Result<()> {
-        self.write(|connection| deliveries::set_output_position(connection, server, path, length))
+    fn commit_with_output(&mut self, writes: &[CursorWrite], output: &OutputPosition) -> Result<Vec<CursorOutcome>> {
+        self.write(|connection| {
+            let moves = sessions::move_cursors(connection, writes)?;
+            deliveries::set_output_position(connection, output)?;
+            Ok(outcomes(&moves))
+        })
     }
 
     fn output_position(&mut self, server: &Name, path: &str) -> Result<Option<u64>> {
@@ -219,6 +219,10 @@ impl Store for SqliteStore {
         self.read(|connection| down::messages(connection, agent, fence, above, count))
     }
 
+    fn down_waiting(&mut self) -> Result<Vec<Name>> {
+        self.read(down::waiting)
+    }
+
     fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()> {
         self.write(|connection| down::delivered(connection, agent, fence, through))
     }
@@ -228,4 +232,9 @@ impl Store for SqliteStore {
 fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn outcomes(moves: &[Option<sessions::Moved>]) -> Vec<CursorOutcome> {
+    let outcome = |moved: &Option<_>| if moved.is_some() { CursorOutcome::Written } else { CursorOutcome::Fenced };
+    moves.iter().map(outcome).collect()
 }

@@ -10,7 +10,8 @@ use crate::group::{AgentState, GatewayState, SessionGrant};
 use crate::identity::KeyHash;
 use crate::message::{Gap, Numbered, Priority};
 use crate::role::Role;
-use crate::store::{DOWN_PAYLOAD_BYTES_MAX, StoredContent};
+use crate::store::{DOWN_PAYLOAD_BYTES_MAX, OutputPosition};
+use crate::wire::Content;
 use crate::wire::Run;
 
 mod approvals;
@@ -120,7 +121,7 @@ fn run(write: usize, agent: &str, epoch: u64, sequences: std::ops::RangeInclusiv
         agent: name(agent),
         via: vec![name("gw1"), name("gw2")],
         epoch: Epoch(epoch),
-        content: StoredContent::Messages(Run::of(&messages)),
+        content: Content::Run(Run::of(&messages)),
     }
 }
 

@@ -133,7 +133,7 @@ fn g2_the_change_counter_moves_with_what_nodes_follow_and_with_nothing_else() {
     let fence = fence(&mut store, &request("pc7", 7, 1, 1));
     store.commit(&[write("pc7", 7, fence, 9)], &[]).unwrap();
     store.down_delivered(&name("pc7"), fence, 1).unwrap();
-    store.set_output_position(&name("ms1"), "/out", 5).unwrap();
+    store.commit_with_output(&[], &OutputPosition { server: name("ms1"), path: "/out".to_owned(), length: 5 }).unwrap();
     store.register_server(&name("ms1"), "0.0.0.0:5723", at(9)).unwrap();
     step(&mut store, "session, cursor, presence", false);
     store.set_server_excluded(&name("ms2"), true).unwrap();
@@ -197,7 +197,8 @@ fn a_text_that_looks_like_sql_is_a_text() {
     let knock = Knock { address: evil.to_owned(), software: evil.to_owned(), ..knock(Role::Agent, "pc7", None, 1) };
     assert_eq!(ask(&mut store, &knock), "pending AgentPending");
     store.register_server(&name("ms1"), evil, at(1)).unwrap();
-    store.set_output_position(&name("ms1"), evil, u64::MAX).unwrap();
+    let output = OutputPosition { server: name("ms1"), path: evil.to_owned(), length: u64::MAX };
+    store.commit_with_output(&[], &output).unwrap();
     let record = store.agents().unwrap().remove(0);
     assert_eq!((record.address.as_str(), record.software.as_str()), (evil, evil));
     assert_eq!(store.servers().unwrap()[0].address, evil);

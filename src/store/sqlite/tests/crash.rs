@@ -57,7 +57,7 @@ fn commit_costs() {
         };
         let runs = [(first, first + 50), (first + 50, first + 100)];
         runs.map(|(from, to)| StoredRun {
-            content: StoredContent::Messages(Run::of(&(from..to).map(message).collect::<Vec<_>>())),
+            content: Content::Run(Run::of(&(from..to).map(message).collect::<Vec<_>>())),
             ..run(agent, &agents[agent], 7, 1..=1)
         })
     };

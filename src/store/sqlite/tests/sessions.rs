@@ -137,7 +137,7 @@ fn a_delivery_is_read_as_it_was_sent_page_by_page() {
         payload: Bytes::from(vec![0xff; 100_000]),
     };
     let whole = StoredRun {
-        content: StoredContent::Whole(large.clone()),
+        content: Content::Large(large.clone()),
         via: Vec::new(),
         ..run(0, "pc7", u64::MAX - 1, 1..=1)
     };
@@ -163,7 +163,7 @@ fn d6_a_gap_is_stored_once_with_its_reason_and_only_what_is_new_of_it() {
     let fence = fence(&mut store, &request("pc7", 7, 1, 1));
     store.commit(&[write("pc7", 7, fence, 3)], &[]).unwrap();
     let gap = Gap { first: Sequence(2), last: Sequence(9), reason: Code::QueueDropped };
-    let lost = StoredRun { content: StoredContent::Gap(gap), ..run(0, "pc7", 7, 1..=1) };
+    let lost = StoredRun { content: Content::Gap(gap), ..run(0, "pc7", 7, 1..=1) };
     for _ in 0..2 {
         store.commit(&[write("pc7", 7, fence, 9)], std::slice::from_ref(&lost)).unwrap();
     }

@@ -1,0 +1,243 @@
+//! The gateway's public handle.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::code::Code;
+use crate::config::{Config, NodeAddress};
+use crate::disk::StateDirectory;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::group::Assignment;
+use crate::identity::Identity;
+use crate::name::Name;
+use crate::net::listen::Listener;
+use crate::node::LinkInput;
+use crate::node::gateway::{Effect, Gateway as Node, Input};
+use crate::role::Role;
+use crate::session::assignment_file::AssignmentFile;
+use crate::session::driver::{IdentityCell, Links, Machine, Mailbox, accept, mailbox, run};
+use crate::session::events::{EventHub, Events};
+use crate::session::json::Object;
+use crate::session::{clock, setup, status};
+use crate::time::Instant;
+
+impl From<LinkInput> for Input {
+    fn from(input: LinkInput) -> Self {
+        Self::Link(input)
+    }
+}
+
+impl Machine for Node {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn handle(&mut self, input: Input, now: Instant) {
+        Self::handle(self, input, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
+
+    fn end_turn(&mut self, now: Instant) {
+        Self::end_turn(self, now);
+    }
+
+    fn poll_effect(&mut self) -> Option<Effect> {
+        Self::poll_effect(self)
+    }
+}
+
+/// A running gateway. Dropping it stops the node without waiting; [`Self::close`] waits.
+pub struct Gateway {
+    mailbox: Mailbox<Node>,
+    events: EventHub,
+    first_events: Mutex<Option<Events>>,
+    address: Option<SocketAddr>,
+    stopped: watch::Receiver<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Begins to configure a gateway with this identity.
+    pub fn builder(identity: Identity) -> GatewayBuilder {
+        let mut config = Config::new(Role::Gateway);
+        config.name = Some(identity.name().clone());
+        GatewayBuilder { identity, config }
+    }
+
+    /// A gateway as a configuration file describes it. Blocks while it reads the identity's files.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::RoleWrong`]; what [`Config::validate`] and [`Identity::from_files`] find.
+    pub fn from_config(config: &Config) -> Result<GatewayBuilder> {
+        if config.role != Role::Gateway {
+            return Err(Error::new(Code::RoleWrong).found(config.role.as_str()).expected(Role::Gateway.as_str()));
+        }
+        config.validate()?;
+        let identity = Identity::from_files(&config.identity, &setup::name(config)?)?;
+        Ok(GatewayBuilder { identity, config: config.clone() })
+    }
+
+    /// Where it listens: the port that the system chose, if it was asked to (port 0).
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// What happens to the gateway. The first stream begins with the start.
+    pub fn events(&self) -> Events {
+        let first = self.first_events.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| self.events.subscribe())
+    }
+
+    /// Stops: accepts nobody any more, closes the links in order, within the time given.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::TimedOut`].
+    pub async fn close(mut self, within: Duration) -> Result<()> {
+        self.accepting.abort();
+        self.mailbox.post(Input::Stop);
+        match tokio::time::timeout(within, self.stopped.wait_for(|stopped| *stopped)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(Code::TimedOut).expected(format!("a stop within {within:?}"))),
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.mailbox.post(Input::Stop);
+    }
+}
+
+/// Configures a gateway. Every option of the configuration file has its key in [`GatewayBuilder::set`].
+pub struct GatewayBuilder {
+    identity: Identity,
+    config: Config,
+}
+
+impl GatewayBuilder {
+    /// The management group; case matters.
+    #[must_use]
+    pub fn management_group(mut self, group: impl Into<String>) -> Self {
+        self.config.management_group = Some(group.into());
+        self
+    }
+
+    /// The upstreams to start with; a pushed assignment wins over them.
+    #[must_use]
+    pub fn upstream(mut self, assignment: Assignment) -> Self {
+        let mut addresses = assignment
+            .upstreams()
+            .map(|upstream| NodeAddress { name: upstream.name().clone(), port: upstream.port() });
+        self.config.upstream.primary = addresses.next();
+        self.config.upstream.failover = addresses.collect();
+        self
+    }
+
+    /// Where the last good assignment is kept.
+    #[must_use]
+    pub fn state_directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.state_directory = Some(path.into());
+        self
+    }
+
+    /// Where agents connect to.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.config.listen_address = address;
+        self
+    }
+
+    /// Where a name is reached, ahead of DNS.
+    #[must_use]
+    pub fn host(mut self, name: Name, addresses: Vec<IpAddr>) -> Self {
+        self.config.hosts.insert(name, addresses);
+        self
+    }
+
+    /// Sets any option by its key in the configuration file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::set`].
+    pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
+        self.config.set(key, value)?;
+        Ok(self)
+    }
+
+    /// Listens and starts the node on the runtime that this is called on. Returns before it is connected upstream.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ConfigMissingKey`], [`Code::StateDirectoryInUse`], [`Code::FileUnreadable`], [`Code::ListenFailed`].
+    pub async fn start(self) -> Result<Gateway> {
+        let Self { identity, config } = self;
+        let (events, first_events) = EventHub::new();
+        let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?;
+        let file = config.state_directory.as_deref().map(AssignmentFile::in_directory);
+        let uplink = setup::uplink(&config, file.as_ref(), &events)?;
+        let listener = Listener::bind(config.listen_address).await?;
+        let address = listener.local_address();
+        let (mailbox, inbox) = mailbox::<Node>();
+        let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
+        let dialler = setup::dialler(&config);
+        let links = Links::new(mailbox.clone(), Some(dialler.clone()), identity.clone());
+        let describe = move |node: &Node, object: &mut Object| {
+            status::of_uplink(node.uplink(), &dialler, object);
+            let (connected, open) = node.agents();
+            let mut agents = Object::new();
+            agents.number("connected", connected as u64);
+            agents.number("open", open as u64);
+            object.object("agents", agents);
+        };
+        let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
+        let socket = status::serve(config.state_directory.as_deref(), report);
+        let accepting =
+            tokio::spawn(accept(listener, mailbox.clone(), identity, config.hello_timeout, events.clone()));
+        let (stop, stopped) = watch::channel(false);
+        let hub = events.clone();
+        tokio::spawn(async move {
+            let node = Node::new(uplink, clock::now());
+            run(node, inbox, links, |effect, links| perform(effect, links, file.as_ref(), &hub)).await;
+            drop((socket, state));
+            let _ = stop.send(true);
+        });
+        Ok(Gateway { mailbox, events, first_events: Mutex::new(Some(first_events)), address, stopped, accepting })
+    }
+}
+
+fn perform(effect: Effect, links: &mut Links<Node>, file: Option<&AssignmentFile>, events: &EventHub) -> bool {
+    match effect {
+        Effect::Link(effect) => links.perform(effect),
+        Effect::SaveAssignment(signed, key) => {
+            if let Some(file) = file.cloned() {
+                let events = events.clone();
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = file.save(&signed, &key) {
+                        events.emit(Event::of_error(error.subject_text().to_owned(), &error));
+                    }
+                });
+            }
+        }
+        Effect::Event(event) => events.emit(event),
+        Effect::Stopped => {
+            events.emit(Event::new(Code::ShuttingDown, "", ""));
+            return false;
+        }
+    }
+    true
+}

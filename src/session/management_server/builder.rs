@@ -1,0 +1,212 @@
+//! How a management server is configured and started.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+
+use super::ManagementServer;
+use super::deliveries::Deliveries;
+use super::output_file::{Lengths, OutputFile};
+use super::perform::{CursorSource, Performer, follow_group, tick, verifiers};
+use crate::code::Code;
+use crate::config::Config;
+use crate::disk::StateDirectory;
+use crate::error::{Error, Result};
+use crate::identity::Identity;
+use crate::message::{Epoch, Sequence};
+use crate::name::Name;
+use crate::net::listen::Listener;
+use crate::node::management_server::{Config as NodeConfig, ManagementServer as Node, Output};
+use crate::role::Role;
+use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
+use crate::session::events::EventHub;
+use crate::session::json::Object;
+use crate::session::{ManagementGroup, clock, setup, status};
+
+/// Configures a management server. Every option of the configuration file has its key in
+/// [`ManagementServerBuilder::set`].
+pub struct ManagementServerBuilder {
+    identity: Identity,
+    group: ManagementGroup,
+    config: Config,
+    cursor_source: Option<CursorSource>,
+}
+
+impl ManagementServer {
+    /// Begins to configure a management server of this group, with this identity.
+    pub fn builder(identity: Identity, group: ManagementGroup) -> ManagementServerBuilder {
+        let mut config = Config::new(Role::ManagementServer);
+        config.name = Some(identity.name().clone());
+        ManagementServerBuilder { identity, group, config, cursor_source: None }
+    }
+
+    /// A management server as a configuration file describes it: opens the group store, and makes it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::RoleWrong`]; what [`Config::validate`], [`Identity::from_files`] and [`ManagementGroup::open_new`] find.
+    pub async fn from_config(config: &Config) -> Result<ManagementServerBuilder> {
+        if config.role != Role::ManagementServer {
+            let expected = Role::ManagementServer.as_str();
+            return Err(Error::new(Code::RoleWrong).found(config.role.as_str()).expected(expected));
+        }
+        config.validate()?;
+        let identity = Identity::from_files(&config.identity, &setup::name(config)?)?;
+        let url = setup::required(config.store_url.clone(), "store.url")?;
+        let name = setup::required(config.management_group.clone(), "management_group")?;
+        let group = ManagementGroup::open_new(&url, &name).await?;
+        Ok(ManagementServerBuilder { identity, group, config: config.clone(), cursor_source: None })
+    }
+}
+
+impl ManagementServerBuilder {
+    /// Where gateways and agents connect to.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.config.listen_address = address;
+        self
+    }
+
+    /// Where status is served.
+    #[must_use]
+    pub fn state_directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.state_directory = Some(path.into());
+        self
+    }
+
+    /// The application keeps the cursor itself, in its own database beside what it stores: it is asked for it whenever a
+    /// channel opens, so that it is handed nothing twice (rule D5b). `None` from it means: never heard of that epoch.
+    #[must_use]
+    pub fn application_cursor<F>(mut self, cursor: F) -> Self
+    where
+        F: Fn(Name, Epoch) -> BoxFuture<'static, Result<Option<Sequence>>> + Send + Sync + 'static,
+    {
+        self.cursor_source = Some(Arc::new(cursor));
+        self
+    }
+
+    /// Sets any option by its key in the configuration file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::set`].
+    pub fn set(mut self, key: &str, value: &str) -> Result<Self> {
+        self.config.set(key, value)?;
+        Ok(self)
+    }
+
+    /// Registers the server in its group, listens, and starts the node on the runtime that this is called on.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::GroupMismatch`], [`Code::StoreUnavailable`], [`Code::StateDirectoryInUse`], [`Code::ListenFailed`],
+    /// [`Code::OutputFailed`].
+    pub async fn start(self) -> Result<ManagementServer> {
+        let Self { identity, group, mut config, cursor_source } = self;
+        let (events, first_events) = EventHub::new();
+        let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?;
+        config.management_group.get_or_insert(group.name().await?);
+        let listener = Listener::bind(config.listen_address).await?;
+        let address = listener.local_address();
+        let node_config = prepare(&config, &identity, &group, address, cursor_source.is_some()).await?;
+        let (mailbox, inbox) = mailbox::<Node>();
+        let (batches, receiver) = mpsc::unbounded_channel();
+        let mut deliveries = Some(Deliveries::new(receiver, mailbox.clone()));
+        let lengths = Lengths::default();
+        let output = match &config.output.path {
+            Some(path) => {
+                let committed = committed_length(&config, &group).await?;
+                let file = OutputFile::open(path, committed, lengths.clone())?;
+                deliveries.take().map(|deliveries| tokio::spawn(file.run(deliveries, events.clone())))
+            }
+            None => None,
+        };
+        let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
+        let links = Links::new(mailbox.clone(), None, identity.clone());
+        let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
+        let socket = status::serve(config.state_directory.as_deref(), report);
+        let tasks = vec![
+            tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
+            tokio::spawn(follow_group(group.clone(), mailbox.clone(), events.clone())),
+            tokio::spawn(tick(mailbox.clone())),
+        ];
+        let verify = verifiers(&mailbox, &identity)?;
+        let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
+        let mut performer = Performer {
+            server: setup::name(&config)?,
+            store: group.store().clone(),
+            mailbox: mailbox.clone(),
+            events: events.clone(),
+            batches,
+            cursor_source,
+            verify,
+            knocks: Arc::default(),
+            sessions: Arc::default(),
+            position,
+        };
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            let node = Node::new(node_config, clock::wall());
+            run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;
+            drop((socket, state));
+            let _ = stop.send(true);
+        });
+        let first_events = Mutex::new(Some(first_events));
+        Ok(ManagementServer { mailbox, events, first_events, address, deliveries, stopped, tasks, output })
+    }
+}
+
+/// Registers the server and reads what the node needs of its group.
+async fn prepare(
+    config: &Config,
+    identity: &Identity,
+    group: &ManagementGroup,
+    address: Option<SocketAddr>,
+    asks_application: bool,
+) -> Result<NodeConfig> {
+    let me = setup::introduction(config)?;
+    let (server, wall) = (me.name.clone(), clock::wall());
+    let address = address.map(|address| address.to_string()).unwrap_or_default();
+    let unknown_agents = config.unknown_agents;
+    let facts = group.store().call(move |store| {
+        store.register_server(&server, &address, wall)?;
+        if unknown_agents != crate::config::UnknownAgents::default() {
+            store.set_unknown_agents(unknown_agents)?;
+        }
+        Ok((store.group()?, store.assignment_key()?, store.challenge_secret()?))
+    });
+    let (name, group_key, challenge_secret) = facts.await?;
+    if name != me.group {
+        return Err(Error::new(Code::GroupMismatch)
+            .subject("the group store")
+            .found(format!("\"{name}\""))
+            .expected(format!("\"{}\"", me.group)));
+    }
+    let output = match (config.output.store, asks_application) {
+        (true, _) => Output::Store,
+        (false, true) => Output::ApplicationWithCursor,
+        (false, false) => Output::Application,
+    };
+    let (key, message_bytes_max) = (identity.key_hash(), config.message_bytes_max);
+    Ok(NodeConfig { me, key, group_key, challenge_secret, output, message_bytes_max })
+}
+
+async fn committed_length(config: &Config, group: &ManagementGroup) -> Result<Option<u64>> {
+    let (server, path) = (setup::name(config)?, config.output.path.clone().unwrap_or_default());
+    group.store().call(move |store| store.output_position(&server, &path.display().to_string())).await
+}
+
+fn describe(node: &Node, object: &mut Object) {
+    let (gateways, agents, pending) = node.connected();
+    for (key, connected) in [("gateways", gateways), ("agents", agents)] {
+        let mut downstreams = Object::new();
+        downstreams.number("connected", connected as u64);
+        if key == "agents" {
+            downstreams.number("pending", pending as u64);
+        }
+        object.object(key, downstreams);
+    }
+}

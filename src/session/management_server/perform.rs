@@ -1,0 +1,326 @@
+//! The management server's effects, performed: the group store in batches, signatures on threads of their own.
+
+use std::sync::mpsc as std_mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use rustls::pki_types::CertificateDer;
+
+use super::BatchSender;
+use super::output_file::Lengths;
+use crate::code::Code;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionRequest};
+use crate::identity::{VerifiedPeer, attestation};
+use crate::limits::{CHANGE_POLL, DOWN_IN_FLIGHT_MAX};
+use crate::message::{Epoch, Sequence};
+use crate::name::Name;
+use crate::node::management_server::{Chain, Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
+use crate::session::driver::{IdentityCell, Links, Mailbox};
+use crate::session::events::EventHub;
+use crate::session::{ManagementGroup, clock};
+use crate::store::{OutputPosition, Store, StoreThread, StoredRun};
+
+/// Asks the application for its own cursor (rule D5b).
+pub(super) type CursorSource =
+    Arc<dyn Fn(Name, Epoch) -> BoxFuture<'static, Result<Option<Sequence>>> + Send + Sync>;
+
+/// What waits for the store's next turn: all of it goes into one transaction.
+type Waiting<T> = Arc<Mutex<Vec<T>>>;
+
+/// Performs one management server's effects.
+pub(super) struct Performer {
+    pub(super) server: Name,
+    pub(super) store: Arc<StoreThread>,
+    pub(super) mailbox: Mailbox<Node>,
+    pub(super) events: EventHub,
+    pub(super) batches: BatchSender,
+    pub(super) cursor_source: Option<CursorSource>,
+    pub(super) verify: std_mpsc::Sender<Verification>,
+    pub(super) knocks: Waiting<(Subject, Knock)>,
+    pub(super) sessions: Waiting<(u64, SessionRequest)>,
+    /// The file output's path and lengths.
+    pub(super) position: Option<(String, Lengths)>,
+}
+
+impl Performer {
+    /// False when the node has stopped.
+    pub(super) fn perform(&mut self, effect: Effect, links: &mut Links<Node>) -> bool {
+        match effect {
+            Effect::Link(effect) => links.perform(effect),
+            Effect::VerifyAgent { channel, agent, chain, claim, scheme, signature } => {
+                // The threads end with the sender only.
+                let _ = self.verify.send(Verification { channel, agent, chain, claim, scheme, signature });
+            }
+            Effect::Authorise { subject, knock } => self.authorise(subject, knock),
+            Effect::OpenSession { channel, request } => self.open_session(channel, request),
+            Effect::AskCursor { channel, agent, epoch } => self.ask_cursor(channel, agent, epoch),
+            Effect::HandOver(batch) => {
+                // Nobody takes deliveries: they stay outstanding, and the agents wait.
+                let _ = self.batches.send(batch);
+            }
+            Effect::Commit { writes, deliveries, batch } => self.commit(writes, deliveries, batch),
+            Effect::FetchDown { channel, agent, fence, above } => self.fetch_down(channel, agent, fence, above),
+            Effect::DownDelivered { agent, fence, through } => {
+                let events = self.events.clone();
+                self.store.submit(Box::new(move |store| {
+                    if let Err(error) = store.down_delivered(&agent, fence, through) {
+                        events.emit(Event::of_error(agent.to_string(), &error));
+                    }
+                }));
+            }
+            Effect::Event(event) => self.events.emit(event),
+            Effect::Stopped => {
+                self.events.emit(Event::new(Code::ShuttingDown, "", ""));
+                return false;
+            }
+        }
+        true
+    }
+
+    fn authorise(&self, subject: Subject, knock: Knock) {
+        let (waiting, mailbox) = (self.knocks.clone(), self.mailbox.clone());
+        if push(&waiting, (subject, knock)) {
+            self.store.submit(Box::new(move |store| {
+                let (subjects, knocks): (Vec<Subject>, Vec<Knock>) = take(&waiting).into_iter().unzip();
+                match standings(store, &knocks) {
+                    Ok(standings) => {
+                        for (subject, standing) in subjects.into_iter().zip(standings) {
+                            mailbox.post(Input::Authorised { subject, result: Ok(standing) });
+                        }
+                    }
+                    Err(error) => {
+                        for subject in subjects {
+                            mailbox.post(Input::Authorised { subject, result: Err(error.clone()) });
+                        }
+                    }
+                }
+            }));
+        }
+    }
+
+    fn open_session(&self, channel: u64, request: SessionRequest) {
+        let (waiting, mailbox) = (self.sessions.clone(), self.mailbox.clone());
+        if push(&waiting, (channel, request)) {
+            self.store.submit(Box::new(move |store| {
+                let (channels, requests): (Vec<u64>, Vec<SessionRequest>) = take(&waiting).into_iter().unzip();
+                match store.open_sessions(&requests) {
+                    Ok(answers) => {
+                        for (channel, answer) in channels.into_iter().zip(answers) {
+                            mailbox.post(Input::SessionOpened { channel, result: Ok(answer) });
+                        }
+                    }
+                    Err(error) => {
+                        for channel in channels {
+                            mailbox.post(Input::SessionOpened { channel, result: Err(error.clone()) });
+                        }
+                    }
+                }
+            }));
+        }
+    }
+
+    fn ask_cursor(&self, channel: u64, agent: Name, epoch: Epoch) {
+        let (source, mailbox) = (self.cursor_source.clone(), self.mailbox.clone());
+        tokio::spawn(async move {
+            let result = match source {
+                Some(source) => source(agent, epoch).await,
+                None => Ok(None),
+            };
+            mailbox.post(Input::CursorAnswered { channel, result });
+        });
+    }
+
+    fn fetch_down(&self, channel: u64, agent: Name, fence: u64, above: u64) {
+        let mailbox = self.mailbox.clone();
+        let count = usize::try_from(DOWN_IN_FLIGHT_MAX).unwrap_or(1);
+        self.store.submit(Box::new(move |store| {
+            // A stale fence, or a store that fails: another server, or the next change, sends them.
+            let found = store.down_messages(&agent, fence, above, count).unwrap_or_default();
+            let messages = found.into_iter().map(|down| (down.number, down.sent, down.payload)).collect();
+            mailbox.post(Input::DownFetched { channel, messages });
+        }));
+    }
+
+    /// Commits until the store has taken it: nothing is acknowledged meanwhile (rule D4).
+    fn commit(&self, writes: Vec<CursorWrite>, deliveries: Vec<Delivery>, batch: u64) {
+        let work = Arc::new(Commit {
+            runs: stored_runs(&writes, deliveries),
+            writes,
+            output: self.position.as_ref().and_then(|(path, lengths)| {
+                let length = length_after(lengths, batch)?;
+                Some(OutputPosition { server: self.server.clone(), path: path.clone(), length })
+            }),
+        });
+        let (store, mailbox, events) = (self.store.clone(), self.mailbox.clone(), self.events.clone());
+        // Queued now, so that commits and session grants reach the store in the order in which the node decided them.
+        let first = store.call(work.job());
+        tokio::spawn(async move {
+            let mut result = first.await;
+            loop {
+                match result {
+                    Ok(outcomes) => return mailbox.post(Input::Committed(outcomes)),
+                    Err(error) => events.emit(Event::of_error("cursors", &error)),
+                }
+                tokio::time::sleep(COMMIT_AGAIN).await;
+                result = store.call(work.job()).await;
+            }
+        });
+    }
+}
+
+/// One commit, as it may have to be tried again.
+struct Commit {
+    writes: Vec<CursorWrite>,
+    runs: Vec<StoredRun>,
+    output: Option<OutputPosition>,
+}
+
+impl Commit {
+    fn job(self: &Arc<Self>) -> impl FnOnce(&mut dyn Store) -> Result<Vec<CursorOutcome>> + Send + 'static {
+        let work = self.clone();
+        move |store| match &work.output {
+            Some(output) => store.commit_with_output(&work.writes, output),
+            None => store.commit(&work.writes, &work.runs),
+        }
+    }
+}
+
+fn stored_runs(writes: &[CursorWrite], deliveries: Vec<Delivery>) -> Vec<StoredRun> {
+    let index_of = |delivery: &Delivery| {
+        writes.iter().position(|write| write.agent == delivery.agent && write.epoch == delivery.epoch)
+    };
+    let run = |delivery: Delivery| {
+        let write = index_of(&delivery)?;
+        let Delivery { agent, via, epoch, content, .. } = delivery;
+        Some(StoredRun { write, agent, via: via.into_iter().collect(), epoch, content })
+    };
+    deliveries.into_iter().filter_map(run).collect()
+}
+
+/// The file's length after the batches up to this one; what is earlier is forgotten.
+fn length_after(lengths: &Lengths, batch: u64) -> Option<u64> {
+    let mut lengths = lengths.lock().unwrap_or_else(PoisonError::into_inner);
+    let later = lengths.split_off(&(batch + 1));
+    let reached = std::mem::replace(&mut *lengths, later);
+    reached.into_iter().next_back().map(|(_, length)| length)
+}
+
+fn standings(store: &mut dyn Store, knocks: &[Knock]) -> Result<Vec<Standing>> {
+    let decisions = store.authorise(knocks)?;
+    let with_assignment = |(knock, decision): (&Knock, Decision)| {
+        let assignment = match &decision {
+            Decision::Approved(_) => store.assignment(&knock.name)?,
+            _ => None,
+        };
+        Ok(Standing { decision, assignment })
+    };
+    knocks.iter().zip(decisions).map(with_assignment).collect()
+}
+
+/// True if it is the first that waits: then somebody has to fetch them.
+fn push<T>(waiting: &Waiting<T>, value: T) -> bool {
+    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    waiting.push(value);
+    waiting.len() == 1
+}
+
+fn take<T>(waiting: &Waiting<T>) -> Vec<T> {
+    std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// An attestation to check.
+pub(super) struct Verification {
+    channel: u64,
+    agent: Name,
+    chain: Chain,
+    claim: Vec<u8>,
+    scheme: u16,
+    signature: Bytes,
+}
+
+/// The threads that check signatures: one per core, so that a failover of many agents does not stop the data.
+///
+/// # Errors
+///
+/// [`Code::Internal`] if the system gives no thread.
+pub(super) fn verifiers(mailbox: &Mailbox<Node>, identity: &IdentityCell) -> Result<std_mpsc::Sender<Verification>> {
+    let (sender, receiver) = std_mpsc::channel::<Verification>();
+    let receiver = Arc::new(Mutex::new(receiver));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    for index in 0..threads {
+        let (receiver, mailbox, identity) = (receiver.clone(), mailbox.clone(), identity.clone());
+        let work = move || {
+            loop {
+                let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok(verification) = next else { return };
+                let channel = verification.channel;
+                let result = verification.run(&identity);
+                mailbox.post(Input::AgentVerified { channel, result });
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("farpost-verify-{index}")).spawn(work);
+        thread.map_err(|error| Error::new(Code::Internal).subject("a thread").found(error.to_string()))?;
+    }
+    Ok(sender)
+}
+
+impl Verification {
+    fn run(self, identity: &IdentityCell) -> Result<Arc<VerifiedPeer>> {
+        let peer = match self.chain {
+            Chain::Verified(peer) => peer,
+            Chain::Der(certificates) => {
+                let chain: Vec<CertificateDer<'_>> =
+                    certificates.iter().map(|der| CertificateDer::from(&der[..])).collect();
+                let identity = identity.borrow().clone();
+                Arc::new(identity.verify(&chain, Some(&self.agent), clock::wall())?)
+            }
+        };
+        if !peer.proves(&self.agent) {
+            return Err(Error::new(Code::NameMismatch)
+                .found(format!("{:?}", peer.names()))
+                .expected(self.agent.to_string()));
+        }
+        attestation::verify(&peer, self.scheme, &self.claim, &self.signature)?;
+        Ok(peer)
+    }
+}
+
+/// Looks at the group's change counter, and tells the node when it moved (rule G2).
+pub(super) async fn follow_group(group: ManagementGroup, mailbox: Mailbox<Node>, events: EventHub) {
+    let mut known = None;
+    let mut failing = false;
+    loop {
+        match group.store().call(|store| Ok((store.change()?, store.down_waiting()?))).await {
+            Ok((change, waiting)) => {
+                if known.replace(change).is_some_and(|known| known != change) {
+                    mailbox.post(Input::GroupChanged);
+                    mailbox.post(Input::DownWaiting(waiting));
+                }
+                failing = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    events.emit(Event::of_error("the group's changes", &error));
+                }
+            }
+        }
+        tokio::time::sleep(CHANGE_POLL).await;
+    }
+}
+
+/// Tells the node the wall clock.
+pub(super) async fn tick(mailbox: Mailbox<Node>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        mailbox.post(Input::Wall(clock::wall()));
+    }
+}
+
+/// A store that did not take a commit is tried again after this.
+const COMMIT_AGAIN: Duration = Duration::from_millis(500);
+/// How late an expiry or a new period may be seen.
+const TICK: Duration = Duration::from_secs(1);
