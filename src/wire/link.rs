@@ -105,11 +105,8 @@ impl Link {
     ///
     /// The peer broke the protocol: the link must be closed with the error's code.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
-        let bytes_max = if self.phase == Phase::Introduction && self.end == End::Upstream {
-            HELLO_BYTES_MAX
-        } else {
-            FRAME_BYTES_MAX
-        };
+        let bytes_max = if self.is_stranger() { HELLO_BYTES_MAX } else { FRAME_BYTES_MAX };
+        self.check_stranger()?;
         while let Some(frame) = next_frame(&mut self.input, bytes_max)? {
             self.check(&frame)?;
             match frame.kind {
@@ -123,6 +120,25 @@ impl Link {
             self.input = BytesMut::new();
         }
         Ok(None)
+    }
+
+    /// Whether the peer has yet to be accepted by this side.
+    fn is_stranger(&self) -> bool {
+        self.phase == Phase::Introduction && self.end == End::Upstream
+    }
+
+    /// Before its HELLO is accepted a peer gets one frame in all: anything else is refused by its type, before its body
+    /// is awaited. That includes types from 0x80 up, which would be skipped on an open link, however many come.
+    fn check_stranger(&self) -> Result<(), Error> {
+        let Some(number) = self.input.get(TYPE_AT).copied().filter(|_| self.is_stranger()) else { return Ok(()) };
+        if number == Kind::Hello as u8 && !self.hello_seen {
+            return Ok(());
+        }
+        Err(Error::new(Code::FrameUnexpected).found(format!("type 0x{number:02x}")).expected(if self.hello_seen {
+            "nothing before HELLO is answered"
+        } else {
+            "HELLO"
+        }))
     }
 
     fn check(&mut self, frame: &Frame) -> Result<(), Error> {
@@ -139,7 +155,17 @@ impl Link {
         if ping.body.len() != PING_BYTES {
             return Err(Error::new(Code::FrameMalformed).subject("PING").found(format!("{} bytes", ping.body.len())));
         }
+        // Here as well as at the timeout: whoever asks without reading the answers must not fill the memory meanwhile.
+        self.check_backlog()?;
         self.send_frame(Kind::Pong, 0, &ping.body);
+        Ok(())
+    }
+
+    fn check_backlog(&self) -> Result<(), Error> {
+        if self.control.len() > CONTROL_BYTES_MAX {
+            return Err(Error::new(Code::PeerDoesNotRead)
+                .found(format!("{} bytes of control frames that it did not take", self.control.len())));
+        }
         Ok(())
     }
 
@@ -191,10 +217,7 @@ impl Link {
                 Error::new(Code::HelloTimeout).expected(format!("HELLO and its answer within {HELLO_TIMEOUT:?}"))
             );
         }
-        if self.control.len() > CONTROL_BYTES_MAX {
-            return Err(Error::new(Code::PeerDoesNotRead)
-                .found(format!("{} bytes of control frames that it did not take", self.control.len())));
-        }
+        self.check_backlog()?;
         if now >= self.dead_at() {
             return Err(Error::new(Code::LinkSilent)
                 .found(format!("nothing for {:?}", now.since(self.last_received)))
@@ -211,6 +234,10 @@ impl Link {
     pub(crate) fn poll_timeout(&self) -> Instant {
         if self.phase == Phase::Introduction {
             return self.introduced_by.min(self.dead_at());
+        }
+        if !self.is_writable() {
+            // What is on its way says that this side is alive; a PING behind it would be looked for again and again.
+            return self.dead_at();
         }
         self.dead_at().min(self.last_sent + self.heartbeat)
     }
@@ -247,6 +274,8 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
 pub(crate) const CHUNK_BYTES: usize = WRITER_BYTES_MAX / 2;
 const CHUNKS_IN_FLIGHT_MAX: u8 = 2;
 const PING_BYTES: usize = 8;
+/// Where a frame has its type (section 1).
+const TYPE_AT: usize = 3;
 /// What a peer may promise as its heartbeat: less would be a load, more a link that is never found dead.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(50);
 const HEARTBEAT_MAX: Duration = Duration::from_secs(300);

@@ -5,7 +5,8 @@ use prost::Message as _;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::wire::frame::{Frame, Kind, put_header};
+use crate::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX};
+use crate::wire::frame::{Frame, HEADER_BYTES, Kind, put_header};
 
 /// HELLO: who the dialler is and what it wants.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -237,16 +238,36 @@ pub(crate) fn read_number(frame: &Frame) -> Result<u64, Error> {
     }
 }
 
-/// Which frame a body belongs to.
+/// Which frame a body belongs to, and how long it may be.
 pub(crate) trait Body: prost::Message + Default {
     const KIND: Kind;
+    const BYTES_MAX: usize;
 }
 
-macro_rules! bodies { ($($body:ident = $kind:ident;)*) => { $(impl Body for $body { const KIND: Kind = Kind::$kind; })* } }
+macro_rules! bodies {
+    ($($body:ident = $kind:ident, $bytes_max:expr;)*) => {
+        $(impl Body for $body { const KIND: Kind = Kind::$kind; const BYTES_MAX: usize = $bytes_max; })*
+    }
+}
+
+/// What fits into a frame.
+const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES;
 
 bodies! {
-    Hello = Hello; Welcome = Welcome; Refuse = Refuse; Chain = Chain; Open = Open; Opened = Opened; Close = Close;
-    GapFrame = Gap; Assign = Assign; Challenge = Challenge; Attestation = Attest; State = State; Down = Down;
+    Hello = Hello, HELLO_BYTES_MAX - HEADER_BYTES;
+    Welcome = Welcome, BODY_BYTES_MAX;
+    Refuse = Refuse, BODY_BYTES_MAX;
+    Chain = Chain, BODY_BYTES_MAX;
+    // A gateway writes the agent's address into it: what came must leave room for that in the frame that goes on.
+    Open = Open, HELLO_BYTES_MAX - HEADER_BYTES;
+    Opened = Opened, BODY_BYTES_MAX;
+    Close = Close, BODY_BYTES_MAX;
+    GapFrame = Gap, BODY_BYTES_MAX;
+    Assign = Assign, BODY_BYTES_MAX;
+    Challenge = Challenge, BODY_BYTES_MAX;
+    Attestation = Attest, BODY_BYTES_MAX;
+    State = State, BODY_BYTES_MAX;
+    Down = Down, BODY_BYTES_MAX;
 }
 
 /// Writes a frame with this body.
@@ -256,8 +277,19 @@ pub(crate) fn put_message<B: Body>(out: &mut BytesMut, channel: u32, body: &B) {
 }
 
 /// Reads a frame's body.
+///
+/// # Errors
+///
+/// [`Code::FrameTooLong`] for a body beyond [`Body::BYTES_MAX`], [`Code::FrameMalformed`] for one that is no such
+/// message.
 pub(crate) fn read_message<B: Body>(frame: &Frame) -> Result<B, Error> {
     debug_assert_eq!(frame.kind, B::KIND);
+    if frame.body.len() > B::BYTES_MAX {
+        return Err(Error::new(Code::FrameTooLong)
+            .subject(format!("{:?}", frame.kind))
+            .found(format!("a body of {} bytes", frame.body.len()))
+            .expected(format!("at most {}", B::BYTES_MAX)));
+    }
     B::decode(frame.body.clone())
         .map_err(|error| Error::new(Code::FrameMalformed).subject(format!("{:?}", frame.kind)).found(error.to_string()))
 }
@@ -286,5 +318,45 @@ pub(crate) fn code_of(number: u32) -> Error {
     match u16::try_from(number).ok().and_then(Code::from_number) {
         Some(code) => Error::new(code),
         None => Error::new(Code::PeerRefused).subject(format!("FP{number}, which this release does not know")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest OPEN that is read, with the longest text that a socket address has, still fits into a frame.
+    #[test]
+    fn d7_an_open_that_would_not_fit_with_the_address_that_a_gateway_adds_is_refused() {
+        let open_of = |bytes: usize| Open { software: "x".repeat(bytes), ..Open::default() };
+        let frame_of = |open: &Open| Frame { kind: Kind::Open, channel: 1, body: open.encode_to_vec().into() };
+        let fixed = open_of(1000).encoded_len() - 1000;
+        let longest = open_of(Open::BYTES_MAX - fixed);
+        let mut read: Open = read_message(&frame_of(&longest)).unwrap();
+        read.address = "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255%4294967295]:65535".into();
+        put_message(&mut BytesMut::new(), 1, &read);
+
+        let error = read_message::<Open>(&frame_of(&open_of(Open::BYTES_MAX - fixed + 1))).unwrap_err();
+        assert_eq!(error.code(), Code::FrameTooLong);
+    }
+
+    /// Section 3: a field that this version does not know is passed over, so that messages can grow.
+    #[test]
+    fn a_field_that_is_not_known_is_passed_over() {
+        let mut body = Opened { status: STATUS_ACCEPTED, code: 0, delivered: 7 }.encode_to_vec();
+        body.extend([0xfa, 0x01, 3, 1, 2, 3]);
+        let frame = Frame { kind: Kind::Opened, channel: 1, body: body.into() };
+        assert_eq!(read_message::<Opened>(&frame).unwrap().delivered, 7);
+    }
+
+    #[test]
+    fn g5_a_refusal_tells_its_code_and_texts_and_an_unknown_code_stays_a_refusal() {
+        let error = Error::new(Code::GroupMismatch).found("\"corp\"\u{1b}[2J").expected("\"CORP\"");
+        let refuse = Refuse::of_error(&error);
+        assert_eq!(refuse.text, "found \"corp\"\\u{1b}[2J; expected \"CORP\"");
+        assert_eq!(refuse.to_error().code(), Code::GroupMismatch);
+        for number in [0, 2999, 70_000, u32::MAX] {
+            assert_eq!(code_of(number).code(), Code::PeerRefused, "{number}");
+        }
     }
 }

@@ -16,7 +16,8 @@ pub(crate) struct Order {
 impl Order {
     /// A channel on which everything up to `delivered` is known.
     pub(crate) fn after(delivered: Sequence) -> Self {
-        Self { next: delivered.next(), offset: 0 }
+        // `delivered` comes from a peer (OPENED): after the highest number there is none, and `range` refuses it.
+        Self { next: Sequence(delivered.0.saturating_add(1)), offset: 0 }
     }
 
     /// Takes a run of messages or a gap.
@@ -66,5 +67,13 @@ mod tests {
         }
         order.range(Sequence(8), Sequence(10)).unwrap();
         order.range(Sequence(11), Sequence(11)).unwrap();
+    }
+
+    #[test]
+    fn a_peer_that_names_the_highest_number_as_delivered_gets_nothing_through() {
+        let mut order = Order::after(Sequence(u64::MAX));
+        for first in [0, 1, u64::MAX - 1, u64::MAX] {
+            assert_eq!(order.range(Sequence(first), Sequence(u64::MAX)).unwrap_err().code(), Code::SequenceBroken);
+        }
     }
 }

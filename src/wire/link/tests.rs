@@ -144,3 +144,48 @@ fn unknown_types_below_0x80_end_the_link_and_above_are_skipped() {
         }
     }
 }
+
+#[test]
+fn h1_a_stranger_is_cut_off_by_the_type_of_what_is_not_a_hello() {
+    for number in (0..=u8::MAX).filter(|number| *number != Kind::Hello as u8) {
+        let mut link = Link::accepted(BEAT, at(0));
+        link.handle_bytes(BytesMut::from(&[0, 0x0f, 0, number][..]), at(0));
+        assert_eq!(link.next_frame().unwrap_err().code(), Code::FrameUnexpected, "0x{number:02x}, four bytes of it");
+    }
+    let mut dialler = Link::dialled(&hello(), BEAT, at(0));
+    let mut bytes = output(&mut dialler);
+    bytes.extend_from_slice(&[0, 0, 8, 0x80, 0, 0, 0, 0]);
+    let mut link = Link::accepted(BEAT, at(0));
+    link.handle_bytes(bytes, at(0));
+    assert_eq!(link.next_frame().unwrap().unwrap().kind, Kind::Hello);
+    assert_eq!(link.next_frame().unwrap_err().code(), Code::FrameUnexpected, "one frame in all");
+}
+
+#[test]
+fn d7_a_peer_that_asks_and_never_reads_the_answers_is_cut_off_before_they_fill_the_memory() {
+    let mut link = Link::accepted(BEAT, at(0));
+    link.enter(Phase::Open, BEAT);
+    let mut pings = BytesMut::new();
+    for _ in 0..4096 {
+        put_header(&mut pings, Kind::Ping, 0, PING_BYTES);
+        pings.extend_from_slice(&[7; PING_BYTES]);
+    }
+    let error = (0..1000).find_map(|_| {
+        link.handle_bytes(pings.clone(), at(1));
+        link.next_frame().err()
+    });
+    assert_eq!(error.unwrap().code(), Code::PeerDoesNotRead);
+    assert!(link.control.len() <= CONTROL_BYTES_MAX + 64);
+}
+
+#[test]
+fn a_link_whose_output_waits_is_not_looked_at_before_it_may_be_dead() {
+    let mut link = Link::accepted(BEAT, at(0));
+    link.enter(Phase::Open, BEAT);
+    link.sent(at(1));
+    link.sent(at(1));
+    assert!(!link.is_writable());
+    assert_eq!(link.poll_timeout(), at(30), "not at 11, where there is nothing to do");
+    link.handle_written();
+    assert_eq!(link.poll_timeout(), at(11));
+}
