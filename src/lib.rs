@@ -38,6 +38,10 @@ mod store;
 #[cfg(feature = "capi")]
 mod ffi;
 
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use code::{Code, Severity};
 pub use config::{Backoff, Config, Failback, IdentityFiles, NodeAddress, Output, QueueSettings, Upstreams, WhenFull};
 pub use error::{Error, Result};

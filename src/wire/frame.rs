@@ -17,7 +17,8 @@ macro_rules! kinds {
         pub(crate) enum Kind { $($(#[$doc])* $name = $number,)* }
 
         impl Kind {
-            #[cfg(test)]
+            /// Every kind, in the order of the numbers.
+            #[cfg(any(fuzzing, test))]
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             pub(crate) fn from_number(number: u8) -> Option<Self> {

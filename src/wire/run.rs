@@ -256,3 +256,6 @@ impl Fragment {
         out.put_slice(&self.bytes);
     }
 }
+
+#[cfg(test)]
+mod tests;
