@@ -249,11 +249,42 @@ fn every_flipped_bit_of_a_golden_frame_is_read_or_refused_with_a_code() {
             crate::fuzzing::wire(&stream);
             match next_frame(&mut stream, FRAME_BYTES_MAX) {
                 Ok(Some(frame)) => check_error(read_body(&frame)),
-                Ok(None) => assert!(bit < 32, "{kind:?}, bit {bit}: only the length or the type makes it wait"),
+                Ok(None) => {
+                    assert!(bit < 32, "{kind:?}, bit {bit}: only the length makes it wait, or a type that is skipped")
+                }
                 Err(error) => check_error(Err(error)),
             }
         }
     }
+}
+
+/// `DownAck` is DOWN_ACK in the specification.
+fn written(kind: Kind) -> String {
+    let mut name = String::new();
+    for c in format!("{kind:?}").chars() {
+        if c.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(c.to_uppercase());
+    }
+    name
+}
+
+#[test]
+fn e1_the_specification_lists_every_kind_with_its_number_and_only_codes_that_there_are() {
+    let specification = include_str!("mod.rs");
+    for &kind in Kind::ALL {
+        let row = format!("//! | 0x{:02x} | {} | ", kind as u8, written(kind));
+        assert!(specification.contains(&row), "{row}");
+    }
+    let mut codes = 0;
+    for text in specification.split("FP").skip(1) {
+        let number: String = text.chars().take_while(char::is_ascii_digit).collect();
+        let code = number.parse().ok().and_then(crate::code::Code::from_number);
+        assert!(code.is_some(), "FP{number}");
+        codes += 1;
+    }
+    assert!(codes > 30, "only {codes} codes were found");
 }
 
 /// An error of a peer's bytes names the frames' codes and says what was found.

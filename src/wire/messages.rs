@@ -1,7 +1,6 @@
 //! The rare frames' bodies: protobuf messages, so that they can grow. Section 3 of the specification.
 
 use bytes::{Bytes, BytesMut};
-use prost::Message as _;
 
 use crate::code::Code;
 use crate::error::Error;
@@ -323,6 +322,8 @@ pub(crate) fn code_of(number: u32) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     /// The longest OPEN that is read, with the longest text that a socket address has, still fits into a frame.

@@ -1,4 +1,311 @@
-//! The protocol.
+//! The protocol of a farpost link, version 1: enough to write a second implementation of either end.
+//!
+//! The code names these sections. What is fixed here has golden bytes in `tests/golden/wire-1/`; the rules in brackets
+//! (D1, I6, …) stand in `ARCHITECTURE.md`, the codes (FP2001, …) in [`Code`](crate::code::Code), the bounds in
+//! `limits.rs`.
+//!
+//! # 1. Frames
+//!
+//! A link is one TLS 1.3 connection with ALPN `farpost/1` on which both ends proved a certificate (I1); without
+//! resumption and without 0-RTT. Inside, each direction is a sequence of frames and nothing else:
+//!
+//! ```text
+//!  0         3     4           8
+//!  ├─────────┼─────┼───────────┼──────────────┤
+//!  │ length  │type │ channel   │ body         │
+//!  │ u24     │ u8  │ u32       │ length − 8   │
+//! ```
+//!
+//! `length` counts the whole frame with its header: 8 to 16,384. Numbers are big-endian and unsigned unless said
+//! otherwise (inside protobuf they are protobuf's). Channel 0 is the link itself. A length below 8 (FP2005) or above
+//! the maximum (FP2002) ends the link as soon as the three bytes are there; a receiver reserves nothing for it. How
+//! frames are spread over TLS records means nothing.
+//!
+//! The end towards the agents is the **downstream** end, the other one the **upstream** end. In version 1 the
+//! downstream end is the one that dialled.
+//!
+//! # 2. Kinds
+//!
+//! | type | frame | sent by | channel | body |
+//! |---|---|---|---|---|
+//! | 0x01 | HELLO | downstream | 0 | protobuf |
+//! | 0x02 | WELCOME | upstream | 0 | protobuf |
+//! | 0x03 | REFUSE | upstream | 0 or a channel | protobuf |
+//! | 0x04 | PING | both | 0 | 8 bytes of the sender's choice |
+//! | 0x05 | PONG | both | 0 | the 8 bytes of the PING |
+//! | 0x06 | CHAIN | downstream | 0 | protobuf |
+//! | 0x07 | OPEN | downstream | a new channel | protobuf |
+//! | 0x08 | OPENED | upstream | a channel | protobuf |
+//! | 0x09 | DATA | downstream | a channel | section 5, counts in credit |
+//! | 0x0a | FRAGMENT | downstream | a channel | section 5, counts in credit |
+//! | 0x0b | ACK | upstream | a channel | `sequence u64` |
+//! | 0x0c | CREDIT | upstream | a channel | `limit u64` |
+//! | 0x0d | CLOSE | both | a channel | protobuf |
+//! | 0x0e | GAP | downstream | a channel | protobuf, counts in credit |
+//! | 0x0f | ASSIGN | upstream | 0 or a channel | protobuf |
+//! | 0x10 | CHALLENGE | upstream | 0 | protobuf |
+//! | 0x11 | ATTEST | downstream | a channel | protobuf |
+//! | 0x12 | STATE | upstream | 0 | protobuf |
+//! | 0x13 | DOWN | upstream | a channel | protobuf |
+//! | 0x14 | DOWN_ACK | downstream | a channel | `number u64` |
+//!
+//! An unknown type below 0x80 ends the link (FP2003). One from 0x80 up is skipped whole: it counts as a sign of life
+//! and in nothing else. So what an older node may miss gets a number from 0x80 up, and what it may not gets a new
+//! version.
+//!
+//! # 3. Protobuf bodies
+//!
+//! proto3: a field with its default value is not written, a field that is not known is passed over, of a single field that
+//! came twice the last one counts. `forwarded` alone has presence (`optional`). A body that cannot be decoded is
+//! FP2005. HELLO and OPEN are at most 4,096 bytes with their header (FP2002); the others what a frame bears.
+//!
+//! ```text
+//! HELLO      1 version u32              the highest that the dialler speaks; at least 1
+//!            2 role u32                 1 agent, 2 gateway, 3 management server
+//!            3 purpose u32              1 use, 2 probe (F3)
+//!            4 name string              lower case, no trailing dot; its certificate proves it
+//!            5 group string             the management group; compared byte by byte
+//!            6 software string          for people
+//!            7 heartbeat_ms u32         section 7
+//!            8 features u64             no bit is defined: written 0, not looked at
+//!            9 assignment_version u64   section 11; 0 is none
+//! WELCOME    1 version u32              the one that is spoken: 1
+//!            2 status u32               1 accepted, 2 pending
+//!            3 code u32                 why pending: FP3001, FP3002
+//!            4 role u32                 2 or 3
+//!            5 name string              the acceptor's; the one that was dialled
+//!            6 group string
+//!            7 software string
+//!            8 heartbeat_ms u32
+//!            9 features u64
+//!           10 group_key bytes          the group's Ed25519 key, where the acceptor knows it; for people
+//! REFUSE     1 code u32                 section 12
+//!            2 text string              what was found and expected, for people
+//!            3 retry_after_ms u32       0: the receiver's own backoff
+//! CHAIN      1 certificates bytes *     DER, leaf first
+//!            2 more bool                the next CHAIN continues this chain
+//! ATTEST     1 period u64               section 8; also field 9 of OPEN
+//!            2 scheme u32               TLS SignatureScheme (RFC 8446, section 4.2.3)
+//!            3 signature bytes
+//!            4 chain bytes              32: the SHA-256 of a CHAIN
+//! OPEN       1 name string              the agent's
+//!            2 epoch fixed64            D1
+//!            3 boot u64                 the durable boot counter, from 1
+//!            4 nonce fixed64            random, of this boot
+//!            5 connection u64           the connection counter of this boot, from 1
+//!            6 boot_first u64           the first sequence that this boot uses
+//!            7 lowest_held u64          the lowest sequence still held; the next one, if none is
+//!            8 sent_through u64         the highest that may have been handed over before (D5)
+//!            9 attestation ATTEST
+//!           10 address string           the agent's, as the gateway sees it; the gateway writes it
+//!           11 software string
+//!           12 assignment_version u64
+//!           13 down_cursor u64          section 10
+//! OPENED     1 status u32               1 accepted, 2 pending
+//!            2 code u32                 why pending
+//!            3 delivered u64            the channel begins with the sequence after it
+//! CLOSE      1 code u32
+//!            2 text string
+//!            3 forwarded optional u64   section 9
+//! GAP        1 first u64
+//!            2 last u64
+//!            3 reason u32               FP4007, FP4009, …
+//! ASSIGN     1 body bytes               section 11
+//!            2 signature bytes          64: Ed25519 over the body
+//!            3 key bytes                32: the group's public key
+//! CHALLENGE  1 period u64
+//!            2 challenge bytes          32
+//! STATE      1 available bool           whether the sender reaches a management server
+//!            2 code u32                 why not
+//! DOWN       1 number u64               section 10
+//!            2 sent_unix_ms int64
+//!            3 payload bytes            at most 15 KiB
+//! ```
+//!
+//! # 4. Phases
+//!
+//! What is not listed is denied (FP2004), and the link ends. Each end has its own phase.
+//!
+//! | phase | the upstream end takes | the downstream end takes |
+//! |---|---|---|
+//! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
+//! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
+//! | open | PING, PONG, CHAIN; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, REFUSE, CLOSE |
+//!
+//! 1. The downstream end sends HELLO and then nothing until it is answered. Before the answer the upstream end takes
+//!    this one frame of at most 4,096 bytes; anything else is refused by its type, before its body is awaited, types
+//!    from 0x80 up included.
+//! 2. The upstream end checks, in this order: the version (FP2008), the group (FP2015), that the certificate proves the
+//!    name (FP1305, FP2014), the role (FP2017: a gateway takes agents, a management server agents and gateways), the
+//!    purpose (FP2005). A management server then asks whether the group lets that name in in that role (G1); a gateway
+//!    leaves that to the agent's channel.
+//! 3. It answers REFUSE and closes, or WELCOME. *Accepted* opens the link at both ends. *Pending* keeps it: both ends
+//!    send heartbeats, and a second WELCOME opens it when the group approved (G5). A probe is never pending: it is
+//!    refused with the code that it would wait for.
+//! 4. The downstream end checks WELCOME: the version, the group, that the name is the one it dialled (FP2014), the
+//!    role. If it finds fault it closes.
+//! 5. Right after an accepting WELCOME come CHALLENGE (if the upstream end knows one) and STATE. A link may be used
+//!    once STATE says `available`; a management server always does. STATE comes again when it changes. A probe is over
+//!    with the first STATE: the dialler closes, and opens no channel.
+//!
+//! # 5. Data
+//!
+//! A **run** of messages with consecutive sequences, DATA:
+//!
+//! ```text
+//! first u64 · sent i64 · count u16 · count × ( priority u8 · delta i32 · length u16 · payload )
+//! ```
+//!
+//! `sent` is milliseconds since 1970, UTC, of the agent's clock; a message's time is `sent + delta`, wrapping.
+//! `priority` is 0 bulk, 1 normal, 2 critical. `count` is at least 1, `first` at least 1, and no sequence is 2⁶⁴ − 1.
+//! The lengths add up to the body exactly. Whatever differs is FP2005.
+//!
+//! A message that no run can carry (above 16,351 bytes) travels in **parts**, FRAGMENT:
+//!
+//! ```text
+//! sequence u64 · sent i64 · priority u8 · total u32 · offset u32 · bytes (at least one)
+//! ```
+//!
+//! The first part has offset 0, each next one begins where the one before ended, the last one ends at `total`, which is
+//! the same in all (FP2005). A receiver joins messages up to a size of its own (4 MiB unless configured, never above 64
+//! MiB): a larger `total` is FP4002. After a broken link the message is sent again from its first part.
+//!
+//! A **gap** is sequences that will never come, GAP: `first` to `last`, both included.
+//!
+//! **Order.** A channel's data begins with the sequence after OPENED's `delivered`. Every run, gap and whole message
+//! begins with the sequence after the last one; nothing comes between the parts of a message but frames that are no
+//! data. What breaks this is FP2013 (D5). A gateway checks it as well as the management server, and forwards data
+//! frames body by body as they came; it joins nothing.
+//!
+//! # 6. Credit
+//!
+//! Both ends count, per channel and from its opening, the bytes of DATA, FRAGMENT and GAP frames with their headers.
+//! CREDIT carries a limit on that total. It is absolute: the larger one counts, a repeat is harmless. **A frame may be
+//! sent while the total before it is below the limit**; so the last one may end up to 16,383 bytes above it. A frame
+//! that begins at or above the limit ends its channel (FP2001). Before the first CREDIT the limit is 0.
+//!
+//! The receiver's limit is what it has *consumed* (handed on or stored, not: acknowledged) and a window: 4 KiB at
+//! first, told with OPENED, doubling while it is used up to 1 MiB, the growth of a link's channels together at most 8
+//! MiB (D7). A new limit is told when it is at least half a window above the last one.
+//!
+//! # 7. Heartbeats and deadlines
+//!
+//! Each end states in HELLO or WELCOME how often it will send something (taken as 50 ms to 300 s). An end that sent
+//! nothing for that long sends PING; the peer answers PONG with its bytes. PING of another length than 8 is FP2005. A
+//! link on which no byte came for three of the peer's heartbeats is dead (F2, FP2103). From connection to WELCOME an
+//! upstream end allows 10 s, and a downstream end from HELLO (FP2006). Control frames go before data; about 64 KiB of
+//! output are on their way at once. A peer that leaves more than 8 MiB of control frames unread is cut off (FP2019).
+//!
+//! # 8. Chains, challenge, attestation
+//!
+//! An agent proves to the management server that it is connected to this gateway now (I6).
+//!
+//! **CHALLENGE.** The group's challenge of a period of 600 s: `period` = unix seconds / 600, rounded down. It is new
+//! every period and the same on every server of the group: HMAC-SHA-256 under the group's secret over
+//!
+//! ```text
+//! "farpost challenge 1\0" · field(group) · field(period u64)          field(x): the length of x as u32, and x
+//! ```
+//!
+//! Gateways pass it on. Only servers need to compute it.
+//!
+//! **ATTEST** carries a signature by the agent's certificate key, by an algorithm of TLS 1.3 (Ed25519; ECDSA P-256,
+//! P-384, P-521; RSA-PSS with SHA-256, SHA-384, SHA-512), over
+//!
+//! ```text
+//! "farpost attestation 1\0"
+//! field(group) · field(challenge) · field(key hash of the node that the agent is connected to) · field(name)
+//! field(epoch u64) · field(boot u64) · field(nonce u64) · field(connection u64)
+//! ```
+//!
+//! The key hash is SHA-256 of the SubjectPublicKeyInfo (DER) of that node's leaf: the gateway's, or the management
+//! server's where the agent is connected to it directly. The `connection` counts up with every link that the agent
+//! takes into use; it is the one that its last OPEN named.
+//!
+//! **CHAIN** teaches the upstream end a certificate chain, in as many frames as it needs: at most 8 certificates, 8 KiB
+//! each, 16 KiB in all (FP1002), 40,000 chains on a link. Its name is the SHA-256 over each certificate's length (u32)
+//! and bytes. A gateway teaches the chain that the agent proved by TLS before the first OPEN that names it, once per
+//! link; what an agent sends to a gateway is ignored. Where agent and management server share the link, the chain is
+//! that of its TLS.
+//!
+//! The management server takes an attestation of the present period, the one before, and the one after (another
+//! server's clock); others are FP1502, a chain that was not taught FP1505, a wrong signature FP1501. An agent sends a
+//! new ATTEST on its channel with every new CHALLENGE. Two periods after the last one the channel is refused (FP1502).
+//! The same gateway may show the same attestation to another server of the group.
+//!
+//! # 9. Channels
+//!
+//! **Opening.** OPEN takes a number that is above all that were opened on this link (FP2018). On an agent's link it
+//! carries the agent's own name (FP2014), and at a gateway it ends the channel that was there. A gateway opens a
+//! channel on its upstream link for each that an agent opens, with a number of its own, writes `address`, and changes
+//! nothing else; a field that it does not know does not go on. A link has at most 40,000 channels (FP2016). The
+//! management server checks the attestation, the group's approval and the session:
+//!
+//! - OPENED *pending*: the channel waits for approval; a second OPENED follows.
+//! - OPENED *accepted*: data begins with `delivered + 1`. `delivered` is the group's cursor, or `lowest_held − 1` where
+//!   that is more: the hole becomes a gap (D9).
+//! - REFUSE ends the channel. `rolled-back` (FP4008): a lower boot counter than the epoch had, the same with another
+//!   nonce, or a higher one whose `boot_first` is not above the epoch's cursor (D1, F5); the agent makes a new epoch,
+//!   numbers anew what is undelivered, and opens. FP2113: a higher `connection` of this boot, or a newer epoch, was
+//!   there.
+//!
+//! A session that opens fences the agent's older one: the old channel is refused with FP2112 or FP4010.
+//!
+//! Before the accepting OPENED only ATTEST and CLOSE are taken on a channel (FP2004). A frame for a channel that has
+//! ended is skipped, one for a number that was never opened ends the link (FP2012).
+//!
+//! **Acknowledgement.** ACK says that the application has everything up to `sequence`, durably (D4). It is absolute;
+//! the larger one counts. One above what was sent is FP2013.
+//!
+//! **Redelivery.** Messages up to OPEN's `sent_through` are marked `redelivered` when they are handed over. An agent
+//! states the highest sequence of which it may have sent anything on an earlier channel, of an earlier boot too.
+//!
+//! **End.** CLOSE ends a channel from either side, in order with its data; it is not answered. From a gateway
+//! `forwarded` says that nothing above it was sent on *on this channel*. So the agent's next `sent_through` is the
+//! greatest of `forwarded`, `delivered`, and the `sent_through` that this channel's OPEN stated. A link that ends, ends
+//! its channels.
+//!
+//! **Moving** (D5, F4). A node that changes its upstream by plan stops sending data, waits until all that was sent is
+//! acknowledged, closes its channels, and opens them on the new link, which has been accepted before.
+//!
+//! An agent whose channel lasted less than 250 ms waits that long before it opens the next.
+//!
+//! # 10. Downstream messages
+//!
+//! The group store numbers an agent's messages from 1 (D8). The server that holds the agent's session sends DOWN in
+//! order, at most 16 that are not acknowledged, beginning after OPEN's `down_cursor`. The agent hands each on once,
+//! makes its cursor durable when the application took it, and then sends DOWN_ACK with the highest number; absolute. A
+//! number at or below the cursor is answered with DOWN_ACK and not handed on. Neither counts in credit.
+//!
+//! # 11. Assignments
+//!
+//! ASSIGN comes on channel 0 for the peer, on a channel for its agent, when the group has a higher version than HELLO
+//! or OPEN stated (G6). The signed body:
+//!
+//! ```text
+//! text("farpost assignment 1") · text(group) · text(node) · version u64
+//! count u16 · count × ( text(name) · port u16 )
+//! ```
+//!
+//! text(x) is the length of x as u16 and x. `count` is 1 to 16, the primary first, no name twice. The node takes it if
+//! its pinned key signed it, for its group and its name, with a higher version; a lower or equal one is ignored. A
+//! wrong signature ends the link (FP3010). A node without a pinned key takes `key` with the first assignment from an
+//! upstream that it was configured with. What is configured stays the last resort after the assignment.
+//!
+//! # 12. Errors
+//!
+//! REFUSE on channel 0 ends the link, on a channel the channel. The sender tells the code, then closes or forgets; it
+//! awaits no answer. An unknown code is a refusal like any other. The downstream end has no REFUSE: it closes.
+//!
+//! | found by | in | what ends |
+//! |---|---|---|
+//! | both | framing, types, phases, channel numbers (FP2001 to FP2005, FP2012, FP2018) | the link |
+//! | gateway | an agent's channel: credit, order, bodies | the agent's link |
+//! | management server | a channel: credit, order, bodies, attestation, session | the channel; the gateway's other agents lose nothing (D7) |
+//!
+//! What an agent does about a refused channel: FP4008, a new epoch; FP1502 and FP2113, a new `connection` and a new
+//! signature; FP2110 and FP3016, open again; anything else, another upstream. A gateway passes REFUSE and CLOSE of a
+//! channel on as they came.
 
 #[cfg(any(fuzzing, test))]
 mod bodies;
