@@ -89,8 +89,8 @@ mod tests {
             let start = out.len();
             out.extend([0, 0, (8 + body) as u8, kind, 0, 0, 0, self.byte() % 2]);
             // Small numbers are what lengths, tags and counts are made of.
-            out.extend((0..body).map(|_| if self.next() % 2 == 0 { self.byte() } else { self.byte() % 20 }));
-            if self.next() % 8 == 0 {
+            out.extend((0..body).map(|_| if self.next().is_multiple_of(2) { self.byte() } else { self.byte() % 20 }));
+            if self.next().is_multiple_of(8) {
                 out[start..].iter_mut().for_each(|byte| *byte = self.byte());
             }
         }

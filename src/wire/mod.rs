@@ -55,8 +55,8 @@
 //!
 //! # 3. Protobuf bodies
 //!
-//! proto3: a field with its default value is not written, a field that is not known is passed over, of a single field that
-//! came twice the last one counts. `forwarded` alone has presence (`optional`). A body that cannot be decoded is
+//! proto3: a field with its default value is not written, a field that is not known is passed over, of a single field
+//! that came twice the last one counts. `forwarded` alone has presence (`optional`). A body that cannot be decoded is
 //! FP2005. HELLO and OPEN are at most 4,096 bytes with their header (FP2002); the others what a frame bears.
 //!
 //! ```text
@@ -321,8 +321,10 @@ mod run;
 #[cfg(any(fuzzing, test))]
 pub(crate) use bodies::read_body;
 pub(crate) use credit::{CreditPool, ReceiveCredit, SendCredit};
-pub(crate) use frame::{Frame, HEADER_BYTES, Kind, next_frame, put_header};
-pub(crate) use link::{CHUNK_BYTES, End, Link, Phase};
+#[cfg(any(fuzzing, test))]
+pub(crate) use frame::next_frame;
+pub(crate) use frame::{Frame, HEADER_BYTES, Kind, put_header};
+pub(crate) use link::{CHUNK_BYTES, Link, Phase};
 pub(crate) use messages::*;
 pub(crate) use order::Order;
 pub(crate) use run::{Content, FRAGMENT_PAYLOAD_MAX, Fragment, PAYLOAD_IN_RUN_MAX, Run, put_data};
