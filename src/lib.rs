@@ -54,17 +54,17 @@ pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRu
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
+pub use session::Events;
 #[cfg(feature = "agent")]
 pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
-pub use session::Events;
-#[cfg(feature = "gateway")]
-pub use session::{Gateway, GatewayBuilder};
+#[cfg(feature = "management-server")]
+pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
 #[cfg(feature = "management-server")]
 pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,
 };
-#[cfg(feature = "management-server")]
-pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
+#[cfg(feature = "gateway")]
+pub use session::{Gateway, GatewayBuilder};
 #[cfg(feature = "management-server")]
 pub use store::{Delivery, DeliveryGap};
 pub use time::Timestamp;

@@ -57,8 +57,7 @@ impl AssignmentFile {
     pub(crate) fn save(&self, signed: &SignedAssignment, key: &AssignmentKey) -> Result<()> {
         let write = || -> std::io::Result<()> {
             let new = self.0.with_extension("new");
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.write_all(key.as_bytes())?;
             file.write_all(&signed.signature)?;
             file.write_all(&signed.body)?;

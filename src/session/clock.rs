@@ -17,9 +17,7 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn wall() -> Timestamp {
     match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-        Err(before) => {
-            Timestamp::from_unix_millis(-i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX))
-        }
+        Err(before) => Timestamp::from_unix_millis(-i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX)),
     }
 }
 

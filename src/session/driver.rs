@@ -39,7 +39,11 @@ pub(crate) trait Machine: Send + 'static {
 pub(crate) enum Post<M: Machine> {
     Input(M::Input),
     /// A link whose chunks go here; `input` tells the node of it.
-    Opened { link: LinkId, chunks: mpsc::Sender<Bytes>, input: M::Input },
+    Opened {
+        link: LinkId,
+        chunks: mpsc::Sender<Bytes>,
+        input: M::Input,
+    },
     /// A question to the node, for status.
     Ask(Box<dyn FnOnce(&M) + Send>),
 }

@@ -140,9 +140,8 @@ impl GatewayBuilder {
     /// The upstreams to start with; a pushed assignment wins over them.
     #[must_use]
     pub fn upstream(mut self, assignment: Assignment) -> Self {
-        let mut addresses = assignment
-            .upstreams()
-            .map(|upstream| NodeAddress { name: upstream.name().clone(), port: upstream.port() });
+        let mut addresses =
+            assignment.upstreams().map(|upstream| NodeAddress { name: upstream.name().clone(), port: upstream.port() });
         self.config.upstream.primary = addresses.next();
         self.config.upstream.failover = addresses.collect();
         self
@@ -206,8 +205,7 @@ impl GatewayBuilder {
         };
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let socket = status::serve(config.state_directory.as_deref(), report);
-        let accepting =
-            tokio::spawn(accept(listener, mailbox.clone(), identity, config.hello_timeout, events.clone()));
+        let accepting = tokio::spawn(accept(listener, mailbox.clone(), identity, config.hello_timeout, events.clone()));
         let (stop, stopped) = watch::channel(false);
         let hub = events.clone();
         tokio::spawn(async move {

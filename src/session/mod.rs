@@ -24,8 +24,8 @@ pub use events::Events;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, GatewayBuilder};
 #[cfg(feature = "management-server")]
+pub use management_group::{ApprovedFor, Cursor, Inventory, ManagementGroup};
+#[cfg(feature = "management-server")]
 pub use management_server::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,
 };
-#[cfg(feature = "management-server")]
-pub use management_group::{ApprovedFor, Cursor, Inventory, ManagementGroup};

@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::disk::Queue;
 use crate::node::uplink::Uplink;
 use crate::routing::{Reason, Situation, Standby};
+use crate::session::clock;
 use crate::session::driver::{IdentityCell, Machine, Mailbox};
 use crate::session::json::Object;
-use crate::session::clock;
 use crate::time::{Instant, Timestamp};
 
 /// Makes the document when somebody asks.

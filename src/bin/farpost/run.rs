@@ -51,9 +51,10 @@ pub(crate) fn prepare(role: Role, arguments: &RunArguments) -> Result<Config, Fa
 /// What the start finds; what was not delivered when an agent had to stop.
 pub(crate) fn execute(role: Role, arguments: &RunArguments) -> Result<(), Failure> {
     let config = prepare(role, arguments)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        Failure::new(Code::Internal, "the runtime").found(error.to_string())
-    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Internal, "the runtime").found(error.to_string()))?;
     let result = runtime.block_on(async {
         match role {
             Role::Agent => run_agent(&config).await,

@@ -63,9 +63,8 @@ impl AgentBuilder {
     /// The upstreams to start with; a pushed assignment wins over them.
     #[must_use]
     pub fn upstream(mut self, assignment: Assignment) -> Self {
-        let mut addresses = assignment
-            .upstreams()
-            .map(|upstream| NodeAddress { name: upstream.name().clone(), port: upstream.port() });
+        let mut addresses =
+            assignment.upstreams().map(|upstream| NodeAddress { name: upstream.name().clone(), port: upstream.port() });
         self.config.upstream.primary = addresses.next();
         self.config.upstream.failover = addresses.collect();
         self
@@ -155,7 +154,10 @@ impl AgentBuilder {
             }
         });
         queue.start(Arc::new(Sink(shared.clone())))?;
-        let status = status::serve(config.state_directory.as_deref(), status::of_agent(&shared.mailbox, queue, identity.clone(), &config));
+        let status = status::serve(
+            config.state_directory.as_deref(),
+            status::of_agent(&shared.mailbox, queue, identity.clone(), &config),
+        );
         let mut performer = Performer { shared: shared.clone(), identity, assignment_file: file, taken };
         tokio::spawn(async move {
             run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;

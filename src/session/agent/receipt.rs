@@ -39,12 +39,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    pub(super) fn new(
-        sequence: Sequence,
-        epoch: Epoch,
-        progress: watch::Receiver<Progress>,
-        in_memory: bool,
-    ) -> Self {
+    pub(super) fn new(sequence: Sequence, epoch: Epoch, progress: watch::Receiver<Progress>, in_memory: bool) -> Self {
         Self { sequence, epoch, progress, in_memory }
     }
 

@@ -387,7 +387,7 @@ fn model(random: &mut Random) {
     let mut done = 0;
     for batch in &taken {
         done += batch.lines.len();
-        let kept = Position::from(SourcePosition::from(batch.position.unwrap()));
+        let kept = Position::from(crate::queue::SourcePosition::from(batch.position.unwrap()));
         let mut rest = Vec::new();
         drain(&mut log.follow(Some(kept)), &mut rest);
         assert_eq!(lines(&rest), expected[done..]);

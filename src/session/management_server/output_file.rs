@@ -90,7 +90,8 @@ impl OutputFile {
             }
             Target::File { path, file, length } => {
                 // What an earlier try left is cut off first.
-                let written = file.set_len(*length).and_then(|()| file.write_all(lines)).and_then(|()| file.sync_data());
+                let written =
+                    file.set_len(*length).and_then(|()| file.write_all(lines)).and_then(|()| file.sync_data());
                 written.map_err(|error| failed(path, &error))?;
                 *length += lines.len() as u64;
                 Ok(())

@@ -25,8 +25,7 @@ use crate::session::{ManagementGroup, clock};
 use crate::store::{OutputPosition, Store, StoreThread, StoredRun};
 
 /// Asks the application for its own cursor (rule D5b).
-pub(super) type CursorSource =
-    Arc<dyn Fn(Name, Epoch) -> BoxFuture<'static, Result<Option<Sequence>>> + Send + Sync>;
+pub(super) type CursorSource = Arc<dyn Fn(Name, Epoch) -> BoxFuture<'static, Result<Option<Sequence>>> + Send + Sync>;
 
 /// What waits for the store's next turn: all of it goes into one transaction.
 type Waiting<T> = Arc<Mutex<Vec<T>>>;

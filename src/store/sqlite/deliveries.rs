@@ -13,8 +13,8 @@ use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
 use crate::store::sqlite::failure;
 use crate::store::sqlite::sessions::Moved;
 use crate::store::{Delivery, DeliveryGap, OutputPosition, StoredRun};
-use crate::wire::Content;
 use crate::time::Timestamp;
+use crate::wire::Content;
 
 /// Writes the runs whose cursor write was not fenced off; of each only what its cursor newly covers.
 pub(super) fn store(
@@ -188,9 +188,7 @@ pub(super) fn set_output_position(connection: &Connection, output: &OutputPositi
     let mut upsert = connection
         .prepare_cached("INSERT OR REPLACE INTO output_positions (server, path, length) VALUES (?1, ?2, ?3)")
         .map_err(failure::of)?;
-    upsert
-        .execute((output.server.as_str(), &output.path, BitsColumn(output.length)))
-        .map(|_| ()).map_err(failure::of)
+    upsert.execute((output.server.as_str(), &output.path, BitsColumn(output.length))).map(|_| ()).map_err(failure::of)
 }
 
 pub(super) fn output_position(connection: &Connection, server: &Name, path: &str) -> Result<Option<u64>> {

@@ -136,11 +136,8 @@ fn a_delivery_is_read_as_it_was_sent_page_by_page() {
         sent: at(4),
         payload: Bytes::from(vec![0xff; 100_000]),
     };
-    let whole = StoredRun {
-        content: Content::Large(large.clone()),
-        via: Vec::new(),
-        ..run(0, "pc7", u64::MAX - 1, 1..=1)
-    };
+    let whole =
+        StoredRun { content: Content::Large(large.clone()), via: Vec::new(), ..run(0, "pc7", u64::MAX - 1, 1..=1) };
     let runs = [run(0, "pc7", u64::MAX - 1, 1..=3), whole];
     store.commit(&[write("pc7", u64::MAX - 1, fence, 4)], &runs).unwrap();
     let page = store.deliveries(0, 3).unwrap();
