@@ -42,6 +42,10 @@ mod ffi;
 #[doc(hidden)]
 pub mod fuzzing;
 
+// ── the simulation of the pure nodes ──
+#[cfg(test)]
+mod sim;
+
 pub use code::{Code, Severity};
 pub use config::{Backoff, Config, Failback, IdentityFiles, NodeAddress, Output, QueueSettings, Upstreams, WhenFull};
 pub use error::{Error, Result};

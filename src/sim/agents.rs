@@ -1,0 +1,151 @@
+//! The shells of agents and gateways: what their effects do here.
+
+use bytes::Bytes;
+
+use crate::identity::KeyHash;
+use crate::message::{Numbered, Priority, Sequence};
+use crate::node::{agent, gateway};
+use crate::sim::people;
+use crate::sim::queue::{Answer, Call};
+use crate::sim::world::{Event, Input, Machine, World};
+
+impl World {
+    pub(super) fn agent_effect(&mut self, node: usize, effect: agent::Effect) {
+        if !matches!(effect, agent::Effect::Link(_)) {
+            self.trace(|| format!("{} {effect:?}", self.nodes[node].name));
+        }
+        match effect {
+            agent::Effect::Link(effect) => self.link_effect(node, effect),
+            agent::Effect::Read { from, bytes_max } => self.ask_queue(node, Call::Read { from, bytes_max }),
+            agent::Effect::Rekey => self.ask_queue(node, Call::Rekey),
+            agent::Effect::KeepDownCursor { number } => self.ask_queue(node, Call::KeepDownCursor { number }),
+            agent::Effect::Sign { token, bytes } => {
+                let peer = people::peer_of(&self.nodes[node].name);
+                let result = Ok((0x0807, people::sign(&peer, &bytes), peer.chain_hash()));
+                let (life, delay) = (self.nodes[node].life, self.delay());
+                let input = Input::Agent(agent::Input::Signed { token, result });
+                self.after(delay, Event::Answer { node, life, input });
+            }
+            agent::Effect::Delivered(through) => self.forget(node, through),
+            agent::Effect::SaveAssignment(signed, key) => self.nodes[node].assignment = Some((signed, key)),
+            agent::Effect::Down { number, .. } => {
+                self.feed_later(node, agent::Input::DownTaken { number });
+            }
+            agent::Effect::Event(_) | agent::Effect::Stopped => {}
+        }
+    }
+
+    fn feed_later(&mut self, node: usize, input: agent::Input) {
+        let (life, delay) = (self.nodes[node].life, self.delay());
+        self.after(delay, Event::Answer { node, life, input: Input::Agent(input) });
+    }
+
+    pub(super) fn gateway_effect(&mut self, node: usize, effect: gateway::Effect) {
+        if !matches!(effect, gateway::Effect::Link(_)) {
+            self.trace(|| format!("{} {effect:?}", self.nodes[node].name));
+        }
+        match effect {
+            gateway::Effect::Link(effect) => self.link_effect(node, effect),
+            gateway::Effect::SaveAssignment(signed, key) => self.nodes[node].assignment = Some((signed, key)),
+            gateway::Effect::Event(_) | gateway::Effect::Stopped => {}
+        }
+    }
+
+    /// Rules D3 and D4: the queue forgets what the group has, nothing else.
+    fn forget(&mut self, node: usize, through: Sequence) {
+        let name = self.nodes[node].name.clone();
+        let Some(Machine::Agent(agent)) = &self.nodes[node].machine else { return };
+        let epoch = agent.instance().epoch;
+        self.ledger.check_forgotten(&name, epoch, through, self.group.cursor(&name, epoch));
+        if let Some(queue) = self.nodes[node].queue.as_mut().filter(|queue| queue.disk.epoch == epoch) {
+            queue.delivered(through);
+        }
+    }
+
+    /// The application sends.
+    pub(super) fn append(&mut self, node: usize) {
+        let pause = self.dice.within_ms(self.plan.append_every_ms * 2);
+        if self.now < self.plan.appends_until {
+            self.after(pause, Event::Append { node });
+        }
+        if self.nodes[node].machine.is_none() {
+            return;
+        }
+        for _ in 0..=self.dice.below(4) {
+            let size = match self.dice.below(100) {
+                0 => 16_000 + self.dice.below(40_000),
+                1..10 => 8 + self.dice.below(4000),
+                _ => 8 + self.dice.below(200),
+            };
+            self.messages += 1;
+            let mut payload = self.messages.to_be_bytes().to_vec();
+            payload.resize(size, self.messages as u8);
+            let (sent, payload) = (self.wall(), Bytes::from(payload));
+            let message = Numbered { sequence: Sequence::NONE, priority: Priority::Normal, sent, payload };
+            if let Some(queue) = &mut self.nodes[node].queue {
+                queue.append(message);
+            }
+        }
+        self.write_queue(node);
+    }
+
+    fn ask_queue(&mut self, node: usize, call: Call) {
+        if let Some(queue) = &mut self.nodes[node].queue {
+            queue.call(call);
+        }
+        self.write_queue(node);
+    }
+
+    fn write_queue(&mut self, node: usize) {
+        let has_work = self.nodes[node].queue.as_ref().is_some_and(|queue| queue.has_work());
+        if has_work && !std::mem::replace(&mut self.nodes[node].queue_busy, true) {
+            let (life, delay) = (self.nodes[node].life, self.delay());
+            self.after(delay, Event::QueueWrites { node, life });
+        }
+    }
+
+    pub(super) fn queue_writes(&mut self, node: usize) {
+        let name = self.nodes[node].name.clone();
+        let Some(mut queue) = self.nodes[node].queue.take() else { return };
+        let answers = queue.write(&mut self.dice);
+        for (_, message) in &queue.disk.held {
+            self.ledger.note_durable(&name, queue.disk.epoch, message);
+        }
+        self.nodes[node].queue = Some(queue);
+        let life = self.nodes[node].life;
+        let mut at = self.nodes[node].answered_at.max(self.now);
+        for answer in answers {
+            at = at + self.dice.within_ms(3);
+            self.at(at, Event::QueueAnswers { node, life, answer });
+        }
+        self.nodes[node].answered_at = at;
+        self.nodes[node].queue_busy = false;
+        self.write_queue(node);
+    }
+
+    pub(super) fn queue_answers(&mut self, node: usize, answer: Answer) {
+        let input = match answer {
+            Answer::Durable(messages) => agent::Input::Durable(messages),
+            Answer::Read(messages) => agent::Input::Read(messages),
+            Answer::Rekeyed { instance, held } => agent::Input::Rekeyed { instance, held },
+            Answer::DownCursorKept { number } => agent::Input::DownCursorKept { number },
+        };
+        self.trace(|| format!("{} {}", self.nodes[node].name, shortened(&input)));
+        self.feed(node, Input::Agent(input));
+    }
+
+    pub(super) fn key_of(&self, node: usize) -> KeyHash {
+        people::peer_of(&self.nodes[node].name).key_hash()
+    }
+}
+
+fn shortened(input: &agent::Input) -> String {
+    let range = |messages: &[Numbered]| {
+        format!("{:?} to {:?}", messages.first().map(|m| m.sequence), messages.last().map(|m| m.sequence))
+    };
+    match input {
+        agent::Input::Durable(messages) => format!("Durable {}", range(messages)),
+        agent::Input::Read(messages) => format!("Read {}", range(messages)),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,155 @@
+//! The management group in memory, shared by all servers: the group's own rules over plain records.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::group::{
+    AgentRecord, AgentState, Assignment, CursorOutcome, CursorWrite, Decision, Facts, GatewayRecord, GatewayState,
+    GroupKey, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
+    UnknownAgents, cursor_after, decide, open,
+};
+use crate::message::{Epoch, Sequence};
+use crate::name::Name;
+use crate::node::management_server::Standing;
+use crate::role::Role;
+use crate::sim::people::pkcs8;
+use crate::time::Timestamp;
+
+pub(super) const GROUP: &str = "CORP";
+
+/// See the module's text.
+pub(super) struct Group {
+    pub(super) key: GroupKey,
+    pub(super) secret: [u8; 32],
+    pub(super) servers: BTreeMap<Name, ServerRecord>,
+    pub(super) gateways: BTreeMap<Name, GatewayRecord>,
+    pub(super) agents: BTreeMap<Name, AgentRecord>,
+    assignments: BTreeMap<Name, (u64, Assignment)>,
+    pub(super) sessions: BTreeMap<Name, SessionRecord>,
+    /// Names that were approved at some time, with their role (rule G1).
+    pub(super) ever_approved: BTreeSet<(Name, u8)>,
+}
+
+impl Group {
+    pub(super) fn new() -> Self {
+        Self {
+            key: GroupKey::from_pkcs8(&pkcs8(200)).unwrap(),
+            secret: [7; 32],
+            servers: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            assignments: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            ever_approved: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn set_server(&mut self, name: &Name, excluded: bool) {
+        let record =
+            ServerRecord { name: name.clone(), address: String::new(), excluded, last_seen: Timestamp::default() };
+        self.servers.insert(name.clone(), record);
+    }
+
+    pub(super) fn set_gateway(&mut self, name: &Name, state: GatewayState, parent: Option<&Name>) {
+        if state == GatewayState::Approved {
+            self.ever_approved.insert((name.clone(), Role::Gateway as u8));
+        }
+        let record = GatewayRecord {
+            name: name.clone(),
+            state,
+            parent: parent.cloned(),
+            via: None,
+            address: String::new(),
+            server: None,
+            software: String::new(),
+            first_seen: Timestamp::default(),
+            last_seen: Timestamp::default(),
+            key_changed: None,
+            key: None,
+        };
+        self.gateways.insert(name.clone(), record);
+    }
+
+    pub(super) fn set_agent(&mut self, name: &Name, state: AgentState) {
+        if state == AgentState::Approved {
+            self.ever_approved.insert((name.clone(), Role::Agent as u8));
+        }
+        let record = AgentRecord {
+            name: name.clone(),
+            state,
+            via: None,
+            address: String::new(),
+            server: None,
+            software: String::new(),
+            first_seen: Timestamp::default(),
+            last_seen: Timestamp::default(),
+            key_changed: None,
+            key: None,
+        };
+        self.agents.insert(name.clone(), record);
+    }
+
+    pub(super) fn assign(&mut self, node: &Name, assignment: Assignment) {
+        let version = self.assignments.get(node).map_or(0, |(version, _)| *version) + 1;
+        self.assignments.insert(node.clone(), (version, assignment));
+    }
+
+    fn assignment(&self, node: &Name) -> Option<SignedAssignment> {
+        self.assignments.get(node).map(|(version, assignment)| self.key.sign(GROUP, node, *version, assignment))
+    }
+
+    pub(super) fn authorise(&mut self, knock: &Knock) -> Standing {
+        let approved = |gateway: &GatewayRecord| gateway.state == GatewayState::Approved;
+        let facts = Facts {
+            gateway: self.gateways.get(&knock.name).cloned(),
+            agent: self.agents.get(&knock.name).cloned(),
+            server: self.servers.get(&knock.server).cloned(),
+            assignment: self.assignments.get(&knock.name).map(|(_, assignment)| assignment.clone()),
+            via_approved: knock.via.as_ref().and_then(|via| self.gateways.get(via)).is_some_and(approved),
+            pending: 0,
+            unknown_agents: UnknownAgents::Pending,
+        };
+        let (decision, remember) = decide(&facts, knock);
+        match remember {
+            Remember::Nothing | Remember::Seen => {}
+            Remember::PendingGateway => self.set_gateway(&knock.name, GatewayState::Pending, None),
+            Remember::Agent(state) => self.set_agent(&knock.name, state),
+        }
+        let assignment = match decision {
+            Decision::Approved(_) => self.assignment(&knock.name),
+            _ => None,
+        };
+        Standing { decision, assignment }
+    }
+
+    pub(super) fn open_session(&mut self, request: &SessionRequest) -> SessionAnswer {
+        let (answer, record) = open(self.sessions.get(&request.agent), request);
+        if let Some(record) = record {
+            self.sessions.insert(request.agent.clone(), record);
+        }
+        answer
+    }
+
+    pub(super) fn write(&mut self, write: &CursorWrite) -> CursorOutcome {
+        let Some(record) = self.sessions.get_mut(&write.agent) else { return CursorOutcome::Fenced };
+        let current = Some((record.fence, record.epoch));
+        let Some(known) = record.epochs.iter_mut().find(|known| known.epoch == write.epoch) else {
+            return CursorOutcome::Fenced;
+        };
+        match cursor_after(current, known.cursor, write) {
+            Some(cursor) => {
+                known.cursor = cursor;
+                CursorOutcome::Written
+            }
+            None => CursorOutcome::Fenced,
+        }
+    }
+
+    pub(super) fn cursor(&self, agent: &Name, epoch: Epoch) -> Sequence {
+        let epochs = self.sessions.get(agent).map(|record| &record.epochs[..]).unwrap_or_default();
+        epochs.iter().find(|known| known.epoch == epoch).map_or(Sequence::NONE, |known| known.cursor)
+    }
+
+    pub(super) fn fence(&self, agent: &Name) -> u64 {
+        self.sessions.get(agent).map_or(0, |record| record.fence)
+    }
+}
