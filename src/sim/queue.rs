@@ -99,12 +99,9 @@ impl Queue {
     /// answers only.
     pub(super) fn write(&mut self, dice: &mut Dice) -> Vec<Answer> {
         // The disk queue serves reads after the batch: one may be answered under a new epoch's numbers.
-        if matches!(self.calls.front(), Some(Call::Read { .. })) && dice.percent(50) {
-            self.calls.rotate_left(1);
-            let at = self.calls.iter().rposition(|call| !matches!(call, Call::Read { .. }));
-            if let (Some(at), Some(read)) = (at, self.calls.pop_back()) {
-                self.calls.insert((at + 1).min(self.calls.len()), read);
-            }
+        let read_first = matches!(self.calls.front(), Some(Call::Read { .. }));
+        if read_first && self.calls.get(1).is_some_and(|call| !matches!(call, Call::Read { .. })) && dice.percent(50) {
+            self.calls.swap(0, 1);
         }
         let (mut answers, mut durable) = (Vec::new(), Vec::new());
         let delivered = self.delivered.min(self.disk.next - 1);

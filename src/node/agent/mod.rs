@@ -250,7 +250,9 @@ impl Agent {
         if !self.uplink.is_moving() || self.window.sent_through() > self.window.delivered() {
             return;
         }
-        self.maybe_sent = self.maybe_sent.min(self.window.delivered());
+        if let Some(sent_before) = self.channel.as_ref().map(|channel| channel.sent_before) {
+            self.only_reached(self.window.delivered(), sent_before);
+        }
         self.quiet_by = None;
         self.close_channel();
         self.uplink.complete_move(now);

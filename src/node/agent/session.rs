@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::window::Window;
 use super::{Agent, Effect, Held, Instance, is_passing};
 use crate::code::Code;
 use crate::error::Error;
@@ -24,6 +23,8 @@ pub(super) struct Channel {
     state: State,
     pub(super) credit: SendCredit,
     opened_at: Instant,
+    /// What may have reached the application before this channel: no quiet end of this one takes that back.
+    pub(super) sent_before: Sequence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,8 @@ impl Agent {
         let id = self.last_channel;
         if let Some((_, link)) = self.uplink.link() {
             link.send(id, &open);
-            self.channel = Some(Channel { id, state: State::Opening, credit: SendCredit::default(), opened_at: now });
+            let (credit, sent_before) = (SendCredit::default(), self.maybe_sent);
+            self.channel = Some(Channel { id, state: State::Opening, credit, opened_at: now, sent_before });
         }
     }
 
@@ -235,10 +237,15 @@ impl Agent {
         let Some(channel) = self.channel.take() else { return };
         if let Some(forwarded) = close.forwarded {
             // A planned move of the gateway: nothing above this left it, so it is not redelivered (rule D5).
-            let reached = Sequence(forwarded).max(self.window.delivered());
-            self.maybe_sent = self.maybe_sent.min(reached);
+            self.only_reached(Sequence(forwarded), channel.sent_before);
         }
         self.open_again(channel.opened_at, now);
+    }
+
+    /// Of what this channel sent, nothing above `reached` went further; what was sent before it stays doubtful.
+    pub(super) fn only_reached(&mut self, reached: Sequence, sent_before: Sequence) {
+        let doubtful = reached.max(sent_before).max(self.window.delivered());
+        self.maybe_sent = self.maybe_sent.min(doubtful);
     }
 
     /// Opens again at once, unless the channel did not live long: whatever ends channels must not make a storm.
@@ -275,7 +282,7 @@ impl Agent {
         self.instance = instance;
         self.attested = None;
         self.signing = None;
-        self.window = Window::new(held.delivered, held.durable);
+        self.window = self.window.rekeyed(held.delivered, held.durable);
         self.maybe_sent = held.delivered;
         self.open_channel(now);
     }

@@ -37,13 +37,31 @@ pub(super) struct Window {
     offset: usize,
     delivered: Sequence,
     durable: Sequence,
-    reading: bool,
+    /// A read is out; what was durable when it was asked for.
+    reading: Option<Sequence>,
+    /// Answers that are still to come to reads of an epoch that is no more.
+    void_reads: usize,
 }
 
 impl Window {
     /// Nothing in memory; messages up to `durable` are in the queue.
     pub(super) fn new(delivered: Sequence, durable: Sequence) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, cursor: 0, offset: 0, delivered, durable, reading: false }
+        Self {
+            items: VecDeque::new(),
+            bytes: 0,
+            cursor: 0,
+            offset: 0,
+            delivered,
+            durable,
+            reading: None,
+            void_reads: 0,
+        }
+    }
+
+    /// The window of a new epoch: the answer to a read of the old one, whose numbers mean other messages now, is dropped.
+    pub(super) fn rekeyed(&self, delivered: Sequence, durable: Sequence) -> Self {
+        let void_reads = self.void_reads + usize::from(self.reading.is_some());
+        Self { void_reads, ..Self::new(delivered, durable) }
     }
 
     pub(super) fn delivered(&self) -> Sequence {
@@ -67,7 +85,7 @@ impl Window {
     /// Takes messages that just became durable. What does not fit stays in the queue and is read when its turn comes.
     pub(super) fn push_durable(&mut self, messages: Vec<Numbered>) {
         for message in messages {
-            let fits = self.end() == self.durable && self.bytes < WINDOW_BYTES_MAX && !self.reading;
+            let fits = self.end() == self.durable && self.bytes < WINDOW_BYTES_MAX && self.reading.is_none();
             self.durable = self.durable.max(message.sequence);
             if fits && message.sequence > self.end() {
                 self.push(message);
@@ -88,19 +106,24 @@ impl Window {
     /// What to read from the queue next, if something is missing and there is room.
     pub(super) fn wants_read(&mut self) -> Option<(Sequence, usize)> {
         let room = WINDOW_BYTES_MAX.saturating_sub(self.bytes);
-        if self.reading || self.end() >= self.durable || room < READ_BYTES_MIN {
+        if self.reading.is_some() || self.end() >= self.durable || room < READ_BYTES_MIN {
             return None;
         }
         // What was sent and waits for its acknowledgement fills the window too; reading ahead of it is enough.
-        self.reading = true;
+        self.reading = Some(self.durable);
         Some((self.end().next(), room.min(READ_BYTES_MAX)))
     }
 
-    /// Takes what was read. An empty answer means that the queue holds nothing more up to `durable`: a gap.
+    /// Takes what was read. An empty answer means that the queue holds nothing more of what was durable when it was
+    /// asked: a gap. What became durable since is there.
     pub(super) fn handle_read(&mut self, messages: Vec<Numbered>) {
-        self.reading = false;
-        if messages.is_empty() && self.end() < self.durable {
-            let gap = Gap { first: self.end().next(), last: self.durable, reason: Code::NotHeld };
+        if self.void_reads > 0 {
+            self.void_reads -= 1;
+            return;
+        }
+        let Some(asked) = self.reading.take() else { return };
+        if messages.is_empty() && self.end() < asked {
+            let gap = Gap { first: self.end().next(), last: asked, reason: Code::NotHeld };
             self.items.push_back(Item::Gap(gap));
             return;
         }
@@ -284,5 +307,27 @@ mod tests {
         assert_eq!(window.wants_read().map(|(from, _)| from), Some(in_memory.next()));
         window.push_durable(vec![message(21, 1)]);
         assert_eq!(window.end(), in_memory, "21 must not overtake what is being read");
+    }
+
+    #[test]
+    fn d1_the_answer_to_a_read_of_the_old_epoch_is_dropped_after_the_rekeying() {
+        let mut old = Window::new(Sequence(10), Sequence(20));
+        assert_eq!(old.wants_read().map(|(from, _)| from), Some(Sequence(11)));
+        let mut window = old.rekeyed(Sequence(0), Sequence(30));
+        assert_eq!(window.wants_read().map(|(from, _)| from), Some(Sequence(1)));
+        window.handle_read((11..=20).map(|sequence| message(sequence, 10)).collect());
+        assert_eq!(window.end(), Sequence(0), "1 to 10 are held, and no gap");
+        window.handle_read((1..=30).map(|sequence| message(sequence, 10)).collect());
+        assert_eq!(window.end(), Sequence(30));
+    }
+
+    #[test]
+    fn d6_an_empty_read_is_a_gap_up_to_what_was_durable_when_it_was_asked() {
+        let mut window = Window::new(Sequence(0), Sequence(5));
+        window.wants_read();
+        window.push_durable(vec![message(6, 10)]);
+        window.handle_read(Vec::new());
+        assert_eq!(window.end(), Sequence(5));
+        assert_eq!(window.wants_read().map(|(from, _)| from), Some(Sequence(6)), "6 is there");
     }
 }
