@@ -107,9 +107,17 @@ impl World {
     pub(super) fn queue_writes(&mut self, node: usize) {
         let name = self.nodes[node].name.clone();
         let Some(mut queue) = self.nodes[node].queue.take() else { return };
+        let mut epoch = queue.disk.epoch;
         let answers = queue.write(&mut self.dice);
-        for (_, message) in &queue.disk.held {
-            self.ledger.note_durable(&name, queue.disk.epoch, message);
+        for answer in &answers {
+            match answer {
+                Answer::Durable(messages) => self.ledger.note_durable(&name, epoch, messages),
+                Answer::Rekeyed { .. } => {
+                    epoch = queue.disk.epoch;
+                    self.ledger.note_durable(&name, epoch, queue.disk.held.values());
+                }
+                Answer::Read(_) | Answer::DownCursorKept { .. } => {}
+            }
         }
         self.nodes[node].queue = Some(queue);
         let life = self.nodes[node].life;

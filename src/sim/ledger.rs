@@ -27,8 +27,9 @@ pub(super) struct Place {
 pub(super) struct Ledger {
     /// What each key means on its agent's disk.
     durable: BTreeMap<Key, Bytes>,
-    /// The messages that an agent promised to keep.
-    promised: BTreeSet<u64>,
+    promised: usize,
+    /// The messages that an agent promised to keep, and no application has yet.
+    waiting: BTreeSet<u64>,
     /// The messages that an application or the store has durably.
     done: BTreeSet<u64>,
     /// What was handed over first under each key, and when.
@@ -50,9 +51,21 @@ pub(super) fn number_of(payload: &[u8]) -> u64 {
 }
 
 impl Ledger {
-    pub(super) fn note_durable(&mut self, agent: &Name, epoch: Epoch, message: &Numbered) {
-        self.promised.insert(number_of(&message.payload));
-        self.durable.insert((agent.clone(), epoch, message.sequence.0), message.payload.clone());
+    /// These are on an agent's disk.
+    pub(super) fn note_durable<'a>(
+        &mut self,
+        agent: &Name,
+        epoch: Epoch,
+        messages: impl IntoIterator<Item = &'a Numbered>,
+    ) {
+        for message in messages {
+            let number = number_of(&message.payload);
+            self.promised += 1;
+            if !self.done.contains(&number) {
+                self.waiting.insert(number);
+            }
+            self.durable.insert((agent.clone(), epoch, message.sequence.0), message.payload.clone());
+        }
     }
 
     /// A server hands a delivery over (or the store writes it).
@@ -103,6 +116,7 @@ impl Ledger {
             let id = (delivery.agent.clone(), delivery.epoch);
             let waiting = self.acknowledged.entry(id.clone()).or_default();
             for message in messages(delivery) {
+                self.waiting.remove(&number_of(&message.payload));
                 self.done.insert(number_of(&message.payload));
                 waiting.insert(message.sequence.0);
             }
@@ -122,6 +136,7 @@ impl Ledger {
             if message.sequence.0 > cursor {
                 assert_eq!(message.sequence.0, cursor + 1, "D5 a gap before {} {}", delivery.agent, message.sequence);
                 cursor += 1;
+                self.waiting.remove(&number_of(&message.payload));
                 assert!(
                     self.done.insert(number_of(&message.payload)) || self.rolled_back(delivery),
                     "D5 a message was taken twice: {} {}",
@@ -162,11 +177,11 @@ impl Ledger {
     }
 
     pub(super) fn is_everything_delivered(&self) -> bool {
-        self.promised.is_subset(&self.done)
+        self.waiting.is_empty()
     }
 
     pub(super) fn promised(&self) -> usize {
-        self.promised.len()
+        self.promised
     }
 
     /// Whether everything that the application saw of an agent is in its cursor: then an old disk cannot give a

@@ -130,6 +130,7 @@ impl Ord for Scheduled {
     }
 }
 
+#[derive(Debug)]
 pub(super) enum Machine {
     Agent(Box<Agent>),
     Gateway(Box<Gateway>),
@@ -275,7 +276,9 @@ impl World {
             Event::Read { wire, end } => self.read(wire, end),
             Event::Written { wire, end } => self.written(wire, end),
             Event::Hang { wire, end } => self.hang(wire, end),
-            Event::Timer { node, life } if self.is_alive(node, life) => self.timeout(node),
+            Event::Timer { node, life } if self.is_alive(node, life) && self.nodes[node].timer == Some(self.now) => {
+                self.timeout(node);
+            }
             Event::EndTurn { node, life } if self.is_alive(node, life) => self.end_turn(node),
             Event::Answer { node, life, input } if self.is_alive(node, life) => self.feed(node, input),
             Event::QueueWrites { node, life } if self.is_alive(node, life) => self.queue_writes(node),
@@ -343,9 +346,9 @@ impl World {
             None => return,
         }
         self.end_turn(node);
-        let spins = &mut self.nodes[node].spins;
+        let Node { name, machine, spins, .. } = &mut self.nodes[node];
         *spins = if spins.0 == now { (now, spins.1 + 1) } else { (now, 0) };
-        assert!(spins.1 < 50, "{} asks for its timer again and again without time passing", self.nodes[node].name);
+        assert!(spins.1 < 50, "{name} asks for its timer again and again without time passing: {machine:?}");
     }
 
     pub(super) fn end_turn(&mut self, node: usize) {
@@ -380,7 +383,8 @@ impl World {
             None => None,
         };
         let Some(due) = due else { return };
-        if self.nodes[node].timer.is_none_or(|timer| due < timer) {
+        let due = due.max(self.now);
+        if self.nodes[node].timer.is_none_or(|timer| due < timer || timer < self.now) {
             self.nodes[node].timer = Some(due);
             let life = self.nodes[node].life;
             self.at(due, Event::Timer { node, life });
