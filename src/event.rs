@@ -41,18 +41,21 @@ impl Event {
     pub fn severity(&self) -> Severity {
         self.code.severity()
     }
+
+    /// The line for a log that has times of its own.
+    pub(crate) fn without_time(&self) -> String {
+        let mut line = format!("{} {}", self.code, self.code.summary());
+        for part in [&self.subject, &self.text].into_iter().filter(|part| !part.is_empty()) {
+            line.push_str(": ");
+            line.push_str(&printable(part));
+        }
+        line
+    }
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.time, self.code, self.code.summary())?;
-        if !self.subject.is_empty() {
-            write!(f, ": {}", printable(&self.subject))?;
-        }
-        if !self.text.is_empty() {
-            write!(f, ": {}", printable(&self.text))?;
-        }
-        Ok(())
+        write!(f, "{} {}", self.time, self.without_time())
     }
 }
 

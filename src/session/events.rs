@@ -27,11 +27,11 @@ impl EventHub {
 
     pub(crate) fn emit(&self, mut event: Event) {
         event.time = clock::wall();
-        let (code, text) = (event.code, event.to_string());
+        let text = event.without_time();
         match event.severity() {
-            Severity::Info => tracing::info!(code = code.number(), "{text}"),
-            Severity::Warning => tracing::warn!(code = code.number(), "{text}"),
-            Severity::Error => tracing::error!(code = code.number(), "{text}"),
+            Severity::Info => tracing::info!("{text}"),
+            Severity::Warning => tracing::warn!("{text}"),
+            Severity::Error => tracing::error!("{text}"),
         }
         // Nobody listens: the log has it.
         let _ = self.sender.send(event);

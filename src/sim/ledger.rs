@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::message::{Epoch, Numbered, Sequence};
 use crate::name::Name;
-use crate::node::management_server::{Content, Delivery, Output};
+use crate::node::management_server::{Delivery, Output};
+use crate::wire::Content;
 use crate::time::Instant;
 
 type Key = (Name, Epoch, u64);

@@ -13,7 +13,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::{IdentityPolicy, Trust, VerifiedPeer, hash_chain, verify_peer};
+use crate::identity::{IdentityPolicy, Trust, ChainHash, VerifiedPeer, verify_peer};
 use crate::name::Name;
 use crate::node::management_server::Chain;
 use crate::time::Timestamp;
@@ -50,7 +50,7 @@ pub(super) fn verify(agent: &Name, chain: &Chain, claim: &[u8], signature: &[u8]
     let peer = match chain {
         Chain::Verified(peer) => Some(peer.clone()),
         Chain::Der(chain) => {
-            let hash = hash_chain(chain);
+            let hash = ChainHash::of(chain);
             people().values().find(|peer| peer.chain_hash() == hash).cloned()
         }
     };

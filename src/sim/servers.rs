@@ -39,7 +39,7 @@ impl World {
                 self.after(delay, Event::Store { node, life, call: StoreCall::AskCursor { channel, agent, epoch } });
             }
             Effect::HandOver(batch) => self.hand_over(node, batch),
-            Effect::Commit { writes, deliveries } => self.ask_store(node, StoreCall::Commit { writes, deliveries }),
+            Effect::Commit { writes, deliveries, .. } => self.ask_store(node, StoreCall::Commit { writes, deliveries }),
             Effect::FetchDown { channel, .. } => self.ask_store(node, StoreCall::FetchDown { channel }),
             Effect::DownDelivered { .. } | Effect::Event(_) | Effect::Stopped => {}
         }
@@ -212,7 +212,7 @@ fn shortened(effect: &Effect) -> String {
             let all: Vec<_> = batch.deliveries.iter().map(one).collect();
             format!("HandOver {} {}", batch.number, all.join(", "))
         }
-        Effect::Commit { writes, deliveries } => {
+        Effect::Commit { writes, deliveries, .. } => {
             let all: Vec<_> = deliveries.iter().map(one).collect();
             format!("Commit {} {}", writes.len(), all.join(", "))
         }

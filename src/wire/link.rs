@@ -223,12 +223,9 @@ impl Link {
                 .found(format!("nothing for {:?}", now.since(self.last_received)))
                 .expected(format!("something every {:?}", self.peer_heartbeat)));
         }
-        if self.phase != Phase::Introduction && now >= self.last_sent + self.heartbeat {
-            // Also where the peer does not read: the next look is a heartbeat away, and one PING that waits is enough.
+        if self.phase != Phase::Introduction && now >= self.last_sent + self.heartbeat && self.is_writable() {
             self.last_sent = now;
-            if self.is_writable() || self.control.is_empty() {
-                self.send_frame(Kind::Ping, 0, &now.as_micros().to_be_bytes());
-            }
+            self.send_frame(Kind::Ping, 0, &now.as_micros().to_be_bytes());
         }
         Ok(())
     }

@@ -138,6 +138,7 @@ fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("FARPOST_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Already set: then somebody else's subscriber hears it.

@@ -66,6 +66,8 @@ pub(super) struct Channel {
 struct Join {
     total: usize,
     bytes: BytesMut,
+    /// When its last part came.
+    fed: Timestamp,
 }
 
 impl Channel {
@@ -110,13 +112,19 @@ impl Channel {
         }
     }
 
-    /// Why the channel must end now: its attestation was not renewed, or its certificate expired.
+    /// Why the channel must end now: its attestation was not renewed, its certificate expired, or it began a large
+    /// message and sends no more of it.
     pub(super) fn lapsed(&self, period: u64, wall: Timestamp) -> Option<Code> {
         let peer = self.peer.as_ref()?;
         if peer.not_after() < wall {
             return Some(Code::CertificateExpired);
         }
-        (self.attested_period + CHALLENGE_PERIODS_VALID <= period).then_some(Code::AttestationStale)
+        // An unfinished message holds room that others wait for.
+        let starved = |join: &Join| wall.unix_seconds() - join.fed.unix_seconds() > JOIN_STARVED_SECONDS;
+        if self.join.as_ref().is_some_and(starved) {
+            return Some(Code::TimedOut);
+        }
+        (self.attested_period.saturating_add(CHALLENGE_PERIODS_VALID) <= period).then_some(Code::AttestationStale)
     }
 
     pub(super) fn deliver(&self, id: u64, content: Content, credit: u64) -> Delivery {
@@ -225,7 +233,7 @@ impl ManagementServer {
     /// Joins a large message. Its first part takes room in the join budget, or waits for it with what follows.
     fn take_fragment(&mut self, id: u64, frame: Frame, fragment: &Fragment) -> Result<(), Error> {
         let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
-        let total = fragment.total as usize;
+        let (total, wall) = (fragment.total as usize, self.wall);
         if total > self.config.message_bytes_max {
             return Err(Error::new(Code::MessageTooLarge)
                 .found(format!("a message of {total} bytes"))
@@ -238,7 +246,7 @@ impl ManagementServer {
                 return Ok(());
             }
             self.join_bytes += total;
-            channel.join = Some(Join { total, bytes: BytesMut::new() });
+            channel.join = Some(Join { total, bytes: BytesMut::new(), fed: wall });
         }
         let complete = channel.order.fragment(fragment)?;
         let Some(join) = channel.join.as_mut().filter(|join| join.total == total) else {
@@ -247,6 +255,7 @@ impl ManagementServer {
                 .found("another total than its first part"));
         };
         join.bytes.extend_from_slice(&fragment.bytes);
+        join.fed = wall;
         self.consume(id, frame.wire_bytes());
         if complete {
             self.finish_join(id, fragment);
@@ -390,3 +399,6 @@ impl ManagementServer {
         }
     }
 }
+
+/// How long a large message may stand still before its channel is ended: as long as a silent gateway's link.
+const JOIN_STARVED_SECONDS: i64 = 30;

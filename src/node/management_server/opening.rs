@@ -87,7 +87,7 @@ impl ManagementServer {
     /// A period's challenge, if attestations of that period still stand. One period ahead is another server's clock.
     fn challenge_of(&self, period: u64) -> Result<[u8; 32], Error> {
         let now = self.challenge.as_ref().map_or(0, |challenge| challenge.period);
-        if period + CHALLENGE_PERIODS_VALID <= now || period > now + 1 {
+        if period.saturating_add(CHALLENGE_PERIODS_VALID) <= now || period > now + 1 {
             return Err(Error::new(Code::AttestationStale)
                 .found(format!("period {period}"))
                 .expected(format!("period {now} or the one before")));
