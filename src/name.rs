@@ -110,8 +110,24 @@ mod tests {
         let long_label = "a".repeat(64);
         let long_name = format!("{}a", "a.".repeat(126) + "aa");
         for bad in [
-            "", ".", "..", "../x", "a/b", "a b", "*.example", "a\0b", "a\nb", "\u{1b}[31m", "ä.example", "-a.example",
-            "a-.example", "a..b", "a_b", "10.0.0.1:5723", &long_label, &long_name,
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "a b",
+            "*.example",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[31m",
+            "ä.example",
+            "-a.example",
+            "a-.example",
+            "a..b",
+            "a_b",
+            "10.0.0.1:5723",
+            &long_label,
+            &long_name,
         ] {
             let error = Name::parse(bad).expect_err(bad);
             assert_eq!(error.code(), Code::NameUnreadable);

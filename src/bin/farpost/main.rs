@@ -1,1 +1,90 @@
-fn main(){}
+//! `farpost`: the reference face of the library.
+//!
+//! Results go to standard output, errors to standard error with code, found, expected and remedy each on its
+//! line. Exit status: 0 success, 1 failure, 2 a command line that cannot be understood.
+
+mod ca;
+mod cert;
+mod configuration;
+mod failure;
+mod files;
+mod group;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use farpost::Role;
+
+use failure::Failure;
+
+/// Carries agents' data across a trust boundary
+#[derive(Parser)]
+#[command(name = "farpost", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A certification authority for laboratories and tests
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+    /// What a node and its peers will say about a certificate
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
+    /// What a configuration may hold, and whether a file is one
+    #[command(subcommand)]
+    Config(configuration::ConfigCommand),
+    /// What a running node does: upstream, standbys, agents, queue, identity
+    Status(status::StatusArguments),
+    #[command(flatten)]
+    Group(group::GroupCommand),
+    /// Run an agent, or look at, approve and reject the group's agents
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Run a gateway
+    #[command(subcommand)]
+    Gateway(RunCommand),
+    /// Run a management server
+    #[command(subcommand)]
+    ManagementServer(RunCommand),
+}
+
+#[derive(Subcommand)]
+enum AgentCommand {
+    /// Run an agent: ship the lines of a file or of standard input
+    Run(run::RunArguments),
+    #[command(flatten)]
+    Group(group::AgentCommand),
+}
+
+#[derive(Subcommand)]
+enum RunCommand {
+    /// Run it until SIGTERM or SIGINT
+    Run(run::RunArguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = Cli::try_parse().map_err(Failure::of_command_line).and_then(|cli| dispatch(cli.command));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Ca(command) => ca::execute(command),
+        Command::Config(command) => configuration::execute(command),
+        Command::Cert(command) => cert::execute(command),
+        Command::Status(arguments) => status::execute(&arguments),
+        Command::Group(command) => group::execute(command),
+        Command::Agent(AgentCommand::Run(arguments)) => run::execute(Role::Agent, &arguments),
+        Command::Agent(AgentCommand::Group(command)) => group::execute_agent(command),
+        Command::Gateway(RunCommand::Run(arguments)) => run::execute(Role::Gateway, &arguments),
+        Command::ManagementServer(RunCommand::Run(arguments)) => run::execute(Role::ManagementServer, &arguments),
+    }
+}
