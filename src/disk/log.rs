@@ -286,9 +286,7 @@ impl Log {
     /// again the next time.
     pub(crate) fn reclaim(&mut self, delivered: u64) {
         self.index.set_delivered(delivered);
-        while self.current.as_ref().is_some_and(|current| current.valid > 0)
-            && let Some(id) = self.index.reclaimable()
-        {
+        while let Some(id) = self.index.reclaimable() {
             if self.reading.as_ref().is_some_and(|(open, _)| *open == id) {
                 self.reading = None;
             }

@@ -44,8 +44,14 @@ pub(crate) fn find_log(disk: &mut dyn Disk, fresh: &Checkpoint) -> Result<Found,
     }
     let inputs: Vec<SegmentInput> = candidates.iter().map(|candidate| candidate.input.clone()).collect();
     let chain = prefaces_chain(&inputs);
-    candidates.retain(|candidate| chain.iter().any(|link| link.id == candidate.id));
     let mut recovery = Recovery::default();
+    candidates.retain(|candidate| {
+        let counts = chain.iter().any(|link| link.id == candidate.id);
+        if !counts && candidate.preface.is_none() {
+            recovery.torn(candidate.length);
+        }
+        counts
+    });
     let mut previous = (0, 0);
     for (at, link) in chain.iter().enumerate() {
         let successor = candidates.get(at + 1);
@@ -105,38 +111,53 @@ fn recover_segment(
     let footer = read_footer(&*candidate.file, id, length)?.filter(|footer| footer.valid <= stated);
     let succeeded = successor.is_some_and(|successor| successor.preface.is_some());
     if let Some(footer) = footer.as_ref().filter(|footer| succeeded && Some(footer.valid) == link.valid) {
+        if !candidate.is_whole() {
+            let damaged = candidate.preface.as_ref().map_or(footer.first_batch(), |(_, start, _)| *start as u64);
+            recovery.damaged(Damage { segment: id, offset: 0, length: damaged });
+        }
         recovery.sealed(id, preface, footer);
         return Ok(footer.valid);
     }
-    let durable = link.valid.is_some() || footer.is_some();
     let limit = footer.as_ref().map_or(stated.min(length), |footer| footer.valid);
     let bytes = read_part(&*candidate.file, 0, limit)?;
+    let durable = link.valid.is_some() || footer.is_some();
     let walk = Walk { segment: id, bytes: &bytes, origin: 0, durable };
-    let start = match &candidate.preface {
-        Some((_, start, whole)) => {
-            // Without a batch the second copy may be the torn end of a write; the first one says all either way.
-            if !whole && candidate.input.has_batch {
-                recovery.damaged(Damage { segment: id, offset: 0, length: *start as u64 });
-            }
-            (*start).min(bytes.len())
-        }
-        None => {
-            let start = walk.first_batch().unwrap_or(bytes.len());
-            recovery.damaged(Damage { segment: id, offset: 0, length: start as u64 });
-            start
-        }
-    };
+    let start = candidate.start(walk);
+    if !candidate.is_whole() && (candidate.input.has_batch || (durable && preface.is_none())) {
+        recovery.damaged(Damage { segment: id, offset: 0, length: start as u64 });
+    }
     let before = recovery.damage().len();
     let valid = recovery.scanned(preface, walk, start, fresh);
-    for damage in recovery.damage()[before..].iter().copied() {
+    set_aside(disk, &bytes, &recovery.damage()[before..]);
+    Ok(valid)
+}
+
+impl Candidate {
+    /// Whether both copies of the preface check. Without a batch the second copy may be the torn end of a write; the
+    /// first one says all either way.
+    fn is_whole(&self) -> bool {
+        self.preface.as_ref().is_some_and(|(_, _, whole)| *whole)
+    }
+
+    /// Where the batches begin.
+    fn start(&self, walk: Walk<'_>) -> usize {
+        let end = walk.bytes.len();
+        match &self.preface {
+            Some((_, start, _)) => (*start).min(end),
+            None => walk.first_batch().unwrap_or(end),
+        }
+    }
+}
+
+fn set_aside(disk: &mut dyn Disk, bytes: &[u8], damage: &[Damage]) {
+    for damage in damage {
         let part = usize::try_from(damage.offset).ok().and_then(|from| {
             let to = from.checked_add(usize::try_from(damage.length).ok()?)?;
             bytes.get(from..to)
         });
         // A copy for people; that it cannot be made does not keep the queue from opening.
-        let _ = disk.set_aside(id, damage.offset, part.unwrap_or_default());
+        let _ = disk.set_aside(damage.segment, damage.offset, part.unwrap_or_default());
     }
-    Ok(valid)
 }
 
 fn read_footer(file: &dyn SegmentFile, id: u64, length: u64) -> io::Result<Option<Footer>> {

@@ -74,7 +74,8 @@ impl Opened {
     }
 }
 
-/// Who is told what the queue did. Called on the writer's thread; must not block.
+/// Who is told what the queue did. Called on the writer's thread; must not block. A sink that owns the queue keeps the
+/// thread alive until `close`.
 pub(crate) trait QueueSink: Send + Sync {
     /// These are durable (in a memory queue: taken); in order, each once.
     fn durable(&self, messages: Vec<Numbered>);
@@ -307,6 +308,14 @@ impl Queue {
         held.count += shared.waiting_count;
         held.bytes += shared.waiting_bytes;
         held
+    }
+
+    /// The lowest sequence that is held and not delivered; the next one to be given if nothing is (rule D9).
+    pub(crate) fn lowest_held(&self) -> Sequence {
+        let shared = self.0.link.lock();
+        let durable = shared.lowest_held.max(shared.delivered + 1);
+        let waiting = shared.next - shared.waiting_count;
+        Sequence(durable.min(waiting.max(shared.delivered + 1)) - shared.base)
     }
 
     /// Writes what waits, ends the thread, gives the state directory back. Blocks; not to be called by the sink.

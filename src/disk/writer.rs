@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) attention: u64,
     /// What is durable and undelivered, as of the writer's last look.
     pub(crate) held: Held,
+    /// The lowest of it; `u64::MAX` if nothing is.
+    pub(crate) lowest_held: u64,
     pub(crate) down_cursor: Option<u64>,
     pub(crate) down_done: Vec<Done>,
     pub(crate) reads: VecDeque<(Sequence, usize)>,
@@ -50,6 +52,7 @@ impl Shared {
 
     fn look_at(&mut self, log: &Log) {
         self.held = log.index().held();
+        self.lowest_held = log.index().lowest_held().unwrap_or(u64::MAX);
         self.attention = log.index().attention();
     }
 
@@ -185,17 +188,11 @@ impl Writer {
         if !work.calls.is_empty() || !done.is_empty() {
             self.commit(&work)?;
         }
-        if delivered > self.reclaimed {
-            self.log.reclaim(delivered);
-            self.reclaimed = delivered;
-        }
+        self.reclaim(delivered);
         let space = self.publish(&work);
         self.tell_durable(work, rekeyed);
         done.into_iter().for_each(|done| done());
-        if let Some((from, bytes_max)) = read {
-            let messages = self.log.read(from, bytes_max);
-            self.sink.read(messages);
-        }
+        self.answer(read);
         if space {
             self.sink.space();
         }
@@ -216,10 +213,41 @@ impl Writer {
                 self.sink.event(Event::of_error("queue", &error));
                 told = true;
             }
-            let shared = self.link.lock();
-            if !shared.closing {
-                drop(wait(&self.link, shared, Some(FULL_DISK_WAIT)));
+            self.wait_for_space();
+        }
+    }
+
+    /// Lets time pass before the next attempt; what is delivered meanwhile is reclaimed, which may be the space.
+    fn wait_for_space(&mut self) {
+        let until = Instant::now() + FULL_DISK_WAIT;
+        loop {
+            let mut shared = self.link.lock();
+            while shared.reads.is_empty() && !self.can_reclaim(&shared) {
+                let rest = until.saturating_duration_since(Instant::now());
+                if rest.is_zero() || shared.closing {
+                    return;
+                }
+                shared = wait(&self.link, shared, Some(rest));
             }
+            let (delivered, read) = (shared.delivered, shared.reads.pop_front());
+            drop(shared);
+            self.reclaim(delivered);
+            self.link.lock().look_at(&self.log);
+            self.answer(read);
+        }
+    }
+
+    fn reclaim(&mut self, delivered: u64) {
+        if delivered > self.reclaimed {
+            self.log.reclaim(delivered);
+            self.reclaimed = delivered;
+        }
+    }
+
+    fn answer(&mut self, read: Option<(Sequence, usize)>) {
+        if let Some((from, bytes_max)) = read {
+            let messages = self.log.read(from, bytes_max);
+            self.sink.read(messages);
         }
     }
 
@@ -250,15 +278,22 @@ impl Writer {
     }
 
     fn fail(self, error: Error) {
-        let mut shared = self.link.lock();
-        shared.failed = Some(error.clone());
-        shared.calls.clear();
-        shared.reads.clear();
-        let done = std::mem::take(&mut shared.down_done);
-        drop(shared);
-        // They promise a durable cursor: dropped, not called.
-        drop(done);
+        self.link.lock().failed = Some(error.clone());
         self.sink.failed(error);
+    }
+}
+
+impl Drop for Writer {
+    /// However the thread ends, nobody goes on appending to a queue that nobody writes.
+    fn drop(&mut self) {
+        let mut shared = self.link.lock();
+        shared.failed.get_or_insert_with(|| Error::new(Code::Closed).subject("queue"));
+        let calls = std::mem::take(&mut shared.calls);
+        let done = std::mem::take(&mut shared.down_done);
+        shared.reads.clear();
+        drop(shared);
+        // They promise what did not become durable: dropped, not called; and not under the lock.
+        drop((calls, done));
     }
 }
 

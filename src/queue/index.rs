@@ -132,7 +132,8 @@ impl Index {
         }
     }
 
-    /// The oldest segment, if nothing in it is live and a newer one, whose preface is synced, is there.
+    /// The oldest segment, if nothing in it is live and a newer one is there: its preface, which has all watermarks,
+    /// was synced before the index knew it.
     pub(crate) fn reclaimable(&self) -> Option<u64> {
         let oldest = self.segments.front()?;
         (self.segments.len() > 1 && oldest.points.is_empty()).then_some(oldest.id)
@@ -228,6 +229,11 @@ impl Footer {
         out.extend_from_slice(&self.valid.to_le_bytes());
         out.extend_from_slice(FOOTER_MAGIC);
         out
+    }
+
+    /// Where the first batch that it lists begins.
+    pub(crate) fn first_batch(&self) -> u64 {
+        self.points.first().map_or(0, |point| point.offset)
     }
 
     /// Where the footer of a file begins, by its last 16 bytes.

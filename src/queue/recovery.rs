@@ -158,6 +158,11 @@ impl Recovery {
         self.damage.push(damage);
     }
 
+    /// Notes a segment that was begun and never synced.
+    pub(crate) fn torn(&mut self, bytes: u64) {
+        self.torn_bytes += bytes;
+    }
+
     /// What was found damaged so far.
     pub(crate) fn damage(&self) -> &[Damage] {
         &self.damage

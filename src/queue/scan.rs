@@ -73,11 +73,9 @@ impl<'a> Walk<'a> {
         at
     }
 
-    /// Whether a batch that checks is anywhere in the bytes: a segment without one, and without a preface, was never
-    /// synced.
+    /// The first batch that checks, anywhere: a segment without one, and without a preface, was never synced.
     pub(crate) fn first_batch(self) -> Option<usize> {
-        let salt = salt_of(self.segment);
-        if self.batch_at(0, salt).is_some() { Some(0) } else { self.claim_after(0, salt) }
+        self.next_batch(0, salt_of(self.segment), 0)
     }
 
     fn batch_at(&self, at: usize, salt: u32) -> Option<Batch> {
@@ -105,11 +103,16 @@ impl<'a> Walk<'a> {
 
     /// The next batch that checks and claims that the bytes from `at` on were durable before it.
     fn claim_after(&self, at: usize, salt: u32) -> Option<usize> {
+        self.next_batch(at + 1, salt, self.origin + at as u64 + 1)
+    }
+
+    /// The first batch from `at` on that checks and states that at least `durable` bytes were synced before it.
+    fn next_batch(&self, at: usize, salt: u32, durable: u64) -> Option<usize> {
         let last = self.bytes.len().checked_sub(RECORD_HEADER_BYTES + BATCH_BODY_BYTES)?;
-        (at + 1..=last).find(|candidate| {
+        (at..=last).find(|candidate| {
             self.bytes[candidate + 8] == RecordKind::Batch as u8
                 && u64_at(self.bytes, candidate + RECORD_HEADER_BYTES) == self.origin + *candidate as u64
-                && u64_at(self.bytes, candidate + RECORD_HEADER_BYTES + 8) > self.origin + at as u64
+                && u64_at(self.bytes, candidate + RECORD_HEADER_BYTES + 8) >= durable
                 && self.batch_at(*candidate, salt).is_some()
         })
     }

@@ -177,6 +177,7 @@ fn d6_a_full_queue_refuses_by_priority_and_says_when_there_is_space() {
     };
     assert_eq!(taken, Sequence(100));
     sink.durable(100);
+    assert_eq!(queue.lowest_held(), Sequence(61));
     assert!((400_000..500_000).contains(&queue.held().bytes), "{:?}", queue.held());
     queue.close();
 }
@@ -315,4 +316,24 @@ fn commit_delay_lets_calls_share_a_sync_and_a_close_does_not_wait_for_it() {
     queue.close();
     assert_eq!(sink.durable(20).len(), 20);
     assert_eq!(sink.told.lock().unwrap().batches, 1);
+}
+
+#[test]
+fn after_a_fault_of_the_sink_appending_is_refused() {
+    struct Broken;
+    impl QueueSink for Broken {
+        fn durable(&self, _messages: Vec<Numbered>) {
+            std::panic::resume_unwind(Box::new("a fault of the sink"));
+        }
+        fn read(&self, _messages: Vec<Numbered>) {}
+        fn space(&self) {}
+        fn event(&self, _event: Event) {}
+        fn failed(&self, _error: Error) {}
+    }
+    let (queue, _) = Queue::open(options(None)).unwrap();
+    append(&queue, 1, 1).unwrap();
+    assert_eq!(queue.lowest_held(), Sequence(1));
+    queue.start(Arc::new(Broken)).unwrap();
+    queue.close();
+    assert_eq!(append(&queue, 2, 1).unwrap_err().code(), Code::Closed);
 }
