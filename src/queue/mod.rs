@@ -12,6 +12,7 @@
 //! A log is a directory of segments, `segment-<id>.log` (id: 16 hexadecimal digits, rising, never used again). A
 //! segment is a preface, batches, and perhaps a footer. Nothing is ever appended to a segment that another process
 //! life wrote: every opening begins a new one. Segments are unlinked oldest first, once no record in them is live.
+//! Copies of damaged bytes are kept beside them as `damaged-<id>-<offset>.bin`, for people; nothing reads them.
 //!
 //! ## 2. Preface
 //!
