@@ -50,8 +50,6 @@ pub(crate) const TCP_NOTSENT_LOWAT: u32 = 128 << 10;
 
 /// Connections that have not yet proven who they are, in all: 67 kB each at worst.
 pub(crate) const UNAUTHENTICATED_MAX: usize = 256;
-/// Handshakes on the CPU at once, per core.
-pub(crate) const HANDSHAKES_PER_CORE: usize = 2;
 /// Control frames that a peer may leave unread before it is cut off: an answer per channel of the largest gateway.
 pub(crate) const CONTROL_BYTES_MAX: usize = 8 << 20;
 /// Peers that wait for approval with an open link (rule G5), per node.
@@ -64,8 +62,6 @@ pub(crate) const CHAINS_PER_LINK_MAX: usize = 40_000;
 pub(crate) const JOIN_BYTES_MAX: usize = 64 << 20;
 /// Downstream messages that one agent has not acknowledged.
 pub(crate) const DOWN_IN_FLIGHT_MAX: u64 = 16;
-/// A downstream message: one frame carries it.
-pub(crate) const DOWN_BYTES_MAX: usize = 15 << 10;
 /// Upstreams of one assignment.
 pub(crate) const UPSTREAMS_MAX: usize = 16;
 

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{self, SHA256};
-use rustls::pki_types::CertificateDer;
 
 /// SHA-256 of a leaf's SubjectPublicKeyInfo in DER: the name of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

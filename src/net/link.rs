@@ -2,12 +2,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::identity::Identity;
@@ -112,26 +112,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads what there is, up to one turn's worth.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         loop {
-            // Zeroed once per buffer: the safe way to hand memory to a reader.
-            let start = self.buffer.len();
-            self.buffer.resize(start + self.room, 0);
-            let mut read = ReadBuf::new(&mut self.buffer[start..]);
-            let poll = Pin::new(&mut self.stream).poll_read(context, &mut read);
-            let count = read.filled().len();
-            self.buffer.truncate(start + count);
+            self.buffer.reserve(self.room);
+            // A read keeps no state between polls: a new one each time is the same one.
+            let poll = pin!(self.stream.read_buf(&mut self.buffer)).poll(context);
             match poll {
-                Poll::Ready(Ok(())) if count > 0 => {
+                Poll::Ready(Ok(count)) if count > 0 => {
                     self.adapt(count);
                     if self.buffer.len() < READ_BYTES_MAX {
                         continue;
                     }
                 }
-                Poll::Ready(_) | Poll::Pending if !self.buffer.is_empty() => {}
-                Poll::Ready(Ok(())) => return Poll::Ready(Step::Lost(closed_by_peer())),
+                _ if !self.buffer.is_empty() => {}
+                Poll::Ready(Ok(_)) => return Poll::Ready(Step::Lost(closed_by_peer())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Step::Lost(error)),
                 Poll::Pending => {
-                    self.room = READ_BYTES_MIN;
-                    if self.buffer.capacity() > READ_BYTES_MIN {
+                    if self.room > READ_BYTES_MIN {
                         self.buffer = BytesMut::new();
                     }
                     return Poll::Pending;
@@ -142,8 +137,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn adapt(&mut self, count: usize) {
-        if count == self.room {
+        if count >= self.room {
             self.room = (self.room * 4).min(READ_BYTES_MAX);
+        } else if count < self.room / 4 {
+            self.room = (self.room / 2).max(READ_BYTES_MIN);
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) enum UplinkOutput {
     /// A link is in use now: open channels on it. Whatever stood on another one is gone.
     Ready,
     /// The link in use died.
-    Gone(Error),
+    Gone,
     /// A better link stands beside the one in use: quiesce, then call [`Uplink::complete_move`].
     MoveReady,
     /// A frame of the link in use that is the owner's.
@@ -148,10 +148,6 @@ impl Uplink {
 
     pub(crate) fn assignment_version(&self) -> u64 {
         self.assignment_version
-    }
-
-    pub(crate) fn group_key(&self) -> Option<&AssignmentKey> {
-        self.group_key.as_ref()
     }
 
     /// Why the node is where it is, and since when.
@@ -459,7 +455,7 @@ impl Uplink {
             return;
         }
         self.current = None;
-        self.output.push_back(UplinkOutput::Gone(error.clone()));
+        self.output.push_back(UplinkOutput::Gone);
         if is_refusal(error.code()) {
             self.tell_routing_failed(&dialled, &error, now);
         }

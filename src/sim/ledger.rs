@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::message::{Epoch, Numbered, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{Delivery, Output};
-use crate::wire::Content;
 use crate::time::Instant;
+use crate::wire::Content;
 
 type Key = (Name, Epoch, u64);
 

@@ -13,7 +13,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::{IdentityPolicy, Trust, ChainHash, VerifiedPeer, verify_peer};
+use crate::identity::{ChainHash, IdentityPolicy, Trust, VerifiedPeer, verify_peer};
 use crate::name::Name;
 use crate::node::management_server::Chain;
 use crate::time::Timestamp;

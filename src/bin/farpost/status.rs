@@ -11,7 +11,7 @@
 //!               "proven":"2026-11-22T12:09:40.000Z","why":null,"failback_in_seconds":41}],
 //!  "agents":{"connected":412,"silent":3,"pending":1},
 //!  "gateways":{"connected":0,"silent":0,"pending":0},
-//!  "queue":{"messages":1204,"bytes":317440,"oldest_milliseconds":800,"delivered_per_second":8411},
+//!  "queue":{"messages":1204,"bytes":317440,"oldest_milliseconds":800,"delivered_sequence":8411},
 //!  "identity":{"until":"2027-02-01T00:00:00.000Z","days":71,"renewal_from":"2026-12-15T00:00:00.000Z"}}
 //! ```
 

@@ -264,7 +264,7 @@ impl Agent {
             match output {
                 UplinkOutput::Link(effect) => self.effects.push_back(Effect::Link(effect)),
                 UplinkOutput::Ready => self.handle_ready(now),
-                UplinkOutput::Gone(_) => {
+                UplinkOutput::Gone => {
                     self.channel = None;
                     self.quiet_by = None;
                 }
@@ -305,18 +305,9 @@ impl Agent {
         self.channel.as_ref().is_some_and(Channel::is_open)
     }
 
-    /// Whether the group has everything that the queue made durable.
-    pub(crate) fn is_delivered(&self) -> bool {
-        self.window.is_delivered()
-    }
-
     /// What the group has.
     pub(crate) fn delivered(&self) -> Sequence {
         self.window.delivered()
-    }
-
-    pub(crate) fn instance(&self) -> Instance {
-        self.instance
     }
 }
 

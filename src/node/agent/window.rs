@@ -78,10 +78,6 @@ impl Window {
         self.delivered.next()
     }
 
-    pub(super) fn is_delivered(&self) -> bool {
-        self.delivered >= self.durable
-    }
-
     /// Takes messages that just became durable. What does not fit stays in the queue and is read when its turn comes.
     pub(super) fn push_durable(&mut self, messages: Vec<Numbered>) {
         for message in messages {

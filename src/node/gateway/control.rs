@@ -139,7 +139,7 @@ impl Control {
             match output {
                 UplinkOutput::Link(effect) => self.effects.push_back(Effect::Link(effect)),
                 UplinkOutput::Ready => self.handle_ready(now),
-                UplinkOutput::Gone(_) => self.handle_gone(now),
+                UplinkOutput::Gone => self.handle_gone(now),
                 UplinkOutput::MoveReady => self.quiet_by = Some(now + QUIET_WITHIN),
                 UplinkOutput::Frame(frame) => {
                     if let Err(error) = self.handle_frame(frame) {

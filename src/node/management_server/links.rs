@@ -8,10 +8,10 @@ use super::{Chain, Effect, ManagementServer, Standing, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
-use crate::group::{Decision, Knock, SignedAssignment};
+use crate::group::{Approved, Decision, Knock, SignedAssignment};
 use crate::identity::ChainHash;
 use crate::limits::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CHAINS_PER_LINK_MAX, PENDING_LINKS_MAX};
-use crate::node::reception::{Caller, role_unexpected};
+use crate::node::reception::{Caller, Introduced, role_unexpected};
 use crate::node::{LinkId, LinkInput};
 use crate::role::Role;
 use crate::time::Instant;
@@ -170,7 +170,7 @@ impl ManagementServer {
         };
         match (standing.decision, phase) {
             (Decision::Approved(_), Phase::Open) => {}
-            (Decision::Approved(_), _) => self.welcome(link),
+            (Decision::Approved(approved), _) => self.welcome(link, &approved),
             (Decision::Pending(_), Phase::Open) => {
                 return self.refuse_link(link, &Error::new(Code::ApprovalWithdrawn));
             }
@@ -183,8 +183,14 @@ impl ManagementServer {
         }
     }
 
-    fn welcome(&mut self, link: LinkId) {
+    /// Rule G1: the proof is the group's, for this very name and role.
+    fn welcome(&mut self, link: LinkId, approved: &Approved) {
         let Some(down) = self.links.get_mut(&link) else { return };
+        let is_for =
+            |introduced: &Introduced| (approved.name(), approved.role()) == (&introduced.name, introduced.role);
+        if !down.caller.introduced.as_ref().is_some_and(is_for) {
+            return self.refuse_link(link, &Error::new(Code::RoleNotApproved));
+        }
         self.pending.remove(&Subject::Link(link));
         down.caller.welcome(None, &self.config.me, Some(&self.config.group_key));
         if let Some(challenge) = &self.challenge {

@@ -7,7 +7,7 @@ use super::{Chain, Effect, ManagementServer, Output, Standing, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
-use crate::group::{Decision, Knock, SessionAnswer, SessionRequest};
+use crate::group::{Approved, Decision, Knock, SessionAnswer, SessionRequest};
 use crate::identity::{ChainHash, Claim, KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::{CHALLENGE_PERIODS_VALID, CHANNELS_PER_LINK_MAX, PENDING_LINKS_MAX};
 use crate::message::{Epoch, Gap, Sequence};
@@ -154,7 +154,7 @@ impl ManagementServer {
         };
         match standing.decision {
             Decision::Approved(_) if stands => {}
-            Decision::Approved(_) => self.open_session(id),
+            Decision::Approved(approved) => self.open_session(id, &approved),
             Decision::Pending(_) if stands => return self.refuse_channel(id, &Error::new(Code::ApprovalWithdrawn)),
             Decision::Pending(code) => return self.keep_channel_waiting(id, code),
             Decision::Refused(error) => return self.refuse_channel(id, &error),
@@ -188,9 +188,13 @@ impl ManagementServer {
         }
     }
 
-    fn open_session(&mut self, id: u64) {
+    /// Rule G1: the proof is the group's, for this very name as an agent.
+    fn open_session(&mut self, id: u64, approved: &Approved) {
         self.pending.remove(&Subject::Channel(id));
         let Some(channel) = self.channels.get_mut(&id) else { return };
+        if (approved.name(), approved.role()) != (&channel.agent, Role::Agent) {
+            return self.refuse_channel(id, &Error::new(Code::RoleNotApproved));
+        }
         channel.stage = Stage::Opening;
         let request = SessionRequest {
             agent: channel.agent.clone(),

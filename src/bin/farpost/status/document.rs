@@ -53,7 +53,7 @@ struct Queue {
     messages: u64,
     bytes: u64,
     oldest_milliseconds: Option<u64>,
-    delivered_per_second: u64,
+    delivered_sequence: u64,
 }
 
 #[derive(Deserialize, Default)]
@@ -130,10 +130,10 @@ impl Queue {
             .oldest_milliseconds
             .map_or(String::new(), |millis| format!(", oldest {}.{} s", count(millis / 1_000), millis % 1_000 / 100));
         format!(
-            "{} messages, {}{oldest}; delivered {}/s",
+            "{} messages, {}{oldest}; delivered up to sequence {}",
             count(self.messages),
             size(self.bytes),
-            count(self.delivered_per_second)
+            count(self.delivered_sequence)
         )
     }
 }
