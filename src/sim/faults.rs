@@ -195,7 +195,7 @@ impl World {
         }
         let next = self.dice.within_ms(self.plan.fault_every_ms * 2);
         self.after(next, Event::Fault);
-        let kind = if self.plan.is_calm { self.dice.one_of(&[90, 95]) } else { self.dice.below(100) };
+        let kind = if self.plan.is_calm { self.dice.one_of(&[90, 95, 100, 105]) } else { self.dice.below(110) };
         match kind {
             0..25 => {
                 let node = self.dice.below(self.nodes.len());
@@ -213,10 +213,16 @@ impl World {
                 self.assign_gateway(gateway);
                 self.tell_group_changed();
             }
-            _ => {
+            94..100 => {
                 self.assign_agent();
                 self.tell_group_changed();
             }
+            100..105 => {
+                let stall = self.dice.one_of(&[500, 5_000, 15_000]);
+                self.applications_rest_until = self.now + Duration::from_millis(stall);
+                self.trace(|| format!("the applications rest for {stall} ms"));
+            }
+            _ => self.send_garbage(),
         }
     }
 
@@ -224,7 +230,11 @@ impl World {
         if self.nodes[node].machine.is_none() {
             return;
         }
-        self.trace(|| format!("{} crashes", self.nodes[node].name));
+        let agreed = self.dice.percent(30);
+        self.trace(|| format!("{} {}", self.nodes[node].name, if agreed { "stops" } else { "crashes" }));
+        if agreed {
+            self.stop(node);
+        }
         self.nodes[node].clear();
         self.drop_links_of(node);
         let rest = self.dice.one_of(&[10, 500, 6000]);
@@ -242,7 +252,9 @@ impl World {
             return;
         }
         let (name, epoch) = (self.nodes[node].name.clone(), queue.disk.epoch);
-        if !self.ledger.is_settled(&name, epoch, self.group.cursor(&name, epoch)) {
+        let own = self.ledger.cursors.get(&(name.clone(), epoch)).copied().unwrap_or(0);
+        let cursor = self.group.cursor(&name, epoch).max(crate::message::Sequence(own));
+        if !self.ledger.is_settled(&name, epoch, cursor) {
             return;
         }
         self.trace(|| format!("{name} is rolled back"));

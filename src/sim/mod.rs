@@ -8,8 +8,8 @@
 //!
 //! A quarter of the seeds are calm: nothing fails, assignments change, and nothing at all may come twice.
 //!
-//! `FARPOST_SIM_SEEDS=n` runs n seeds instead of the few hundred of the normal tests, `FARPOST_SIM_SEED=x` one, and
-//! `FARPOST_SIM_TRACE=1` with it prints its history.
+//! `FARPOST_SIM_SEEDS=n` runs n seeds instead of the few hundred of the normal tests, `FARPOST_SIM_SEED=x` one (with
+//! both, n from x on), and `FARPOST_SIM_TRACE=1` with one prints its history.
 
 mod agents;
 mod dice;
@@ -66,7 +66,7 @@ fn number_from(variable: &str) -> Option<u64> {
 
 fn run_seeds(part: u64, parts: u64) {
     let seeds = match (number_from("FARPOST_SIM_SEED"), number_from("FARPOST_SIM_SEEDS")) {
-        (Some(seed), _) => seed..seed + 1,
+        (Some(seed), count) => seed..seed + count.unwrap_or(1),
         (None, count) => 0..count.unwrap_or(SEEDS),
     };
     let mut messages = 0;

@@ -4,11 +4,14 @@ use bytes::{Bytes, BytesMut};
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::limits::FRAME_BYTES_MAX;
+use crate::message::{Numbered, Priority, Sequence};
 use crate::name::Name;
 use crate::node::{LinkEffect, LinkId, LinkInput};
 use crate::sim::people;
 use crate::sim::world::{Event, World};
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
+use crate::wire::put_data;
 
 /// One connection; end 0 dialled.
 #[derive(Debug)]
@@ -194,6 +197,42 @@ impl World {
                 self.wires[wire].streams[end].is_deaf = true;
             }
         }
+    }
+
+    /// An agent becomes hostile for a moment: nonsense, a sequence that goes back, more than its credit.
+    pub(super) fn send_garbage(&mut self) {
+        let Some(wire) = self.live_wire() else { return };
+        let agent = self.wires[wire].ends[0].node;
+        if self.nodes[agent].queue.is_none() {
+            return;
+        }
+        let name = self.nodes[agent].name.clone();
+        self.trace(|| format!("{name} is hostile"));
+        self.ledger.spoilt.insert(name);
+        let bytes: Bytes = match self.dice.below(3) {
+            0 => (0..1 + self.dice.below(300)).map(|_| self.dice.next() as u8).collect(),
+            1 if self.nodes[agent].queue.as_ref().is_some_and(|queue| queue.disk.delivered > 0) => {
+                Self::forged_run(1, 1)
+            }
+            _ => (0..60).flat_map(|at| Self::forged_run(1_000_000 + at * 20, 20)).collect(),
+        };
+        self.wires[wire].streams[0].in_flight += bytes.len();
+        self.arrive(wire, 1, &bytes);
+    }
+
+    /// A DATA frame on channel 1 that no honest agent sends now.
+    fn forged_run(first: u64, count: u64) -> Bytes {
+        let messages: Vec<Numbered> = (first..first + count)
+            .map(|sequence| Numbered {
+                sequence: Sequence(sequence),
+                priority: Priority::Normal,
+                sent: Timestamp::default(),
+                payload: vec![0xff; 400].into(),
+            })
+            .collect();
+        let mut bytes = BytesMut::new();
+        put_data(&mut bytes, 1, messages.iter(), FRAME_BYTES_MAX);
+        bytes.freeze()
     }
 
     pub(super) fn slow_a_wire(&mut self) {

@@ -107,7 +107,10 @@ impl Queue {
         let delivered = self.delivered.min(self.disk.next - 1);
         self.disk.delivered = self.disk.delivered.max(delivered);
         self.disk.held = self.disk.held.split_off(&(self.disk.delivered + 1));
-        let count = 1 + dice.below(self.calls.len().max(1));
+        // What follows a new epoch is numbered by it, and is another batch.
+        let until_rekey =
+            self.calls.iter().position(|call| matches!(call, Call::Rekey)).map_or(usize::MAX, |at| at + 1);
+        let count = (1 + dice.below(self.calls.len().max(1))).min(until_rekey);
         for call in self.calls.drain(..count.min(self.calls.len())).collect::<Vec<_>>() {
             if !matches!(call, Call::Append(_)) && !durable.is_empty() {
                 answers.push(Answer::Durable(std::mem::take(&mut durable)));

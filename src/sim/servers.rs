@@ -143,6 +143,10 @@ impl World {
                     assert_eq!(cursor, Some(count.0), "D5 the store has {} not in order", delivery.agent);
                 }
             }
+            if outcome == CursorOutcome::Fenced {
+                outcomes.push(outcome);
+                continue;
+            }
             self.ledger.check_cursor_write(self.output, &write.agent, write.epoch, write.through);
             outcomes.push(outcome);
         }
@@ -170,8 +174,7 @@ impl World {
             self.check_delivery(node, life, delivery, false);
         }
         if self.output == Output::Application {
-            let delay = self.dice.within_ms(self.plan.application_ms);
-            return self.after(delay, Event::Acknowledge { node, life, batch });
+            return self.acknowledge_later(node, batch);
         }
         // One database connection: batches are taken in order, and acknowledged in any.
         let at = self.nodes[node].taken_at.max(self.now + self.dice.within_ms(self.plan.application_ms));
@@ -183,9 +186,13 @@ impl World {
         for delivery in &batch.deliveries {
             self.ledger.take(delivery);
         }
+        self.acknowledge_later(node, batch);
+    }
+
+    fn acknowledge_later(&mut self, node: usize, batch: Batch) {
         let life = self.nodes[node].life;
-        let delay = self.dice.within_ms(self.plan.application_ms);
-        self.after(delay, Event::Acknowledge { node, life, batch });
+        let at = self.now.max(self.applications_rest_until) + self.dice.within_ms(self.plan.application_ms);
+        self.at(at, Event::Acknowledge { node, life, batch });
     }
 
     pub(super) fn acknowledge(&mut self, node: usize, batch: &Batch) {

@@ -205,6 +205,8 @@ pub(super) struct World {
     pub(super) group: Group,
     pub(super) ledger: Ledger,
     pub(super) excluded_since: BTreeMap<Name, Instant>,
+    /// Until then no application acknowledges anything.
+    pub(super) applications_rest_until: Instant,
     pub(super) messages: u64,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
@@ -224,6 +226,7 @@ impl World {
             group: Group::new(),
             ledger: Ledger::default(),
             excluded_since: BTreeMap::new(),
+            applications_rest_until: Instant::default(),
             messages: 0,
             events: BinaryHeap::new(),
             scheduled: 0,
@@ -321,6 +324,18 @@ impl World {
             _ => return,
         }
         self.turn_soon(node);
+    }
+
+    /// A node is asked to stop; what it says last still goes out.
+    pub(super) fn stop(&mut self, node: usize) {
+        let now = self.now;
+        match &mut self.nodes[node].machine {
+            Some(Machine::Agent(agent)) => agent.handle(agent::Input::Stop, now),
+            Some(Machine::Gateway(gateway)) => gateway.handle(gateway::Input::Stop, now),
+            Some(Machine::Server(server)) => server.handle(management_server::Input::Stop, now),
+            None => return,
+        }
+        self.end_turn(node);
     }
 
     /// Ends the turn now, or takes more input into it.
