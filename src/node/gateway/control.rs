@@ -129,6 +129,10 @@ impl Control {
 
     pub(super) fn end_turn(&mut self, now: Instant) {
         self.move_if_quiet(now);
+        if self.uplink.is_available() && !self.uplink.is_moving() {
+            // A move that came to nothing: who knocked meanwhile knocks again.
+            self.end_suspended(Code::LinkClosed);
+        }
         self.uplink.end_turn(now);
         self.drain_uplink(now);
         self.transmit(now);
