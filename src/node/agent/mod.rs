@@ -247,7 +247,9 @@ impl Agent {
 
     /// A planned move: nothing is sent, and once nothing is out the channel changes the link (rule D5).
     fn move_if_quiet(&mut self, now: Instant) {
-        if !self.uplink.is_moving() || self.window.sent_through() > self.window.delivered() {
+        // What an ended channel left unacknowledged comes back on the next one; only an open one can be waited for.
+        let is_out = self.is_connected() && self.window.sent_through() > self.window.delivered();
+        if !self.uplink.is_moving() || is_out {
             return;
         }
         if let Some(sent_before) = self.channel.as_ref().map(|channel| channel.sent_before) {
