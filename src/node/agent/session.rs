@@ -225,6 +225,12 @@ impl Agent {
         if channel.state == State::Open {
             return Err(Error::new(Code::FrameUnexpected).found("OPENED on an open channel"));
         }
+        if Sequence(opened.delivered) > self.window.sent_through().max(self.maybe_sent) {
+            // The application has sequences that this disk never sent: it is an old one (rule D1).
+            self.close_channel();
+            self.rekey();
+            return Ok(());
+        }
         channel.state = State::Open;
         self.handle_delivered(Sequence(opened.delivered))?;
         self.window.rewind();
@@ -262,10 +268,7 @@ impl Agent {
             self.effects.push_back(Effect::Event(Event::of_error(self.name.to_string(), error)));
         }
         match error.code() {
-            Code::RolledBack => {
-                self.rekeying = true;
-                self.effects.push_back(Effect::Rekey);
-            }
+            Code::RolledBack => self.rekey(),
             Code::AttestationStale | Code::SessionStale => {
                 // A newer connection of this boot, or a newer period, was seen: sign for a new connection.
                 self.connection += 1;
@@ -275,6 +278,11 @@ impl Agent {
             code if is_passing(code) => self.open_again(channel.opened_at, now),
             _ => self.uplink.refused(error.clone(), now),
         }
+    }
+
+    fn rekey(&mut self) {
+        self.rekeying = true;
+        self.effects.push_back(Effect::Rekey);
     }
 
     pub(super) fn handle_rekeyed(&mut self, instance: Instance, held: Held, now: Instant) {
