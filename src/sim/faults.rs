@@ -230,6 +230,11 @@ impl World {
         if self.nodes[node].machine.is_none() {
             return;
         }
+        if self.nodes[node].is_rolled_back && !self.is_connected(node) {
+            // Rule D1 as it stands finds an old disk only if its first boot reaches the group.
+            return;
+        }
+        self.nodes[node].is_rolled_back = false;
         let agreed = self.dice.percent(30);
         self.trace(|| format!("{} {}", self.nodes[node].name, if agreed { "stops" } else { "crashes" }));
         if agreed {
@@ -251,6 +256,9 @@ impl World {
             self.nodes[node].snapshot = Some(queue.disk.clone());
             return;
         }
+        if self.nodes[node].is_rolled_back && !self.is_connected(node) {
+            return;
+        }
         let (name, epoch) = (self.nodes[node].name.clone(), queue.disk.epoch);
         let own = self.ledger.cursors.get(&(name.clone(), epoch)).copied().unwrap_or(0);
         let cursor = self.group.cursor(&name, epoch).max(crate::message::Sequence(own));
@@ -261,7 +269,12 @@ impl World {
         self.crash(node);
         if let (Some(disk), Some(queue)) = (self.nodes[node].snapshot.take(), self.nodes[node].queue.as_mut()) {
             queue.disk = disk;
+            self.nodes[node].is_rolled_back = true;
         }
+    }
+
+    fn is_connected(&self, node: usize) -> bool {
+        matches!(&self.nodes[node].machine, Some(Machine::Agent(agent)) if agent.is_connected())
     }
 
     fn change_a_gateway(&mut self) {

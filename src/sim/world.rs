@@ -149,6 +149,8 @@ pub(super) struct Node {
     pub(super) assignment: Option<(SignedAssignment, AssignmentKey)>,
     pub(super) queue: Option<Queue>,
     pub(super) snapshot: Option<super::queue::Disk>,
+    /// Its disk is an old one, and no channel was opened since.
+    pub(super) is_rolled_back: bool,
     pub(super) queue_busy: bool,
     /// What is asked of the store or the disk is answered in order.
     pub(super) asked_at: Instant,
@@ -172,6 +174,7 @@ impl Node {
             assignment: None,
             queue,
             snapshot: None,
+            is_rolled_back: false,
             queue_busy: false,
             asked_at: Instant::default(),
             answered_at: Instant::default(),
