@@ -307,6 +307,11 @@ impl Agent {
         self.channel.as_ref().is_some_and(Channel::is_open)
     }
 
+    #[cfg(test)]
+    pub(crate) fn instance(&self) -> Instance {
+        self.instance
+    }
+
     /// What the group has.
     pub(crate) fn delivered(&self) -> Sequence {
         self.window.delivered()
