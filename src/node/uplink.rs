@@ -457,9 +457,10 @@ impl Uplink {
         self.current = None;
         self.output.push_back(UplinkOutput::Gone);
         if is_refusal(error.code()) {
-            self.tell_routing_failed(&dialled, &error, now);
+            self.routing.handle_refused(now);
+        } else {
+            self.routing.handle_lost(now);
         }
-        self.routing.handle_lost(now);
         // A link that was proven to be better needs no dial.
         if let Some(next) = self.moving_to.take() {
             self.use_link(next, now);
@@ -607,11 +608,31 @@ fn with_last_resort(assignment: &Assignment, configured: &[Upstream]) -> Vec<Ups
     upstreams
 }
 
-/// Whether an upstream said no to this node itself: identity and approval (DESIGN section 5).
+/// Whether an upstream said no to this node itself: identity and approval (DESIGN section 5). That its store is out of
+/// reach for a moment says nothing about the node.
 fn is_refusal(code: Code) -> bool {
-    matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused
+    let of_the_store = matches!(
+        code,
+        Code::StoreUnavailable | Code::StoreBusy | Code::StoreNewer | Code::StoreCorrupt | Code::PendingFull
+    );
+    !of_the_store && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused)
 }
 
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f2_a_store_out_of_reach_is_no_refusal_and_a_withdrawn_approval_is_one() {
+        for code in [Code::StoreUnavailable, Code::StoreBusy, Code::PendingFull, Code::LinkDown, Code::ShuttingDown] {
+            assert!(!is_refusal(code), "{code}");
+        }
+        for code in [Code::ApprovalWithdrawn, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused] {
+            assert!(is_refusal(code), "{code}");
+        }
+    }
 }

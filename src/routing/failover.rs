@@ -174,6 +174,15 @@ impl Failover {
         self.note(now);
     }
 
+    /// The link in use is given up because the far end of the chain refused this node: its upstream rests like one that
+    /// refused a dial, and the others are tried.
+    pub(crate) fn handle_refused(&mut self, now: Instant) {
+        if let Link::At { index, .. } = self.link {
+            self.upstreams[index].failed(Failure::Refused, &mut self.dice, now);
+        }
+        self.handle_lost(now);
+    }
+
     /// The gateway in use says that it has no upstream: the others are tried while its link stays (rule F2).
     pub(crate) fn handle_unavailable(&mut self, now: Instant) {
         if let Link::At { index, good_since: Some(good_since) } = self.link {

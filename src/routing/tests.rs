@@ -263,6 +263,16 @@ fn f2_a_refusing_upstream_rests_by_itself_and_does_not_slow_down_the_others() {
 }
 
 #[test]
+fn f2_an_upstream_whose_far_end_refuses_the_node_rests_like_one_that_refuses_the_dial() {
+    let mut world = World::connected_to(0, 1);
+    world.in_use = None;
+    world.failover.handle_refused(world.now);
+    world.check();
+    assert!(world.open.is_empty(), "dialled again at once");
+    assert!(world.until(0, Use) >= 30 * SECOND);
+}
+
+#[test]
 fn f2_when_all_refuse_the_first_that_has_rested_is_dialled() {
     let mut world = World::new(3, 5);
     for index in 0..3 {
