@@ -142,6 +142,10 @@ impl Window {
             }
             self.cursor = self.cursor.saturating_sub(1);
         }
+        if let Some(Item::Gap(gap)) = self.items.front_mut() {
+            // The group knew a part of it, from an earlier boot: only the rest is told.
+            gap.first = gap.first.max(through.next());
+        }
         self.delivered = self.delivered.max(through);
         self.durable = self.durable.max(self.delivered);
     }
@@ -315,6 +319,20 @@ mod tests {
         assert_eq!(window.end(), Sequence(0), "1 to 10 are held, and no gap");
         window.handle_read((1..=30).map(|sequence| message(sequence, 10)).collect());
         assert_eq!(window.end(), Sequence(30));
+    }
+
+    #[test]
+    fn d9_of_a_gap_that_the_group_knows_in_part_only_the_rest_is_told() {
+        let mut window = Window::new(Sequence(0), Sequence(9));
+        window.wants_read();
+        window.handle_read(Vec::new());
+        window.handle_delivered(Sequence(4));
+        window.rewind();
+        let mut chunk = BytesMut::new();
+        window.fill(&mut chunk, 1, &mut open());
+        let frame = next_frame(&mut chunk, FRAME_BYTES_MAX).unwrap().unwrap();
+        let gap: GapFrame = crate::wire::read_message(&frame).unwrap();
+        assert_eq!((gap.first, gap.last), (5, 9));
     }
 
     #[test]
