@@ -244,6 +244,12 @@ impl ManagementServer {
 
     /// Everything is known: the channel begins after `cursor`, a hole that nobody can fill becomes a gap (rule D9).
     fn begin(&mut self, id: u64, cursor: Sequence) {
+        let Some(channel) = self.channels.get(&id) else { return };
+        let other = self.by_agent.get(&channel.agent).and_then(|other| self.channels.get(other));
+        if other.is_some_and(|other| other.fence > channel.fence) {
+            // Cursors are answered in any order: this is the older session, and the newer one stands already.
+            return self.refuse_channel(id, &Error::new(Code::SessionFenced));
+        }
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let lowest_held = Sequence(channel.open.lowest_held.max(1));
         let known = cursor.max(Sequence(lowest_held.0 - 1));
