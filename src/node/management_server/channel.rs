@@ -240,7 +240,8 @@ impl ManagementServer {
                 .expected(format!("at most {}", self.config.message_bytes_max)));
         }
         if fragment.offset == 0 && channel.join.is_none() {
-            if self.join_bytes > 0 && self.join_bytes + total > JOIN_BYTES_MAX {
+            let taken = self.join_bytes + self.outlet.large_bytes();
+            if taken > 0 && taken + total > JOIN_BYTES_MAX {
                 channel.waiting.push_back(frame);
                 self.stalled.push_back(id);
                 return Ok(());
@@ -278,7 +279,7 @@ impl ManagementServer {
         self.resume_stalled();
     }
 
-    fn resume_stalled(&mut self) {
+    pub(super) fn resume_stalled(&mut self) {
         for id in std::mem::take(&mut self.stalled) {
             while let Some(frame) = self.channels.get_mut(&id).and_then(|channel| channel.waiting.pop_front()) {
                 let stalled = self.stalled.len();

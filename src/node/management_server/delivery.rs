@@ -48,6 +48,9 @@ struct Outstanding {
 #[derive(Debug, Default)]
 pub(super) struct Outlet {
     ready: VecDeque<Delivery>,
+    /// Bytes of the large messages in `ready`: their credit was given back while they were joined, so that it is the
+    /// join budget that bounds them (rule D7).
+    large_bytes: usize,
     outstanding: VecDeque<Outstanding>,
     outstanding_bytes: usize,
     batches: u64,
@@ -60,7 +63,13 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn push(&mut self, delivery: Delivery) {
+        self.large_bytes += delivery.content.large_bytes();
         self.ready.push_back(delivery);
+    }
+
+    /// Bytes of joined messages that wait to be handed over.
+    pub(super) fn large_bytes(&self) -> usize {
+        self.large_bytes
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -77,6 +86,7 @@ impl Outlet {
         let mut marks: BTreeMap<u64, CursorWrite> = BTreeMap::new();
         while bytes < bytes_max {
             let Some(delivery) = self.ready.pop_front() else { break };
+            self.large_bytes -= delivery.content.large_bytes();
             // A channel that ended is sent again by its agent; what it left here is nobody's.
             let Some(fence) = fence_of(&delivery) else { continue };
             bytes += delivery.content.bytes();

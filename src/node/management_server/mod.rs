@@ -179,6 +179,8 @@ pub(crate) struct ManagementServer {
     timers: Timers<LinkId>,
     touched: Vec<LinkId>,
     pending: BTreeSet<Subject>,
+    /// Whose standing the store could not tell; asked again with the next tick of the wall clock.
+    unanswered: BTreeSet<Subject>,
     outlet: Outlet,
     join_bytes: usize,
     stalled: VecDeque<u64>,
@@ -199,6 +201,7 @@ impl ManagementServer {
             timers: Timers::new(),
             touched: Vec::new(),
             pending: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
             outlet: Outlet::default(),
             join_bytes: 0,
             stalled: VecDeque::new(),
@@ -243,6 +246,7 @@ impl ManagementServer {
             self.tell_challenge(&challenge);
         }
         self.end_lapsed(period);
+        self.ask_unanswered();
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
@@ -255,14 +259,11 @@ impl ManagementServer {
 
     /// The end of a turn: hand-overs, commits, acknowledgements, credit, output.
     pub(crate) fn end_turn(&mut self, now: Instant) {
-        match self.config.output {
-            Output::Store => self.commit_deliveries(),
-            Output::Application | Output::ApplicationWithCursor => {
-                self.hand_over();
-                if let Some((writes, batch)) = self.outlet.next_commit() {
-                    self.effects.push_back(Effect::Commit { writes, deliveries: Vec::new(), batch });
-                }
-            }
+        self.deliver();
+        if self.config.output != Output::Store
+            && let Some((writes, batch)) = self.outlet.next_commit()
+        {
+            self.effects.push_back(Effect::Commit { writes, deliveries: Vec::new(), batch });
         }
         self.transmit(now);
         self.effects.extend(self.output.drain(..).map(Effect::Link));
@@ -270,6 +271,21 @@ impl ManagementServer {
 
     pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// Hands on what is ready; the room that large messages leave goes to those that wait to be joined.
+    fn deliver(&mut self) {
+        loop {
+            let before = self.outlet.large_bytes();
+            match self.config.output {
+                Output::Store => self.commit_deliveries(),
+                Output::Application | Output::ApplicationWithCursor => self.hand_over(),
+            }
+            if self.stalled.is_empty() || self.outlet.large_bytes() >= before {
+                return;
+            }
+            self.resume_stalled();
+        }
     }
 
     fn hand_over(&mut self) {
