@@ -218,6 +218,11 @@ impl World {
         };
         self.wires[wire].streams[0].in_flight += bytes.len();
         self.arrive(wire, 1, &bytes);
+        // The honest bytes that follow may be swallowed by what was forged: the link cannot stay.
+        for end in 0..2 {
+            let delay = self.dice.within_ms(5000);
+            self.after(delay, Event::Hang { wire, end });
+        }
     }
 
     /// A DATA frame on channel 1 that no honest agent sends now.
