@@ -151,6 +151,17 @@ impl ManagementServer {
         }
     }
 
+    /// Whose standing the store could not tell is asked for again: a withdrawn approval must not outlast an outage
+    /// (rule G2).
+    pub(super) fn ask_unanswered(&mut self) {
+        for subject in std::mem::take(&mut self.unanswered) {
+            match subject {
+                Subject::Link(link) => self.ask_standing_of_link(link),
+                Subject::Channel(channel) => self.ask_standing_of_channel(channel),
+            }
+        }
+    }
+
     pub(super) fn handle_authorised(&mut self, subject: Subject, result: Result<Standing, Error>) {
         match subject {
             Subject::Link(link) => self.handle_link_standing(link, result),
@@ -164,8 +175,11 @@ impl ManagementServer {
         let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
         let standing = match result {
             Ok(standing) => standing,
-            // The store does not answer: who is in stays in, who knocks must come again.
-            Err(_) if phase == Phase::Open => return,
+            // The store does not answer: who is in stays in until it does, who knocks must come again.
+            Err(_) if phase == Phase::Open => {
+                self.unanswered.insert(Subject::Link(link));
+                return;
+            }
             Err(error) => return self.refuse_link(link, &error),
         };
         match (standing.decision, phase) {

@@ -149,7 +149,10 @@ impl ManagementServer {
         let stands = matches!(stage, Stage::Opening | Stage::Asking | Stage::Open);
         let standing = match result {
             Ok(standing) => standing,
-            Err(_) if stands => return,
+            Err(_) if stands => {
+                self.unanswered.insert(Subject::Channel(id));
+                return;
+            }
             Err(error) => return self.refuse_channel(id, &error),
         };
         match standing.decision {
