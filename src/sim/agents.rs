@@ -29,6 +29,14 @@ impl World {
             agent::Effect::Delivered(through) => self.forget(node, through),
             agent::Effect::SaveAssignment(signed, key) => self.nodes[node].assignment = Some((signed, key)),
             agent::Effect::Down { number, .. } => {
+                let name = &self.nodes[node].name;
+                let kept = self.nodes[node].queue.as_ref().map_or(0, |queue| queue.disk.down_cursor);
+                let before = self.nodes[node].down_handed.max(kept);
+                // After a rollback the group knows more than the disk.
+                let known = self.group.downs.get(name).map_or(0, |(_, delivered)| *delivered);
+                let in_order = number > before && number <= before.max(known) + 1;
+                assert!(in_order, "D8 {name} is handed {number} after {before}");
+                self.nodes[node].down_handed = number;
                 self.feed_later(node, agent::Input::DownTaken { number });
             }
             agent::Effect::Event(_) | agent::Effect::Stopped => {}
@@ -119,6 +127,8 @@ impl World {
                 Answer::Read(_) | Answer::DownCursorKept { .. } => {}
             }
         }
+        let kept = self.down_kept.entry(name).or_default();
+        *kept = queue.disk.down_cursor.max(*kept);
         self.nodes[node].queue = Some(queue);
         let life = self.nodes[node].life;
         let mut at = self.nodes[node].answered_at.max(self.now);

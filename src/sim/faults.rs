@@ -193,6 +193,7 @@ impl World {
         if self.now >= self.plan.faults_until {
             return self.come_to_rest();
         }
+        self.send_down();
         let next = self.dice.within_ms(self.plan.fault_every_ms * 2);
         self.after(next, Event::Fault);
         let kind = if self.plan.is_calm { self.dice.one_of(&[90, 95, 100, 105]) } else { self.dice.below(110) };
@@ -317,6 +318,19 @@ impl World {
             let (life, delay) = (self.nodes[node].life, self.dice.within_ms(500));
             let input = Input::Server(Box::new(ServerInput::GroupChanged));
             self.after(delay, Event::Answer { node, life, input });
+        }
+    }
+
+    /// The group has something to tell an agent; every server hears that, once.
+    fn send_down(&mut self) {
+        let agent = name(AGENTS[self.dice.below(self.plan.agents)]);
+        for _ in 0..self.dice.below(4) {
+            self.group.send_down(&agent);
+            for node in 0..self.plan.servers {
+                let (life, delay) = (self.nodes[node].life, self.dice.within_ms(200));
+                let input = Input::Server(Box::new(ServerInput::DownWaiting(vec![agent.clone()])));
+                self.after(delay, Event::Answer { node, life, input });
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use crate::group::{
     AgentRecord, AgentState, Assignment, CursorOutcome, CursorWrite, Decision, Facts, GatewayRecord, GatewayState,
     GroupKey, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
@@ -25,6 +27,8 @@ pub(super) struct Group {
     pub(super) agents: BTreeMap<Name, AgentRecord>,
     assignments: BTreeMap<Name, (u64, Assignment)>,
     pub(super) sessions: BTreeMap<Name, SessionRecord>,
+    /// Messages to agents: how many were numbered, and through which the agent has them (rule D8).
+    pub(super) downs: BTreeMap<Name, (u64, u64)>,
     /// Names that were approved at some time, with their role (rule G1).
     pub(super) ever_approved: BTreeSet<(Name, u8)>,
 }
@@ -39,6 +43,7 @@ impl Group {
             agents: BTreeMap::new(),
             assignments: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            downs: BTreeMap::new(),
             ever_approved: BTreeSet::new(),
         }
     }
@@ -147,6 +152,32 @@ impl Group {
     pub(super) fn cursor(&self, agent: &Name, epoch: Epoch) -> Sequence {
         let epochs = self.sessions.get(agent).map(|record| &record.epochs[..]).unwrap_or_default();
         epochs.iter().find(|known| known.epoch == epoch).map_or(Sequence::NONE, |known| known.cursor)
+    }
+
+    pub(super) fn send_down(&mut self, agent: &Name) {
+        self.downs.entry(agent.clone()).or_default().0 += 1;
+    }
+
+    /// The next few messages above a number; none for a session that another one has replaced.
+    pub(super) fn fetch_down(&self, agent: &Name, fence: u64, above: u64) -> Vec<(u64, Timestamp, Bytes)> {
+        let (sent, delivered) = self.downs.get(agent).copied().unwrap_or_default();
+        if fence != self.fence(agent) {
+            return Vec::new();
+        }
+        let first = above.max(delivered) + 1;
+        (first..=sent.min(first + 3)).map(|number| (number, Timestamp::default(), Bytes::from("down"))).collect()
+    }
+
+    pub(super) fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) {
+        if fence == self.fence(agent)
+            && let Some((_, delivered)) = self.downs.get_mut(agent)
+        {
+            *delivered = through.max(*delivered);
+        }
+    }
+
+    pub(super) fn is_every_down_delivered(&self) -> bool {
+        self.downs.values().all(|(sent, delivered)| sent == delivered)
     }
 
     pub(super) fn fence(&self, agent: &Name) -> u64 {

@@ -72,6 +72,10 @@ impl Ledger {
 
     /// A server hands a delivery over (or the store writes it).
     pub(super) fn hand_over(&mut self, place: Place, delivery: &Delivery) {
+        if self.spoilt.contains(&delivery.agent) {
+            // It forged its own messages.
+            return;
+        }
         for message in messages(delivery) {
             let sequence = message.sequence.0;
             let key = (delivery.agent.clone(), delivery.epoch, sequence);
@@ -118,8 +122,9 @@ impl Ledger {
             let id = (delivery.agent.clone(), delivery.epoch);
             let waiting = self.acknowledged.entry(id.clone()).or_default();
             for message in messages(delivery) {
-                self.waiting.remove(&number_of(&message.payload));
-                self.done.insert(number_of(&message.payload));
+                let number = number_under(&self.durable, delivery, &message);
+                self.waiting.remove(&number);
+                self.done.insert(number);
                 waiting.insert(message.sequence.0);
             }
             let prefix = self.prefix.entry(id).or_default();
@@ -138,9 +143,10 @@ impl Ledger {
             if message.sequence.0 > cursor {
                 assert_eq!(message.sequence.0, cursor + 1, "D5 a gap before {} {}", delivery.agent, message.sequence);
                 cursor += 1;
-                self.waiting.remove(&number_of(&message.payload));
+                let number = number_under(&self.durable, delivery, &message);
+                self.waiting.remove(&number);
                 assert!(
-                    self.done.insert(number_of(&message.payload)) || self.rolled_back(delivery),
+                    self.done.insert(number) || self.rolled_back(delivery) || self.spoilt.contains(&delivery.agent),
                     "D5 a message was taken twice: {} {}",
                     delivery.agent,
                     message.sequence
@@ -202,6 +208,12 @@ impl Ledger {
         }
         text
     }
+}
+
+/// The message that an agent promised under this key, whatever a hostile one made of it.
+fn number_under(durable: &BTreeMap<Key, Bytes>, delivery: &Delivery, message: &Numbered) -> u64 {
+    let key = (delivery.agent.clone(), delivery.epoch, message.sequence.0);
+    durable.get(&key).map_or(0, |payload| number_of(payload))
 }
 
 fn messages(delivery: &Delivery) -> Vec<Numbered> {

@@ -3,7 +3,7 @@
 //! A world has up to three management servers on one group store in memory, two gateways and some agents. Everything
 //! that a node asks of its shell is done here after a delay that the seed decides; bytes arrive cut anywhere; any node
 //! crashes and starts again from its disk; links are cut, or fall silent without anybody being told; the group changes
-//! its mind. After every step the rules D1, D4, D5, G1 and G3 hold (the assertion names the rule), what is on its way
+//! its mind. After every step the rules D1, D4, D5, D8, G1 and G3 hold (the assertion names the rule), what is on its way
 //! is bounded (D7), and when the faults stop everything that an agent made durable arrives within bounded time (D6).
 //!
 //! A quarter of the seeds are calm: nothing fails, assignments change, and nothing at all may come twice.
@@ -52,11 +52,17 @@ fn run(seed: u64) -> Result<usize, String> {
 
 fn run_to_rest(world: &mut World, plan: &Plan) {
     let settled_from = plan.appends_until + Duration::from_secs(15);
-    while !(world.now > settled_from && world.ledger.is_everything_delivered()) {
+    let is_done = |world: &World| world.ledger.is_everything_delivered() && world.group.is_every_down_delivered();
+    while !(world.now > settled_from && is_done(world)) {
         world.advance();
         assert!(world.step < STEPS_MAX, "the world does not come to rest");
         let late = world.now > plan.appends_until + REST;
-        assert!(!late, "D6 after {REST:?} without faults still missing: {}", world.ledger.missing());
+        assert!(
+            !late,
+            "D6 after {REST:?} without faults still missing: {}{:?}",
+            world.ledger.missing(),
+            world.group.downs
+        );
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) enum StoreCall {
     Open { channel: u64, request: SessionRequest },
     AskCursor { channel: u64, agent: Name, epoch: Epoch },
     Commit { writes: Vec<CursorWrite>, deliveries: Vec<Delivery> },
-    FetchDown { channel: u64 },
+    FetchDown { channel: u64, agent: Name, fence: u64, above: u64 },
+    DownDelivered { agent: Name, fence: u64, through: u64 },
 }
 
 impl World {
@@ -40,8 +41,18 @@ impl World {
             }
             Effect::HandOver(batch) => self.hand_over(node, batch),
             Effect::Commit { writes, deliveries, .. } => self.ask_store(node, StoreCall::Commit { writes, deliveries }),
-            Effect::FetchDown { channel, .. } => self.ask_store(node, StoreCall::FetchDown { channel }),
-            Effect::DownDelivered { .. } | Effect::Event(_) | Effect::Stopped => {}
+            Effect::FetchDown { channel, agent, fence, above } => {
+                self.ask_store(node, StoreCall::FetchDown { channel, agent, fence, above });
+            }
+            Effect::DownDelivered { agent, fence, through } => {
+                let kept = self.down_kept.get(&agent).copied().unwrap_or(0);
+                assert!(
+                    through <= kept || self.ledger.spoilt.contains(&agent),
+                    "D8 {agent} is said to have {through}, and has {kept} durably"
+                );
+                self.ask_store(node, StoreCall::DownDelivered { agent, fence, through });
+            }
+            Effect::Event(_) | Effect::Stopped => {}
         }
     }
 
@@ -95,7 +106,13 @@ impl World {
             StoreCall::Commit { writes, deliveries } => {
                 ServerInput::Committed(self.commit(node, life, &writes, &deliveries))
             }
-            StoreCall::FetchDown { channel } => ServerInput::DownFetched { channel, messages: Vec::new() },
+            StoreCall::FetchDown { channel, agent, fence, above } => {
+                let messages = self.group.fetch_down(&agent, fence, above);
+                ServerInput::DownFetched { channel, messages }
+            }
+            StoreCall::DownDelivered { agent, fence, through } => {
+                return self.group.down_delivered(&agent, fence, through);
+            }
         };
         if self.is_alive(node, life) {
             let mut at = self.now + self.delay();

@@ -156,6 +156,8 @@ pub(super) struct Node {
     pub(super) asked_at: Instant,
     pub(super) answered_at: Instant,
     pub(super) taken_at: Instant,
+    /// The last downstream message that this life's application was handed.
+    pub(super) down_handed: u64,
     /// The fences of a server's sessions, by channel.
     pub(super) fences: BTreeMap<u64, u64>,
     timer: Option<Instant>,
@@ -179,6 +181,7 @@ impl Node {
             asked_at: Instant::default(),
             answered_at: Instant::default(),
             taken_at: Instant::default(),
+            down_handed: 0,
             fences: BTreeMap::new(),
             timer: None,
             turn_is_open: false,
@@ -191,6 +194,7 @@ impl Node {
         self.life += 1;
         self.queue_busy = false;
         self.fences.clear();
+        self.down_handed = 0;
         self.timer = None;
         self.turn_is_open = false;
     }
@@ -211,6 +215,8 @@ pub(super) struct World {
     /// Until then no application acknowledges anything.
     pub(super) applications_rest_until: Instant,
     pub(super) messages: u64,
+    /// The downstream cursor that each agent ever had durably (rule D8).
+    pub(super) down_kept: BTreeMap<Name, u64>,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     is_traced: bool,
@@ -231,6 +237,7 @@ impl World {
             excluded_since: BTreeMap::new(),
             applications_rest_until: Instant::default(),
             messages: 0,
+            down_kept: BTreeMap::new(),
             events: BinaryHeap::new(),
             scheduled: 0,
             is_traced: std::env::var_os("FARPOST_SIM_TRACE").is_some(),
