@@ -59,6 +59,8 @@ pub(super) struct Channel {
     down_sent: u64,
     down_taken: u64,
     down_fetching: bool,
+    /// More was announced while a fetch was out, which may have looked before it was there.
+    down_announced: bool,
 }
 
 /// A large message that is being put together.
@@ -94,6 +96,7 @@ impl Channel {
             down_sent: down_taken,
             down_taken,
             down_fetching: false,
+            down_announced: false,
         }
     }
 
@@ -367,6 +370,7 @@ impl ManagementServer {
     pub(super) fn fetch_down(&mut self, id: u64) {
         let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.stage == Stage::Open) else { return };
         let in_flight = channel.down_sent.saturating_sub(channel.down_taken);
+        channel.down_announced |= channel.down_fetching;
         if channel.down_fetching || in_flight >= DOWN_IN_FLIGHT_MAX {
             return;
         }
@@ -386,7 +390,11 @@ impl ManagementServer {
                 channel.down_sent = channel.down_sent.max(number);
             }
         }
+        let again = std::mem::take(&mut channel.down_announced);
         self.touch(link);
+        if again {
+            self.fetch_down(id);
+        }
     }
 
     fn handle_down_taken(&mut self, id: u64, through: u64) {
