@@ -162,7 +162,7 @@ impl World {
             Role::Gateway => SERVERS[..self.plan.servers].to_vec(),
             // The last agent comes directly to the servers, the others through the gateways.
             _ if me.name.as_str() == AGENTS[4] => SERVERS[..self.plan.servers].to_vec(),
-            _ if node % 2 == 0 => GATEWAYS.to_vec(),
+            _ if node.is_multiple_of(2) => GATEWAYS.to_vec(),
             _ => GATEWAYS.iter().rev().copied().collect(),
         };
         let held =
