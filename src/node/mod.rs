@@ -89,6 +89,8 @@ pub(crate) struct Introduction {
     pub(crate) group: String,
     pub(crate) software: String,
     pub(crate) heartbeat: Duration,
+    /// How long a link may take from TLS to an accepted HELLO, at either end.
+    pub(crate) hello_timeout: Duration,
 }
 
 /// A deadline that just passed without effect is not looked at again at once.

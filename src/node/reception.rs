@@ -38,8 +38,9 @@ pub(super) struct Introduced {
 }
 
 impl Caller {
-    pub(super) fn new(id: LinkId, peer: Arc<VerifiedPeer>, address: String, heartbeat: Duration, now: Instant) -> Self {
-        Self { id, link: Link::accepted(heartbeat, now), peer, address, introduced: None }
+    pub(super) fn new(id: LinkId, peer: Arc<VerifiedPeer>, address: String, me: &Introduction, now: Instant) -> Self {
+        let link = Link::accepted(me.heartbeat, now).introduced_within(me.hello_timeout, now);
+        Self { id, link, peer, address, introduced: None }
     }
 
     /// Who it is, for events: the name it proved, else its address.

@@ -216,7 +216,8 @@ impl Uplink {
         match result {
             Ok(peer) => {
                 let hello = hello(&self.dialled[at], self.assignment_version);
-                self.dialled[at].link = Some((Link::dialled(&hello, self.me.heartbeat, now), peer));
+                let link = Link::dialled(&hello, self.me.heartbeat, now);
+                self.dialled[at].link = Some((link.introduced_within(self.me.hello_timeout, now), peer));
             }
             Err(error) => {
                 let dialled = self.dialled.remove(at);

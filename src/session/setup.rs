@@ -30,6 +30,7 @@ pub(crate) fn introduction(config: &Config) -> Result<Introduction> {
         group: required(config.management_group.clone(), "management_group")?,
         software: concat!("farpost ", env!("CARGO_PKG_VERSION")).to_owned(),
         heartbeat: config.heartbeat,
+        hello_timeout: config.hello_timeout,
     })
 }
 

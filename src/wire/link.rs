@@ -44,6 +44,7 @@ pub(crate) struct Link {
     chunks_in_flight: u8,
     heartbeat: Duration,
     peer_heartbeat: Duration,
+    hello_timeout: Duration,
     introduced_by: Instant,
     last_received: Instant,
     last_sent: Instant,
@@ -72,11 +73,18 @@ impl Link {
             chunks_in_flight: 0,
             heartbeat,
             peer_heartbeat: heartbeat,
+            hello_timeout: HELLO_TIMEOUT,
             introduced_by: now + HELLO_TIMEOUT,
             last_received: now,
             last_sent: now,
             hello_seen: false,
         }
+    }
+
+    /// Waits for the introduction for this long from `now` on, instead of [`HELLO_TIMEOUT`].
+    #[must_use]
+    pub(crate) fn introduced_within(self, hello_timeout: Duration, now: Instant) -> Self {
+        Self { hello_timeout, introduced_by: now + hello_timeout, ..self }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -213,9 +221,8 @@ impl Link {
     /// [`Code::HelloTimeout`], [`Code::LinkSilent`] (rule F2), [`Code::PeerDoesNotRead`]: the link must be closed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if self.phase == Phase::Introduction && now >= self.introduced_by {
-            return Err(
-                Error::new(Code::HelloTimeout).expected(format!("HELLO and its answer within {HELLO_TIMEOUT:?}"))
-            );
+            return Err(Error::new(Code::HelloTimeout)
+                .expected(format!("HELLO and its answer within {:?}", self.hello_timeout)));
         }
         self.check_backlog()?;
         if now >= self.dead_at() {

@@ -90,7 +90,7 @@ impl Shard {
     pub(super) fn handle(&mut self, input: LinkInput, now: Instant) {
         match input {
             LinkInput::Accepted { link, peer, address } => {
-                let caller = Caller::new(link, peer, address, self.me.heartbeat, now);
+                let caller = Caller::new(link, peer, address, &self.me, now);
                 self.timers.set(caller.link.poll_timeout(), link);
                 let down = Down { caller, pool: CreditPool::default(), channel: None, last_channel: 0, touched: false };
                 self.downs.insert(link, down);

@@ -48,7 +48,7 @@ impl ManagementServer {
     pub(super) fn handle_link(&mut self, input: LinkInput, now: Instant) {
         match input {
             LinkInput::Accepted { link, peer, address } => {
-                let caller = Caller::new(link, peer, address, self.config.me.heartbeat, now);
+                let caller = Caller::new(link, peer, address, &self.config.me, now);
                 self.timers.set(caller.link.poll_timeout(), link);
                 self.links.insert(
                     link,
