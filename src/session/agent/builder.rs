@@ -12,7 +12,6 @@ use super::{Agent, Shared};
 use crate::code::Code;
 use crate::config::{Config, NodeAddress};
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::group::Assignment;
 use crate::identity::Identity;
 use crate::message::{Epoch, Sequence};
@@ -117,9 +116,6 @@ impl AgentBuilder {
         let (queue, opened) = opening.map_err(|error| Error::new(Code::Internal).found(error.to_string()))??;
         for event in &opened.events {
             events.emit(event.clone());
-        }
-        if config.state_directory.is_none() {
-            events.emit(Event::new(Code::QueueInMemory, name.to_string(), ""));
         }
         let file = config.state_directory.as_deref().map(AssignmentFile::in_directory);
         let uplink = setup::uplink(&config, file.as_ref(), &events)?;
