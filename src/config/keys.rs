@@ -64,6 +64,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Entries of a list of files or addresses: far above what anybody configures.
 const LIST_ENTRIES_MAX: usize = 64;
+/// A key is at most this long when it is compared and told: twice the longest known one.
+const KEY_CHARS_SHOWN: usize = 80;
 /// Names of the table `hosts`: the upstreams and what people add for reading.
 const HOSTS_MAX: usize = 1_024;
 
@@ -271,14 +273,18 @@ fn bad_value(key: &str, unfit: Unfit) -> Error {
 }
 
 fn unknown_key(key: &str) -> Error {
-    Error::new(Code::ConfigUnknownKey).subject(key).expected(format!("{}, the nearest key", nearest(key)))
+    let found: String = key.chars().take(KEY_CHARS_SHOWN).collect();
+    Error::new(Code::ConfigUnknownKey)
+        .subject(key)
+        .found(format!("\"{found}\""))
+        .expected(format!("{}, the nearest key", nearest(key)))
 }
 
 /// The known key that takes the fewest edits, in the order written or with the words sorted: `queue.max_bytes`
 /// is near to `queue.bytes_max`. A missing or wrong section counts as one edit.
 fn nearest(key: &str) -> &'static str {
     // A key is at most as long as the longest known one, twice; what is longer is no slip of a finger.
-    let key: String = key.chars().take(80).collect();
+    let key: String = key.chars().take(KEY_CHARS_SHOWN).collect();
     let last = key.rsplit('.').next().unwrap_or(&key);
     let distance = |known: &&Key| {
         let known_last = known.name.rsplit('.').next().unwrap_or(known.name);
