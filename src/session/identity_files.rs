@@ -33,7 +33,12 @@ impl Identity {
         let trust = read_all(&found.trust)?;
         let crls = read_all(&found.crls)?;
         Self::from_pem(name, &read(&found.certificate)?, &key, &slices(&trust), &slices(&crls), policy, clock::wall())
-            .map_err(|report| Error::from(report).subject(found.certificate.display().to_string()))
+            .map_err(|report| {
+                let error = Error::from(report);
+                let of_key = matches!(error.code(), Code::KeyMismatch | Code::KeyUnreadable);
+                let file = if of_key { &found.key } else { &found.certificate };
+                error.subject(file.display().to_string())
+            })
     }
 
     /// The identity in a directory: `NAME.pem` (leaf and intermediates), `NAME.key`, every other `*.pem` and `*.crt` as
@@ -136,7 +141,10 @@ fn read_key(path: &Path) -> Result<Vec<u8>> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     let code = if error.kind() == std::io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
-    Error::new(code).subject(path.display().to_string()).found(error.to_string())
+    Error::new(code)
+        .subject(path.display().to_string())
+        .found(error.to_string())
+        .expected("a file that this process can read")
 }
 
 /// A certificate, key or list file; a CRL of 500,000 entries takes about 20 MiB.
