@@ -1,0 +1,140 @@
+//! What TLS refuses (rules I1 and I2): no certificate, or one that is not as it must be; and what is no TLS at all.
+//! The peer hears the alert, the refuser's event has the code (rule G5).
+
+use farpost::Code;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::events::within;
+use crate::lab::Lab;
+use crate::openssl::{FARPOST, files, s_client};
+use crate::pki::Certified;
+
+/// Both listeners refuse this certificate with the code; the peer sees an alert of this number (RFC 8446, section 6).
+async fn refused(lab: &Lab, certified: &Certified, code: Code, alert: u8) {
+    let (certificate, key) = files(lab.directory.path(), certified);
+    for (listener, events) in lab.listeners() {
+        let mark = events.mark();
+        let told = s_client(listener, &["-alpn", FARPOST, "-cert", &certificate, "-key", &key]).await;
+        assert!(told.contains(&format!("SSL alert number {alert}\n")), "{told}");
+        events.after(mark, code, "").await;
+        lab.honest_delivers().await;
+    }
+}
+
+/// As [`refused`], with a certificate that is good but for what `spoil` does to it.
+async fn refused_if(spoil: impl FnOnce(&mut CertificateParams), code: Code, alert: u8) {
+    let lab = Lab::start().await;
+    let spoilt = lab.authority.issue_spoilt("pc7.branch.example", spoil);
+    refused(&lab, &spoilt, code, alert).await;
+}
+
+#[tokio::test]
+async fn i1_a_peer_without_a_certificate_is_refused() {
+    let lab = Lab::start().await;
+    for (listener, events) in lab.listeners() {
+        let mark = events.mark();
+        let told = s_client(listener, &["-alpn", FARPOST]).await;
+        assert!(told.contains("SSL alert number 116\n"), "{told}");
+        events.after(mark, Code::CertificateMissing, "").await;
+        lab.honest_delivers().await;
+    }
+}
+
+#[tokio::test]
+async fn i2_an_expired_certificate_is_refused() {
+    refused_if(|params| params.not_after = date_time_ymd(2021, 1, 1), Code::CertificateExpired, 45).await;
+}
+
+#[tokio::test]
+async fn i2_a_certificate_that_is_not_valid_yet_is_refused() {
+    refused_if(|params| params.not_before = date_time_ymd(2044, 1, 1), Code::CertificateNotYetValid, 45).await;
+}
+
+#[tokio::test]
+async fn i2_a_certificate_with_one_purpose_of_the_two_is_refused_whichever_it_is() {
+    let lab = Lab::start().await;
+    for purpose in [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth] {
+        let one = |params: &mut CertificateParams| params.extended_key_usages = vec![purpose];
+        let spoilt = lab.authority.issue_spoilt("pc7.branch.example", one);
+        refused(&lab, &spoilt, Code::EkuIncomplete, 43).await;
+    }
+    let spoilt = lab.authority.issue_spoilt("pc7.branch.example", |params| params.extended_key_usages.clear());
+    refused(&lab, &spoilt, Code::EkuMissing, 43).await;
+}
+
+#[tokio::test]
+async fn i2_a_wildcard_certificate_is_refused() {
+    let wildcard = SanType::DnsName("*.branch.example".try_into().unwrap());
+    refused_if(|params| params.subject_alt_names = vec![wildcard], Code::WildcardName, 46).await;
+}
+
+#[tokio::test]
+async fn i2_a_certificate_of_another_ca_is_refused_even_if_that_ca_has_the_same_name() {
+    let lab = Lab::start().await;
+    let stranger = Certified::authority("Another CA").issue("pc7.branch.example");
+    refused(&lab, &stranger, Code::IssuerUnknown, 48).await;
+    let namesake = Certified::authority(&lab.authority.name).issue("pc7.branch.example");
+    refused(&lab, &namesake, Code::SignatureInvalid, 46).await;
+}
+
+#[tokio::test]
+async fn i2_a_revoked_certificate_is_refused() {
+    let lab = Lab::start().await;
+    refused(&lab, &lab.revoked, Code::CertificateRevoked, 44).await;
+}
+
+#[tokio::test]
+async fn i1_a_peer_that_names_no_protocol_or_another_one_is_refused() {
+    let lab = Lab::start().await;
+    let (certificate, key) = files(lab.directory.path(), &lab.authority.issue("pc7.branch.example"));
+    let identity = ["-cert", &certificate, "-key", &key];
+    for (listener, events) in lab.listeners() {
+        let mark = events.mark();
+        let told = s_client(listener, &identity).await;
+        assert!(!told.contains("SSL alert"), "TLS has no alert for it, the link is closed: {told}");
+        events.after(mark, Code::AlpnMissing, "").await;
+
+        let mark = events.mark();
+        let told = s_client(listener, &[&identity[..], &["-alpn", "h2"]].concat()).await;
+        assert!(told.contains("SSL alert number 120\n"), "{told}");
+        events.after(mark, Code::AlpnMissing, "").await;
+        lab.honest_delivers().await;
+    }
+}
+
+#[tokio::test]
+async fn i1_bytes_that_are_no_tls_are_refused() {
+    let lab = Lab::start().await;
+    for (listener, events) in lab.listeners() {
+        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3], &[0xff; 70_000]]
+        {
+            let mark = events.mark();
+            let mut tcp = TcpStream::connect(listener).await.unwrap();
+            let address = tcp.local_addr().unwrap().to_string();
+            // Whoever is refused may see the connection end under its hands.
+            let _ = tcp.write_all(garbage).await;
+            let _ = tcp.shutdown().await;
+            events.after(mark, Code::TlsFailed, &address).await;
+            let _ = within("the end", tcp.read_to_end(&mut Vec::new())).await;
+        }
+        lab.honest_delivers().await;
+    }
+}
+
+#[tokio::test]
+async fn d7_a_peer_that_never_begins_or_never_finishes_tls_is_refused_in_time() {
+    let lab = Lab::with_hello_timeout("1s").await;
+    for (listener, events) in lab.listeners() {
+        for beginning in [&b""[..], &[0x16, 3, 1]] {
+            let mark = events.mark();
+            let mut tcp = TcpStream::connect(listener).await.unwrap();
+            let address = tcp.local_addr().unwrap().to_string();
+            tcp.write_all(beginning).await.unwrap();
+            lab.honest_delivers().await;
+            events.after(mark, Code::HelloTimeout, &address).await;
+            let _ = within("the end", tcp.read_to_end(&mut Vec::new())).await;
+        }
+    }
+}
