@@ -551,8 +551,9 @@ farpost_status_t farpost_session_receipt(const farpost_session_t *session,
                                          farpost_error_t **error);
 
 /**
- * Waits until a stage, a FARPOST_STAGE_ constant, covers a sequence; 0 means the last one sent in this session. Waits
- * up to `timeout_ms`, a negative number without limit; then FARPOST_ERR_TIMED_OUT. Any thread but the library's.
+ * Waits until a stage, a FARPOST_STAGE_ constant, covers a sequence; 0 means everything that was sent so far, in
+ * earlier runs too. Waits up to `timeout_ms`, a negative number without limit; then FARPOST_ERR_TIMED_OUT. Without a
+ * state directory FARPOST_STAGE_STORED never comes: an error at once. Any thread but the library's.
  *
  * The caller sees to it that:
  * `session` is NULL or not freed yet; `error` is NULL or may be written.

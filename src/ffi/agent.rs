@@ -10,7 +10,7 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ffi::port::{Incoming, Port, Watermarks};
+use crate::ffi::port::{Incoming, Port, Stage, Watermarks};
 use crate::ffi::session::Bells;
 use crate::ffi::threads::Threads;
 use crate::message::{Message, Sequence};
@@ -43,6 +43,15 @@ impl Port for Running {
     fn watermarks(&self) -> Watermarks {
         let receipt = self.0.receipt();
         Watermarks { stored: receipt.stored, relayed: receipt.relayed, delivered: receipt.delivered }
+    }
+
+    fn reached(&self, stage: Stage, sequence: Option<Sequence>) -> BoxFuture<'static, Result<()>> {
+        let receipt = sequence.map_or_else(|| self.0.last_receipt(), |sequence| self.0.receipt_of(sequence));
+        match stage {
+            Stage::Stored => receipt.stored().boxed(),
+            Stage::Relayed => receipt.relayed().boxed(),
+            Stage::Delivered => receipt.delivered().boxed(),
+        }
     }
 
     fn try_event(&self) -> Option<Event> {

@@ -162,8 +162,9 @@ pub unsafe extern "C" fn farpost_session_receipt(
     unsafe { call(session, error, |session| fill(receipt, "receipt", &session.receipt())) }
 }
 
-/// Waits until a stage, a FARPOST_STAGE_ constant, covers a sequence; 0 means the last one sent in this session. Waits
-/// up to `timeout_ms`, a negative number without limit; then FARPOST_ERR_TIMED_OUT. Any thread but the library's.
+/// Waits until a stage, a FARPOST_STAGE_ constant, covers a sequence; 0 means everything that was sent so far, in
+/// earlier runs too. Waits up to `timeout_ms`, a negative number without limit; then FARPOST_ERR_TIMED_OUT. Without a
+/// state directory FARPOST_STAGE_STORED never comes: an error at once. Any thread but the library's.
 ///
 /// # Safety
 ///

@@ -15,6 +15,8 @@ pub(super) trait Port: Send + Sync {
     fn try_send(&self, message: Message) -> Result<Sequence>;
     /// How far the messages are.
     fn watermarks(&self) -> Watermarks;
+    /// Waits until a stage covers a sequence, or, without one, everything that was sent so far.
+    fn reached(&self, stage: Stage, sequence: Option<Sequence>) -> BoxFuture<'static, Result<()>>;
     /// The next event, if one waits.
     fn try_event(&self) -> Option<Event>;
     /// The next message from the management server, if one waits.
@@ -31,6 +33,17 @@ pub(super) trait Incoming: Send {
     fn sequence(&self) -> Sequence;
     /// Hands the acknowledgement on without blocking.
     fn acknowledge(self: Box<Self>) -> Result<()>;
+}
+
+/// What a message has to reach (rule D2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// On this computer's disk.
+    Stored,
+    /// On a gateway's disk, or further.
+    Relayed,
+    /// Acknowledged by the application at the management server.
+    Delivered,
 }
 
 /// Each covers every sequence up to itself (rule D2).

@@ -1,7 +1,7 @@
 //! `farpost_session_t`: a running agent (later: a gateway or management server too), behind the functions of `calls`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ffi::arguments::{Sized32, invalid};
 use crate::ffi::doorbell::{Doorbell, Waited};
 use crate::ffi::event::{EventObject, Ready};
-use crate::ffi::port::{Port, Watermarks};
+use crate::ffi::port::{Port, Stage, Watermarks};
 use crate::ffi::threads::{Threads, may_block};
 use crate::message::{Message, Priority, Sequence};
 
@@ -84,8 +84,6 @@ pub struct Session {
     poisoned: AtomicBool,
     closed: AtomicBool,
     durable: bool,
-    /// The highest sequence that was sent in this session.
-    sent: AtomicU64,
     port: Arc<dyn Port>,
     bells: Arc<Bells>,
     /// What the next poll gives. One item is taken ahead, to know whether the descriptor must stay readable.
@@ -137,7 +135,6 @@ impl Session {
             poisoned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             durable,
-            sent: AtomicU64::new(0),
             port,
             bells,
             ahead: Mutex::new(None),
@@ -148,18 +145,16 @@ impl Session {
     pub(super) fn send(&self, payload: &[u8], priority: Priority) -> Result<Sequence> {
         self.open_only()?;
         let message = Message::new(Bytes::copy_from_slice(payload)).priority(priority);
-        let sequence = match self.port.try_send(message.clone()) {
+        match self.port.try_send(message.clone()) {
             Err(full) if full.code() == Code::QueueFull => {
                 // Space that came before the wish was known was not announced: try once more.
                 self.bells.wants_space.store(true, SeqCst);
                 let sequence = self.port.try_send(message)?;
                 self.bells.wants_space.store(false, SeqCst);
-                sequence
+                Ok(sequence)
             }
-            result => result?,
-        };
-        self.sent.fetch_max(sequence.0, SeqCst);
-        Ok(sequence)
+            result => result,
+        }
     }
 
     pub(super) fn receipt(&self) -> Receipt {
@@ -216,27 +211,21 @@ impl Session {
 
     pub(super) fn flush(&self, stage: i32, sequence: u64, timeout_ms: i32) -> Result<()> {
         may_block()?;
-        let reached: fn(&Receipt) -> u64 = match stage {
-            FARPOST_STAGE_STORED if !self.durable => return Err(Error::new(Code::QueueInMemory)),
-            FARPOST_STAGE_STORED => |receipt| receipt.stored,
-            FARPOST_STAGE_RELAYED => |receipt| receipt.relayed.max(receipt.delivered),
-            FARPOST_STAGE_DELIVERED => |receipt| receipt.delivered,
+        let stage = match stage {
+            FARPOST_STAGE_STORED => Stage::Stored,
+            FARPOST_STAGE_RELAYED => Stage::Relayed,
+            FARPOST_STAGE_DELIVERED => Stage::Delivered,
             _ => return Err(invalid("stage", stage.to_string(), "a FARPOST_STAGE_ constant")),
         };
-        let goal = if sequence == 0 { self.sent.load(SeqCst) } else { sequence };
-        let deadline = deadline(timeout_ms);
-        let mut pause = PAUSE_MIN;
-        while reached(&self.receipt()) < goal {
-            self.open_only()?;
-            let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if rest == Some(Duration::ZERO) {
-                let found = format!("{} of {goal}", reached(&self.receipt()));
-                return Err(Error::new(Code::TimedOut).subject("flush").found(found));
-            }
-            std::thread::sleep(rest.map_or(pause, |rest| rest.min(pause)));
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-        Ok(())
+        let reached = self.port.reached(stage, (sequence != 0).then_some(Sequence(sequence)));
+        let Some(within) = span(timeout_ms) else { return self.threads.run(None, reached)? };
+        // The session's own timer ends it, so that nothing goes on waiting behind a caller who went away.
+        let waited = self.threads.run(None, async move { tokio::time::timeout(within, reached).await })?;
+        waited.unwrap_or_else(|_| {
+            let Watermarks { stored, relayed, delivered } = self.port.watermarks();
+            let found = format!("stored up to {stored}, relayed up to {relayed}, delivered up to {delivered}");
+            Err(Error::new(Code::TimedOut).subject("flush").found(found))
+        })
     }
 
     pub(super) fn close(&self, timeout_ms: i32) -> Result<()> {
@@ -245,7 +234,7 @@ impl Session {
             return Ok(());
         }
         self.bells.doorbell.ring(); // a poll that waits ends
-        let within = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+        let within = span(timeout_ms);
         let closing = self.port.close(within.unwrap_or(FOREVER));
         self.threads.run(within.map(|within| within + CLOSE_GRACE), closing)?
     }
@@ -282,12 +271,14 @@ pub(super) fn home_only(home: u32) -> Result<()> {
 }
 
 fn deadline(timeout_ms: i32) -> Option<Instant> {
-    u64::try_from(timeout_ms).ok().map(|timeout| Instant::now() + Duration::from_millis(timeout))
+    span(timeout_ms).map(|timeout| Instant::now() + timeout)
 }
 
-/// First and longest pause of a flush between two looks at the receipt.
-const PAUSE_MIN: Duration = Duration::from_micros(500);
-const PAUSE_MAX: Duration = Duration::from_millis(10);
+/// None, without limit, for a negative number.
+fn span(timeout_ms: i32) -> Option<Duration> {
+    u64::try_from(timeout_ms).ok().map(Duration::from_millis)
+}
+
 /// What a close may take beyond its time before it is given up.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// Without limit.

@@ -16,13 +16,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use nix::sys::signal::{SigSet, Signal};
+use tokio::sync::watch;
 
 use super::arguments::{Sized32, fill, options};
 use super::calls::*;
 use super::config::*;
 use super::error::*;
 use super::event::*;
-use super::port::{Incoming, Port, Watermarks};
+use super::port::{Incoming, Port, Stage, Watermarks};
 use super::session::*;
 use super::status::FARPOST_OK;
 use super::threads::{Threads, may_block};
@@ -37,6 +38,7 @@ use crate::message::{Message, Sequence};
 struct Node {
     state: Mutex<State>,
     bells: Mutex<Option<Arc<Bells>>>,
+    marks: watch::Sender<Watermarks>,
 }
 
 #[derive(Default)]
@@ -96,6 +98,20 @@ impl Port for Handle {
         self.0.state.lock().unwrap().marks
     }
 
+    fn reached(&self, stage: Stage, sequence: Option<Sequence>) -> BoxFuture<'static, Result<()>> {
+        let goal = sequence.unwrap_or(Sequence(self.0.state.lock().unwrap().taken.len() as u64));
+        let mut marks = self.0.marks.subscribe();
+        async move {
+            let covers = |marks: &Watermarks| match stage {
+                Stage::Stored => marks.stored >= goal,
+                Stage::Relayed => marks.relayed.max(marks.delivered) >= goal,
+                Stage::Delivered => marks.delivered >= goal,
+            };
+            marks.wait_for(covers).await.map(|_| ()).map_err(|_| Error::new(Code::Closed))
+        }
+        .boxed()
+    }
+
     fn try_event(&self) -> Option<Event> {
         self.0.state.lock().unwrap().events.pop_front()
     }
@@ -119,7 +135,10 @@ impl Port for Handle {
 
 impl Node {
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap());
+        let mut state = self.state.lock().unwrap();
+        change(&mut state);
+        self.marks.send_replace(state.marks);
+        drop(state);
         self.bells.lock().unwrap().as_ref().unwrap().notify();
     }
 }

@@ -128,14 +128,24 @@ impl Agent {
         self.shared.progress.borrow().watermarks
     }
 
+    /// The receipt of a message by the number that it was sent with: for programs that keep numbers, not receipts.
+    pub fn receipt_of(&self, sequence: Sequence) -> Receipt {
+        self.shared.receipt(sequence)
+    }
+
+    /// The receipt of what was sent last, by an earlier run if nothing was sent in this one; it covers all before.
+    pub fn last_receipt(&self) -> Receipt {
+        let sent = self.shared.progress.borrow().sent;
+        self.shared.receipt(sent)
+    }
+
     /// Waits until everything that was sent so far is stored on disk.
     ///
     /// # Errors
     ///
     /// As [`Receipt::stored`].
     pub async fn flush(&self) -> Result<()> {
-        let sent = self.shared.progress.borrow().sent;
-        self.shared.receipt(sent).stored().await
+        self.last_receipt().stored().await
     }
 
     /// Waits until the group has everything that was sent so far.
@@ -144,8 +154,7 @@ impl Agent {
     ///
     /// [`Code::Closed`] if the agent stops first.
     pub async fn all_delivered(&self) -> Result<()> {
-        let sent = self.shared.progress.borrow().sent;
-        self.shared.receipt(sent).delivered().await
+        self.last_receipt().delivered().await
     }
 
     /// The next message from the management server; `None` once the agent has stopped. Cancel-safe.

@@ -60,6 +60,15 @@ impl Receipt {
         self.until(|watermarks| watermarks.stored.max(watermarks.delivered)).await
     }
 
+    /// Waits until the message is in a gateway's spool, or further.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Closed`] if the agent stops first.
+    pub async fn relayed(self) -> Result<()> {
+        self.until(|watermarks| watermarks.relayed.max(watermarks.delivered)).await
+    }
+
     /// Waits until the application at the management server has acknowledged the message.
     ///
     /// # Errors
