@@ -5,14 +5,19 @@
 
 mod files;
 mod lock;
+#[cfg(feature = "agent")]
 mod log;
+#[cfg(feature = "agent")]
 mod memory;
+#[cfg(feature = "agent")]
 mod open;
+#[cfg(feature = "agent")]
 mod queue;
+#[cfg(feature = "agent")]
 mod writer;
 
-pub(crate) use files::make_private_directory;
 pub(crate) use lock::StateDirectory;
+#[cfg(feature = "agent")]
 pub(crate) use queue::{Opened, Queue, QueueOptions, QueueSink};
 
 #[cfg(test)]

@@ -3,18 +3,26 @@
 //! A core: the store (`store/`) keeps the records and runs these rules inside its transactions; the simulation
 //! runs the same rules over records in memory.
 
+#[cfg(feature = "management-server")]
 mod approval;
 mod assignment;
 mod record;
+#[cfg(feature = "management-server")]
 mod session;
 
+#[cfg(feature = "management-server")]
 pub(crate) use approval::{
-    Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
+    Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
 };
 pub use assignment::{Assignment, AssignmentRecord, Upstream};
-pub(crate) use assignment::{AssignmentKey, Candidate, GroupKey, SignedAssignment, may_assign, server_unknown};
+pub(crate) use assignment::{AssignmentKey, SignedAssignment};
+#[cfg(feature = "management-server")]
+pub(crate) use assignment::{Candidate, GroupKey, may_assign, server_unknown};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
+#[cfg(feature = "management-server")]
 pub(crate) use session::{
-    CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionGrant, SessionRecord, SessionRequest,
-    cursor_after, open,
+    CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
+    open,
 };
+#[cfg(test)]
+pub(crate) use {approval::Approved, session::SessionGrant};

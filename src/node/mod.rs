@@ -16,8 +16,11 @@
 //! can stand beside one control. In the management server a link with its channels is such a shard, and what crosses
 //! (hand-over, commit, the group's changes) already goes through batches.
 
+#[cfg(feature = "agent")]
 pub(crate) mod agent;
+#[cfg(feature = "gateway")]
 pub(crate) mod gateway;
+#[cfg(feature = "management-server")]
 pub(crate) mod management_server;
 mod reception;
 mod timers;

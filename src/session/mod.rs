@@ -9,7 +9,8 @@ mod events;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod identity_files;
-pub(crate) mod input;
+#[cfg(feature = "agent")]
+mod input;
 mod json;
 #[cfg(feature = "management-server")]
 mod management_group;

@@ -9,7 +9,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 
 use crate::config::Config;
-use crate::disk::Queue;
 use crate::node::uplink::Uplink;
 use crate::routing::{Reason, Situation, Standby};
 use crate::session::clock;
@@ -139,9 +138,10 @@ fn wall_of(at: Instant) -> Timestamp {
 }
 
 /// The document of an agent.
+#[cfg(feature = "agent")]
 pub(crate) fn of_agent(
     mailbox: &Mailbox<crate::node::agent::Agent>,
-    queue: Queue,
+    queue: crate::disk::Queue,
     identity: IdentityCell,
     config: &Config,
 ) -> Report {
