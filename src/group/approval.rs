@@ -48,6 +48,7 @@ pub(crate) struct Approved {
     role: Role,
 }
 
+#[cfg(test)]
 impl Approved {
     pub(crate) fn name(&self) -> &Name {
         &self.name

@@ -58,6 +58,8 @@ hexadecimal! { KeyHash ChainHash }
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::CertificateDer;
+
     use super::*;
 
     #[test]

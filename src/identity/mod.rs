@@ -108,7 +108,7 @@ impl Identity {
     }
 
     /// The same snapshot under the number that the shell gave to this reload.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a reload asks it, which comes with renewal"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "identities are not reloaded yet"))]
     #[must_use]
     pub(crate) fn with_generation(self, generation: u64) -> Self {
         Self { generation, ..self }
@@ -145,7 +145,7 @@ impl Identity {
     }
 
     /// The own chain as it was verified when the identity was made.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a reload asks it, which comes with renewal"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "identities are not reloaded yet"))]
     pub(crate) fn own(&self) -> &VerifiedPeer {
         &self.snapshot.own
     }
@@ -156,7 +156,7 @@ impl Identity {
     /// # Errors
     ///
     /// [`Code::CrlUnusable`] for each such list.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a reload asks it, which comes with renewal"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "identities are not reloaded yet"))]
     pub(crate) fn check_succession(&self, previous: &Self) -> Result<(), Report> {
         let mut report = Report::default();
         self.trust().lists().check_succession(previous.trust().lists(), &mut report);

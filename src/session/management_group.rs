@@ -91,7 +91,6 @@ impl ManagementGroup {
     }
 
     /// The store's thread, for the management server that runs on this group.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used when the nodes are composed"))]
     pub(crate) fn store(&self) -> &Arc<StoreThread> {
         &self.store
     }

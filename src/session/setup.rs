@@ -1,6 +1,5 @@
 //! From a configuration to what a node starts with; all three roles share it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::code::Code;
@@ -88,10 +87,4 @@ pub(crate) fn dialler(config: &Config) -> Dialler {
         connect_timeout: config.connect_timeout,
         tls_timeout: config.hello_timeout,
     }
-}
-
-/// Makes a state directory that only its owner can look into.
-pub(crate) fn state_directory(path: &Path) -> Result<()> {
-    crate::disk::make_private_directory(path)
-        .map_err(|error| Error::new(Code::FileUnreadable).subject(path.display().to_string()).found(error.to_string()))
 }

@@ -14,7 +14,7 @@ use crate::group::{
     Knock, ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
 };
 use crate::limits::FRAME_BYTES_MAX;
-use crate::message::{Epoch, Gap, Numbered, Priority, Sequence};
+use crate::message::{Epoch, Gap, Priority, Sequence};
 use crate::name::Name;
 use crate::time::Timestamp;
 use crate::wire::Content;

@@ -62,11 +62,6 @@ impl ReceiveCredit {
         debug_assert!(self.consumed <= self.received);
     }
 
-    /// Received and not yet handed on.
-    pub(crate) fn held(&self) -> u64 {
-        self.received - self.consumed
-    }
-
     /// The next limit to tell the sender, if it is worth a frame: half a window, so that a reader that takes one frame
     /// at a time does not cost one CREDIT per frame. A channel that used its window up grows as far as the pool allows.
     pub(crate) fn grant(&mut self, pool: &mut CreditPool) -> Option<u64> {
@@ -129,7 +124,7 @@ mod tests {
                 sender.sent(8192);
                 credit.receive(8192).unwrap();
             }
-            credit.consume(credit.held());
+            credit.consume(credit.received - credit.consumed);
             sender.raise(credit.grant(&mut pool).unwrap());
         }
         assert_eq!(credit.window, CHANNEL_CREDIT_MAX);

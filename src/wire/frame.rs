@@ -85,6 +85,7 @@ impl Frame {
         (HEADER_BYTES + self.body.len()) as u64
     }
 
+    #[cfg(test)]
     pub(crate) fn encode(&self, out: &mut BytesMut) {
         put_header(out, self.kind, self.channel, self.body.len());
         out.put_slice(&self.body);

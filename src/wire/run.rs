@@ -84,6 +84,7 @@ impl Run {
         Sequence(self.first.0 + u64::from(self.count) - 1)
     }
 
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         usize::from(self.count)
     }

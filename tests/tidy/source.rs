@@ -42,10 +42,6 @@ impl Source {
         path.split('/').next().unwrap_or(path).trim_end_matches(".rs")
     }
 
-    pub(crate) fn is_test(&self) -> bool {
-        self.tests_from == 0
-    }
-
     /// Tokens of the code that is no test.
     pub(crate) fn tokens(&self) -> Vec<Token> {
         tokens(&self.lines[..self.tests_from], 0)
