@@ -565,9 +565,10 @@ farpost_status_t farpost_session_flush(farpost_session_t *session,
                                        farpost_error_t **error);
 
 /**
- * Closes the session: what is out is waited for up to `timeout_ms`, a negative number without limit; the rest stays in
- * the queue on disk. Other calls, also those that wait, end with FARPOST_ERR_CLOSED. A repeat is harmless. Any thread
- * but the library's.
+ * Closes the session: waits up to `timeout_ms`, a negative number without limit, until everything is delivered, then up
+ * to 4 s more for the links and the disk. FARPOST_ERR_TIMED_OUT if something was not delivered: it is closed all the
+ * same, and the rest stays in the queue on disk for the next run; without a state directory it is lost. Other calls,
+ * also those that wait, end with FARPOST_ERR_CLOSED. A repeat is harmless. Any thread but the library's.
  *
  * The caller sees to it that:
  * `session` is NULL or not freed yet; `error` is NULL or may be written.

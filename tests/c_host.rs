@@ -1,22 +1,18 @@
-//! The C library as C programs meet it: shared and static, under valgrind where it is at hand.
-//!
-//! Ignored by default, since it builds the library twice: `cargo test --test c_host -- --ignored`.
+//! The C library as C programs meet it: shared and static, and under valgrind where it is at hand.
+
+mod c_library;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
-
-const NAME: &str = "pc7.branch.example";
+use c_library::{Authority, Linked, checked, compile, lacks, library, root, run};
 
 #[test]
-#[ignore = "builds the C library"]
 fn the_shared_library_exports_exactly_what_the_header_declares() {
-    let library = build("cdylib").join("libfarpost.so");
-    let listing = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library));
+    if lacks("nm") {
+        return;
+    }
+    let listing = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library().join("libfarpost.so")));
     let exported: BTreeSet<String> =
         listing.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect();
     let header = std::fs::read_to_string(root().join("include/farpost.h")).expect("the header");
@@ -31,103 +27,24 @@ fn the_shared_library_exports_exactly_what_the_header_declares() {
     assert_eq!(exported, declared);
 }
 
+/// Rules C1 and C2, without a node at the other end: see tests/c/host.c.
 #[test]
-#[ignore = "builds the C library"]
-fn a_c_host_may_fork_handle_signals_and_exit_when_it_likes() {
-    for kind in ["cdylib", "staticlib"] {
-        let libraries = build(kind);
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let host = directory.path().join("host");
-        compile(&libraries, kind, &host);
-        for abandon in [false, true] {
-            let config = configure(directory.path(), if abandon { "abandoned" } else { "closed" });
-            let mut command = Command::new(&host);
-            command.arg(&config).args(abandon.then_some("abandon"));
-            run(command.env("LD_LIBRARY_PATH", &libraries));
-        }
-        if Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success()) {
-            let config = configure(directory.path(), "checked");
-            let leaks = ["--leak-check=full", "--errors-for-leak-kinds=definite,indirect", "--error-exitcode=99"];
-            let mut command = Command::new("valgrind");
-            command.args(leaks).arg("--child-silent-after-fork=yes").arg(&host).arg(&config);
-            run(command.env("LD_LIBRARY_PATH", &libraries));
-        }
+fn c1_a_c_host_may_fork_handle_signals_and_exit_when_it_likes() {
+    if lacks("gcc") {
+        return;
     }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Builds the library of a kind; the directory that it is in.
-fn build(kind: &str) -> PathBuf {
-    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("c-library");
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["rustc", "--lib", "--no-default-features", "--features", "capi", "--crate-type", kind]);
-    run(command.arg("--target-dir").arg(&target).current_dir(root()));
-    target.join("debug")
-}
-
-fn compile(libraries: &Path, kind: &str, host: &Path) {
-    let mut command = Command::new("gcc");
-    command
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-pthread", "-I"])
-        .arg(root().join("include"));
-    command.arg(root().join("tests/c/host.c")).arg("-o").arg(host);
-    if kind == "cdylib" {
-        command.arg("-L").arg(libraries).arg("-lfarpost");
-    } else {
-        command.arg(libraries.join("libfarpost.a")).args(["-lm", "-ldl", "-lrt", "-lutil"]);
-    }
-    run(&mut command);
-}
-
-/// An agent with an identity of its own and an upstream that is not there.
-fn configure(directory: &Path, name: &str) -> PathBuf {
-    let directory = directory.join(name);
-    std::fs::create_dir(&directory).expect("a directory");
-    let authority_key = KeyPair::generate().expect("a key");
-    let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, "Test CA");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let trust = authority.self_signed(&authority_key).expect("a CA");
-    let issuer = Issuer::new(authority, authority_key);
-
-    let key = KeyPair::generate().expect("a key");
-    let mut leaf = CertificateParams::new(vec![NAME.to_owned()]).expect("a name");
-    leaf.distinguished_name = rcgen::DistinguishedName::new();
-    leaf.distinguished_name.push(DnType::CommonName, NAME);
-    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    leaf.use_authority_key_identifier_extension = true;
-    let certificate = leaf.signed_by(&key, &issuer).expect("a certificate");
-
-    let write = |file: &str, text: &str| {
-        let path = directory.join(file);
-        std::fs::write(&path, text).expect("a file");
-        path
+    let (libraries, authority) = (library(), Authority::new());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let configure = |name: &str| {
+        authority.configure_agent(&directory.path().join(name), "pc7.branch.example", "gw1.branch.example", 5723, "")
     };
-    write("ca.pem", &trust.pem());
-    write("pc7.pem", &certificate.pem());
-    let key_file = write("pc7.key", &key.serialize_pem());
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(key_file, private).expect("permissions");
-    let at = directory.display();
-    write(
-        "agent.toml",
-        &format!(
-            "role = \"agent\"\nname = \"{NAME}\"\nmanagement_group = \"CORP\"\nstate_directory = \"{at}/state\"\n\
-             [identity]\ncertificate = \"{at}/pc7.pem\"\nkey = \"{at}/pc7.key\"\ntrust = [\"{at}/ca.pem\"]\n\
-             [upstream]\nprimary = \"gw1.branch.example:5723\"\n[hosts]\n\"gw1.branch.example\" = [\"127.0.0.1\"]\n"
-        ),
-    )
-}
-
-/// What a command prints; it must succeed.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{complaints}", output.status);
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    for linked in [Linked::Shared, Linked::Static] {
+        let host = directory.path().join(format!("host-{linked:?}"));
+        compile("tests/c/host.c", &libraries, linked, &host);
+        run(Command::new(&host).arg(configure(&format!("closed-{linked:?}"))));
+        run(Command::new(&host).arg(configure(&format!("abandoned-{linked:?}"))).arg("abandon"));
+    }
+    if !lacks("valgrind") {
+        run(checked(&directory.path().join("host-Shared")).arg(configure("checked")));
+    }
 }

@@ -279,8 +279,8 @@ fn span(timeout_ms: i32) -> Option<Duration> {
     u64::try_from(timeout_ms).ok().map(Duration::from_millis)
 }
 
-/// What a close may take beyond its time before it is given up.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// What a close may take beyond its time before it is given up: the links take 3 s at most, and then the disk.
+const CLOSE_GRACE: Duration = Duration::from_secs(4);
 /// Without limit.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
