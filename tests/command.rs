@@ -157,6 +157,21 @@ fn an_error_says_code_found_expected_and_remedy_each_on_its_line() {
 }
 
 #[test]
+fn cert_check_reads_the_identity_directory_of_a_configuration() {
+    let laboratory = Laboratory::new();
+    let (config, directory) = (laboratory.at("gateway.toml"), laboratory.at("out"));
+    let write = |name: &str| {
+        let text = format!("role = \"gateway\"\nname = \"{name}\"\n[identity]\ndirectory = \"{directory}\"\n");
+        std::fs::write(&config, text).unwrap();
+    };
+    write("gw1.branch.example");
+    assert!(farpost(&["cert", "check", "--config", &config]).unwrap().contains("gw1.branch.example"));
+    write("gw2.branch.example");
+    let (status, error) = failure(&["cert", "check", "--config", &config]);
+    assert!(status == 1 && error.starts_with("FP1009 ") && error.contains("gw2.branch.example.pem"), "{error}");
+}
+
+#[test]
 fn a_command_line_that_cannot_be_understood_ends_with_status_2() {
     for arguments in [&[][..], &["frobnicate"], &["ca", "sign"], &["status"], &["ca", "sign", "--name", "*.example"]] {
         let (status, error) = failure(arguments);

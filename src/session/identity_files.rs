@@ -20,10 +20,7 @@ impl Identity {
     /// [`Code::FileMissing`], [`Code::FileUnreadable`], [`Code::KeyExposed`], [`Code::IdentityMissing`], and all that the
     /// node's own check finds, the first as the error (`farpost cert check` lists all).
     pub fn from_files(files: &IdentityFiles, name: &Name) -> Result<Self> {
-        let found = match &files.directory {
-            Some(directory) => Found::in_directory(directory, name, files)?,
-            None => Found::named(files)?,
-        };
+        let found = files.find(name)?;
         let policy = IdentityPolicy {
             name_rule: files.name_rule,
             crl_policy: files.crl_policy,
@@ -50,6 +47,27 @@ impl Identity {
     pub fn from_directory(directory: impl AsRef<Path>, name: &str) -> Result<Self> {
         let files = IdentityFiles { directory: Some(directory.as_ref().to_owned()), ..IdentityFiles::default() };
         Self::from_files(&files, &Name::parse(name)?)
+    }
+}
+
+impl IdentityFiles {
+    /// The same files by name: what a directory holds for a node of this name stands in `certificate`, `key`, `trust`
+    /// and `crls`, and `directory` is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::IdentityMissing`], [`Code::FileUnreadable`] for the directory; [`Code::ConfigMissingKey`].
+    pub fn resolve(&self, name: &Name) -> Result<Self> {
+        let found = self.find(name)?;
+        let (certificate, key) = (Some(found.certificate), Some(found.key));
+        Ok(Self { directory: None, certificate, key, trust: found.trust, crls: found.crls, ..self.clone() })
+    }
+
+    fn find(&self, name: &Name) -> Result<Found> {
+        match &self.directory {
+            Some(directory) => Found::in_directory(directory, name, self),
+            None => Found::named(self),
+        }
     }
 }
 

@@ -131,7 +131,10 @@ impl Subject {
 
     fn of_config(file: &Path) -> Result<Self, Failure> {
         let config = Config::from_toml(&files::read_text(file)?, &file.display().to_string())?;
-        let identity = config.identity;
+        let identity = match (&config.identity.directory, &config.name) {
+            (Some(_), Some(name)) => config.identity.resolve(name)?,
+            _ => config.identity,
+        };
         let certificate = identity.certificate.ok_or_else(|| {
             Failure::new(Code::ConfigMissingKey, format!("{}: identity.certificate", file.display()))
                 .remedy("name the files, or give them here: --certificate, --key, --trust")
