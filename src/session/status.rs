@@ -10,7 +10,7 @@ use tokio::net::UnixListener;
 
 use crate::config::Config;
 use crate::node::uplink::Uplink;
-use crate::routing::{Reason, Situation, Standby};
+use crate::routing::{Failure, Reason, Situation, Standby};
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Machine, Mailbox};
 use crate::session::json::Object;
@@ -105,7 +105,12 @@ pub(crate) fn of_uplink(uplink: &Uplink, dialler: &crate::net::dial::Dialler, ob
             }
             Some(Standby::NotReady(failure, at)) => {
                 standby.boolean("ready", false);
-                standby.text("why", &format!("{failure:?} at {}", wall_of(at)));
+                let why = match failure {
+                    Failure::Unreachable => "no connection",
+                    Failure::Refused => "refused",
+                    Failure::Unavailable => "it has no upstream itself",
+                };
+                standby.text("why", &format!("{why} at {}", wall_of(at)));
             }
             Some(Standby::Unproven) | None => {
                 standby.boolean("ready", false);

@@ -26,7 +26,7 @@ pub(crate) fn execute(command: ConfigCommand) -> Result<(), Failure> {
         ConfigCommand::Reference => print!("{}", Config::reference()),
         ConfigCommand::Check { config } => {
             let read = load(&config)?;
-            println!("{} is the configuration of a {}", config.display(), read.role);
+            println!("{}: the configuration of this {} can be used", config.display(), read.role);
         }
     }
     Ok(())
