@@ -146,9 +146,8 @@ pub(super) const KEYS: &[Key] = &[
     one("queue.bytes_max", "size", Default::Text("256MiB"), AGENT,
         |config, text| store(&mut config.queue.bytes_max, size(text, 64 << 10, 1 << 40)),
         "what the queue may hold"),
-    one("queue.when_full", "block, reject or drop-oldest", Default::Text("block"), AGENT,
-        |config, text| store(&mut config.queue.when_full, one_of(text, &[("block", WhenFull::Block), ("reject", WhenFull::Reject), ("drop-oldest", WhenFull::DropOldest)])),
-        "what happens to a message that does not fit"),
+    one("queue.when_full", "block or reject", Default::Text("block"), AGENT, put_when_full,
+        "what happens to a message that does not fit; drop-oldest comes with a later release"),
     one("queue.commit_delay", "duration", Default::Text("0s"), AGENT,
         |config, text| store(&mut config.queue.commit_delay, duration(text, Duration::ZERO, SECOND)),
         "how long a write waits for company before it is synced; for slow flash"),
@@ -346,6 +345,15 @@ fn put_role(config: &mut Config, text: &str) -> Result<(), Unfit> {
 /// The role of a text.
 pub(super) fn role(text: &str) -> Result<Role, Unfit> {
     one_of(text, &ALL.iter().map(|role| (role.as_str(), *role)).collect::<Vec<_>>())
+}
+
+/// Names `drop-oldest`, so that nobody takes a silent `reject` for it.
+fn put_when_full(config: &mut Config, text: &str) -> Result<(), Unfit> {
+    if text == "drop-oldest" {
+        return Err(Unfit::quoted(text, "block or reject")
+            .remedy("choose block or reject: drop-oldest comes with a later release"));
+    }
+    store(&mut config.queue.when_full, one_of(text, &[("block", WhenFull::Block), ("reject", WhenFull::Reject)]))
 }
 
 fn put_spool(_: &mut Config, text: &str) -> Result<(), Unfit> {

@@ -181,6 +181,7 @@ fn deep_nesting_is_an_error_and_no_overflow() {
 fn what_a_later_release_brings_is_refused_with_that_reason() {
     for (role, key, value) in [
         (Role::Gateway, "spool.enabled", "true"),
+        (Role::Agent, "queue.when_full", "drop-oldest"),
         (Role::ManagementServer, "store.url", "postgres://farpost:secret@db/group"),
     ] {
         let error = Config::new(role).set(key, value).expect_err(key);

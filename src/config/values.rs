@@ -58,7 +58,7 @@ pub enum WhenFull {
     Block,
     /// The message is refused.
     Reject,
-    /// The oldest message of the lowest priority becomes a gap.
+    /// The oldest message of the lowest priority becomes a gap. No configuration takes it yet.
     DropOldest,
 }
 
