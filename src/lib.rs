@@ -79,3 +79,8 @@ pub use session::{Gateway, GatewayBuilder};
 #[cfg(feature = "management-server")]
 pub use store::{Delivery, DeliveryGap};
 pub use time::Timestamp;
+
+/// The examples of the README are compiled as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
