@@ -119,7 +119,7 @@ fn each_rule_finds_its_breach() {
     breach(rules::floors, core, "use crate::{code::Code, node::{self, x}, limits};", &["wire uses node"]);
     breach(rules::floors, "src/error.rs", "use crate::wire::Run;", &["error uses wire"]);
     breach(rules::floors, "src/net/mod.rs", "use super::session::Agent;", &["net uses session"]);
-    breach(rules::floors, "src/disk/mod.rs", "use crate::bin::main;", &["disk uses bin"]);
+    breach(rules::floors, "src/disk/mod.rs", "use crate::bin::main;", &["disk uses bin, which is on no floor"]);
     breach(rules::floors, "src/store/mod.rs", "use crate::nowhere::X;", &["store uses nowhere, which is on no floor"]);
     breach(rules::floors, "src/stranger.rs", "", &["stranger is on no floor"]);
     breach(rules::floors, "src/ffi/mod.rs", "use crate::Agent; use crate::session::X; use crate::code::Code;", &[]);

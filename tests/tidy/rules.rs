@@ -53,6 +53,10 @@ const LONG_FILES: [(&str, usize, &str); 1] = [(
     "one machine: every dialled link, its introduction, and the move from one to the next",
 )];
 
+/// Functions that may be longer, up to how long, and why.
+const LONG_FUNCTIONS: [(&str, &str, usize, &str); 1] =
+    [("src/ffi/tests/null.rs", "null_calls", 130, "a table: one line per function of the C interface")];
+
 /// The rules of the architecture, by kind and how many there are.
 const IDS: [(char, u32); 6] = [('D', 9), ('I', 7), ('G', 6), ('F', 6), ('C', 2), ('E', 1)];
 
@@ -219,7 +223,9 @@ pub(crate) fn short_functions(source: &Source) -> Vec<String> {
     for at in (0..tokens.len()).filter(|at| tokens[*at].text == "fn") {
         let (Some(name), Some(end)) = (tokens.get(at + 1), function_end(&tokens[at..])) else { continue };
         let lines = end - tokens[at].line + 1;
-        if lines > FUNCTION_LINES_MAX {
+        let exception =
+            LONG_FUNCTIONS.iter().find(|(path, function, ..)| source.path == *path && name.text == *function);
+        if lines > exception.map_or(FUNCTION_LINES_MAX, |(_, _, most, _)| *most) {
             found.push(finding(source, tokens[at].line, format!("{} has {lines} lines", name.text)));
         }
     }
