@@ -314,6 +314,7 @@ impl Queue {
     }
 
     /// The lowest sequence that is held and not delivered; the next one to be given if nothing is (rule D9).
+    #[cfg(test)]
     pub(crate) fn lowest_held(&self) -> Sequence {
         let shared = self.0.link.lock();
         let durable = shared.lowest_held.max(shared.delivered + 1);

@@ -48,7 +48,6 @@ pub(crate) struct Approved {
     role: Role,
 }
 
-#[cfg(test)]
 impl Approved {
     pub(crate) fn name(&self) -> &Name {
         &self.name

@@ -12,17 +12,17 @@ mod session;
 
 #[cfg(feature = "management-server")]
 pub(crate) use approval::{
-    Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
+    Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
 };
 pub use assignment::{Assignment, AssignmentRecord, Upstream};
 pub(crate) use assignment::{AssignmentKey, SignedAssignment};
 #[cfg(feature = "management-server")]
 pub(crate) use assignment::{Candidate, GroupKey, may_assign, server_unknown};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
+#[cfg(test)]
+pub(crate) use session::SessionGrant;
 #[cfg(feature = "management-server")]
 pub(crate) use session::{
     CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
     open,
 };
-#[cfg(test)]
-pub(crate) use {approval::Approved, session::SessionGrant};

@@ -58,7 +58,6 @@ hexadecimal! { KeyHash ChainHash }
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::CertificateDer;
 
     use super::*;
 

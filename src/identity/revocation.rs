@@ -65,7 +65,6 @@ impl RevocationLists {
     }
 
     /// Adds a finding for each list that is older than the previous one of the same issuer and scope.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a reload asks it, which comes with renewal"))]
     pub(super) fn check_succession(&self, previous: &Self, report: &mut Report) {
         for held in &previous.lists {
             for next in self.lists.iter().filter(|next| next.has_scope_of(held) && next.age() < held.age()) {

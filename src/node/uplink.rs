@@ -498,7 +498,7 @@ impl Uplink {
     /// [`Code::AssignmentForged`], [`Code::GroupKeyMismatch`]: the sender cannot be trusted with this.
     pub(crate) fn handle_assign(&mut self, assign: &Assign, now: Instant) -> Result<(), Error> {
         let key = match &self.group_key {
-            Some(pinned) => pinned.clone(),
+            Some(pinned) => *pinned,
             None => AssignmentKey::from_bytes(&assign.key)?,
         };
         let signed = SignedAssignment { body: assign.body.clone(), signature: assign.signature.clone() };
@@ -507,7 +507,7 @@ impl Uplink {
             return Ok(());
         }
         self.assignment_version = version;
-        self.group_key = Some(key.clone());
+        self.group_key = Some(key);
         self.output.push_back(UplinkOutput::Save(signed, key));
         self.replace_upstreams(with_last_resort(&assignment, &self.configured), version, now);
         Ok(())

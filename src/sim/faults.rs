@@ -153,7 +153,14 @@ impl World {
     fn introduction(&self, node: usize, role: Role) -> Introduction {
         let heartbeat = Duration::from_secs(if role == Role::Agent { 3 } else { 2 });
         let name = self.nodes[node].name.clone();
-        Introduction { role, name, group: GROUP.to_owned(), software: "simulation".to_owned(), heartbeat }
+        Introduction {
+            role,
+            name,
+            group: GROUP.to_owned(),
+            software: "simulation".to_owned(),
+            heartbeat,
+            hello_timeout: crate::limits::HELLO_TIMEOUT,
+        }
     }
 
     fn uplink_config(&mut self, node: usize, role: Role) -> UplinkConfig {

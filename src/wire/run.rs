@@ -152,6 +152,14 @@ impl Content {
         }
     }
 
+    /// Bytes that no credit bounds any more: those of a joined message.
+    pub(crate) fn large_bytes(&self) -> usize {
+        match self {
+            Self::Large(message) => message.payload.len(),
+            Self::Run(_) | Self::Gap(_) => 0,
+        }
+    }
+
     /// The messages in order; none for a gap.
     pub(crate) fn messages(&self) -> impl Iterator<Item = Numbered> + '_ {
         let (run, large) = match self {

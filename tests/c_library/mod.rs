@@ -105,7 +105,14 @@ impl Authority {
     }
 
     /// The configuration file of an agent whose upstream is on this computer, in a directory of its own.
-    pub(crate) fn configure_agent(&self, directory: &Path, name: &str, upstream: &str, port: u16, more: &str) -> PathBuf {
+    pub(crate) fn configure_agent(
+        &self,
+        directory: &Path,
+        name: &str,
+        upstream: &str,
+        port: u16,
+        more: &str,
+    ) -> PathBuf {
         std::fs::create_dir(directory).expect("a directory");
         self.issue(directory, name);
         let (at, path) = (directory.display(), directory.join("agent.toml"));

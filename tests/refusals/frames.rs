@@ -52,7 +52,7 @@ async fn d7_on_an_open_link_a_frame_that_is_not_the_peers_to_send_is_refused() {
         (frame(0x7f, 0, &[]), Code::FrameUnknown),
     ];
     for kind in [WELCOME, 0x03, OPENED, 0x0b, 0x0c, 0x0f, 0x10, 0x12, 0x13] {
-        wrong.push((frame(kind, u32::from(kind >= OPENED && kind < 0x0f), &[]), Code::FrameUnexpected));
+        wrong.push((frame(kind, u32::from((OPENED..0x0f).contains(&kind)), &[]), Code::FrameUnexpected));
     }
     for (listener, events) in lab.listeners() {
         for (bytes, code) in &wrong {

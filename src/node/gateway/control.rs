@@ -153,7 +153,7 @@ impl Control {
                 UplinkOutput::Challenge => self.tell_challenge(),
                 UplinkOutput::Available(available) => self.tell_availability(available),
                 UplinkOutput::Save(signed, key) => {
-                    self.to_shard.push(ToShard::GroupKey(key.clone()));
+                    self.to_shard.push(ToShard::GroupKey(key));
                     self.effects.push_back(Effect::SaveAssignment(signed, key));
                 }
                 UplinkOutput::Event(event) => self.effects.push_back(Effect::Event(event)),

@@ -116,7 +116,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(uplink: UplinkConfig, now: Instant) -> Self {
         let me: Introduction = uplink.me.clone();
-        let key = uplink.group_key.clone();
+        let key = uplink.group_key;
         let mut gateway =
             Self { control: Control::new(uplink, now), shard: Shard::new(me, key), effects: VecDeque::new() };
         gateway.exchange(now);
