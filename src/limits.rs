@@ -50,6 +50,9 @@ pub(crate) const TCP_NOTSENT_LOWAT: u32 = 128 << 10;
 
 /// Connections that have not yet proven who they are, in all: 67 kB each at worst.
 pub(crate) const UNAUTHENTICATED_MAX: usize = 256;
+/// Accepted connections that wait for their address's turn to prove themselves: a descriptor each. A gateway's agents
+/// (DESIGN section 10: 2,000 cut at once) may all come from behind one address.
+pub(crate) const PARKED_MAX: usize = 2_048;
 /// Control frames that a peer may leave unread before it is cut off: an answer per channel of the largest gateway.
 pub(crate) const CONTROL_BYTES_MAX: usize = 8 << 20;
 /// Peers that wait for approval with an open link (rule G5), per node.

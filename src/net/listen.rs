@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::{Identity, VerifiedPeer};
-use crate::limits::UNAUTHENTICATED_MAX;
+use crate::limits::{PARKED_MAX, UNAUTHENTICATED_MAX};
 use crate::net::{address_text, prepare, tls};
 use crate::time::Timestamp;
 
@@ -29,7 +29,20 @@ pub(crate) struct Listener {
     tcp: TcpListener,
     /// The rest waits in the kernel's backlog.
     unauthenticated: Arc<Semaphore>,
-    sources: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// Accepted connections of addresses that have all their places; they have not begun TLS.
+    parked: Arc<Semaphore>,
+    sources: Sources,
+}
+
+/// Who has connections that have not proven themselves.
+type Sources = Arc<Mutex<HashMap<IpAddr, Source>>>;
+
+/// One address: while it has more connections than places, the next ones wait for their turn (many agents share a NAT).
+struct Source {
+    connections: usize,
+    places: Arc<Semaphore>,
+    /// It was told that some were turned away.
+    told: bool,
 }
 
 impl Listener {
@@ -46,7 +59,8 @@ impl Listener {
         Ok(Self {
             tcp,
             unauthenticated: Arc::new(Semaphore::new(UNAUTHENTICATED_MAX)),
-            sources: Arc::new(Mutex::new(HashMap::new())),
+            parked: Arc::new(Semaphore::new(PARKED_MAX)),
+            sources: Sources::default(),
         })
     }
 
@@ -59,12 +73,12 @@ impl Listener {
     /// proved itself, and every failure with the address it came from.
     pub(crate) async fn run<F>(
         self,
-        identity: impl Fn() -> Identity,
+        identity: impl Fn() -> Identity + Clone + Send + 'static,
         hello_timeout: Duration,
         at: fn() -> Timestamp,
         done: impl Fn(Result<Accepted, (String, Error)>) -> F + Clone + Send + 'static,
     ) where
-        F: Future<Output = ()> + Send,
+        F: Future<Output = ()> + Send + 'static,
     {
         loop {
             // The semaphore is never closed.
@@ -78,12 +92,21 @@ impl Listener {
                     continue;
                 }
             };
-            let Some(guard) = self.admit(address.ip(), permit) else { continue };
             prepare(&tcp);
-            let (identity, done, text) = (identity(), done.clone(), address_text(&address));
+            let (identity, done, text) = (identity.clone(), done.clone(), address_text(&address));
+            let Some((guard, place)) = self.admit(address.ip(), permit) else {
+                if self.is_news(address.ip()) {
+                    let error = Error::new(Code::TooManyConnections)
+                        .expected(format!("at most {PARKED_MAX} beyond the {PLACES_MAX} of one address"));
+                    tokio::spawn(done(Err((text, error))));
+                }
+                continue;
+            };
             tokio::spawn(async move {
-                let result = handshake(&identity, tcp, hello_timeout, at).await;
-                drop(guard);
+                // The semaphores are never closed.
+                let Some(permits) = place.taken().await else { return };
+                let result = handshake(&identity(), tcp, hello_timeout, at).await;
+                drop((guard, permits));
                 done(match result {
                     Ok((stream, peer)) => Ok(Accepted { stream, peer, address: text }),
                     Err(error) => Err((text, error)),
@@ -93,15 +116,54 @@ impl Listener {
         }
     }
 
-    /// While others wait, one address holds at most half of the places.
-    fn admit(&self, source: IpAddr, permit: OwnedSemaphorePermit) -> Option<Guard> {
+    /// One address holds at most half of the places; its further connections are parked, up to a bound.
+    fn admit(&self, source: IpAddr, permit: OwnedSemaphorePermit) -> Option<(Guard, Place)> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = sources.entry(source).or_default();
-        if *count >= UNAUTHENTICATED_MAX / 2 {
-            return None;
+        let entry = sources.entry(source).or_insert_with(|| Source {
+            connections: 0,
+            places: Arc::new(Semaphore::new(PLACES_MAX)),
+            told: false,
+        });
+        let place = match entry.places.clone().try_acquire_owned() {
+            Ok(of_source) => Place::Taken(of_source, permit),
+            Err(_) => Place::Parked {
+                parked: self.parked.clone().try_acquire_owned().ok()?,
+                of_source: entry.places.clone(),
+                of_all: self.unauthenticated.clone(),
+            },
+        };
+        entry.connections += 1;
+        Some((Guard { source, sources: self.sources.clone() }, place))
+    }
+
+    /// Whether nobody was told yet that connections of this address are turned away: a flood must not fill the log.
+    fn is_news(&self, source: IpAddr) -> bool {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.get_mut(&source).is_some_and(|source| !std::mem::replace(&mut source.told, true))
+    }
+}
+
+/// A connection's place among those that may prove themselves.
+enum Place {
+    Taken(OwnedSemaphorePermit, OwnedSemaphorePermit),
+    /// Its address has no more places now: it waits in the order of its arrival, and holds none of the others' places.
+    Parked {
+        parked: OwnedSemaphorePermit,
+        of_source: Arc<Semaphore>,
+        of_all: Arc<Semaphore>,
+    },
+}
+
+impl Place {
+    async fn taken(self) -> Option<[OwnedSemaphorePermit; 2]> {
+        match self {
+            Self::Taken(of_source, of_all) => Some([of_source, of_all]),
+            Self::Parked { parked, of_source, of_all } => {
+                let of_source = of_source.acquire_owned().await.ok()?;
+                drop(parked);
+                Some([of_source, of_all.acquire_owned().await.ok()?])
+            }
         }
-        *count += 1;
-        Some(Guard { source, sources: self.sources.clone(), _permit: permit })
     }
 }
 
@@ -119,24 +181,25 @@ async fn handshake(
     }
 }
 
-/// One connection that has not proven itself; gives its place back however it ends.
+/// One connection that has not proven itself; its address is forgotten with its last one.
 struct Guard {
     source: IpAddr,
-    sources: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    _permit: OwnedSemaphorePermit,
+    sources: Sources,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = sources.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(source) = sources.get_mut(&self.source) {
+            source.connections -= 1;
+            if source.connections == 0 {
                 sources.remove(&self.source);
             }
         }
     }
 }
 
+/// What one address may hold of the places.
+const PLACES_MAX: usize = UNAUTHENTICATED_MAX / 2;
 /// A system without descriptors is asked again after this.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
