@@ -16,6 +16,7 @@ mod attestations;
 mod certificates;
 mod channels;
 mod configurations;
+mod crowds;
 mod frames;
 mod group;
 mod introductions;

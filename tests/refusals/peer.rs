@@ -30,7 +30,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn connect(listener: SocketAddr, certified: &Certified) -> Self {
-        let tcp = TcpStream::connect(listener).await.unwrap();
+        Self::on(TcpStream::connect(listener).await.unwrap(), certified).await
+    }
+
+    pub(crate) async fn on(tcp: TcpStream, certified: &Certified) -> Self {
         let address = tcp.local_addr().unwrap().to_string();
         let connector = TlsConnector::from(Arc::new(config(certified)));
         let name = ServerName::try_from("anybody.example").unwrap();

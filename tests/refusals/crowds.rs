@@ -1,0 +1,57 @@
+//! Many connections at once, of peers that never prove who they are and of peers that do (rule D7).
+
+use std::net::SocketAddr;
+
+use farpost::Message;
+use futures::future::join_all;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::events::within;
+use crate::lab::{GATEWAY, Lab, agent};
+use crate::peer::Peer;
+use crate::wire::AGENT;
+
+/// More than all places for those who have not yet proven who they are.
+const CROWD: usize = 300;
+
+/// A connection from an address of the loopback network other than everybody's.
+async fn connect_from(source: [u8; 4], listener: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((source, 0).into()).unwrap();
+    within("a connection", socket.connect(listener)).await.unwrap()
+}
+
+#[tokio::test]
+async fn d7_a_crowd_that_never_speaks_leaves_room_for_others() {
+    let lab = Lab::start().await;
+    let mut silent = Vec::new();
+    for (listener, _) in lab.listeners() {
+        for _ in 0..CROWD {
+            silent.push(connect_from([127, 0, 0, 2], listener).await);
+        }
+    }
+    lab.honest_delivers().await;
+    let name = "new.branch.example";
+    lab.group.approve_agent(name).await.unwrap();
+    let new = agent(lab.identity(name), GATEWAY, lab.gateway_address().port()).await;
+    let receipt = new.send(Message::new("through the crowd")).await.unwrap();
+    within("the newcomer's delivery", receipt.delivered()).await.unwrap();
+    lab.honest_delivers().await;
+}
+
+/// Many agents behind one address, cut at once, come back at once: those beyond the address's places wait their turn,
+/// and nobody is sent away.
+#[tokio::test]
+async fn d7_a_crowd_of_good_peers_behind_one_address_is_let_in_to_the_last_one() {
+    let lab = Lab::start().await;
+    let certified = lab.authority.issue("pc7.branch.example");
+    for (listener, _) in lab.listeners() {
+        // All connections stand before the first handshake begins.
+        let crowd = join_all((0..CROWD).map(|_| connect_from([127, 0, 0, 3], listener))).await;
+        let peers = join_all(crowd.into_iter().map(|tcp| Peer::on(tcp, &certified))).await;
+        assert_eq!(peers.len(), CROWD);
+        drop(peers);
+        Peer::introduced(lab.gateway_address(), &certified, AGENT).await;
+    }
+    lab.honest_delivers().await;
+}
