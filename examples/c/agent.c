@@ -30,13 +30,11 @@ static void stop(int signal_number)
     farpost_session_wakeup(session); /* async-signal-safe */
 }
 
-/* Tells what went wrong and what to do, frees the error, and returns its code. */
-static int32_t report(farpost_error_t *error)
+/* Tells what went wrong and what to do, and frees the error. */
+static void report(farpost_error_t *error)
 {
-    int32_t code = farpost_error_code(error);
-    fprintf(stderr, "FP%d %s\n", (int)code, farpost_error_message(error));
+    fprintf(stderr, "%s\n", farpost_error_message(error)); /* begins with the code, such as FP4001 */
     farpost_error_free(error);
-    return code;
 }
 
 /* Sends one line. Returns 1 if it was taken, 0 if the queue is full, -1 on failure. */
@@ -80,6 +78,21 @@ static int send_lines(char *buffer, size_t *filled, int at_end)
     return taken;
 }
 
+/* Prints a message from the management server. It is acknowledged once it is out: until then it comes again. */
+static void take_message(farpost_event_t *event)
+{
+    farpost_error_t *error = NULL;
+    size_t length = 0;
+    const uint8_t *payload = farpost_event_payload(event, &length);
+    if (fwrite(payload, 1, length, stdout) != length || putchar('\n') == EOF || fflush(stdout) != 0) {
+        perror("standard output");
+        return;
+    }
+    if (farpost_event_acknowledge(event, &error) != FARPOST_OK) {
+        report(error);
+    }
+}
+
 /* Takes everything that waits. Sets *writable if the queue has space again. Returns -1 on failure. */
 static int take_events(int *writable)
 {
@@ -99,16 +112,9 @@ static int take_events(int *writable)
         case FARPOST_EVENT_NOTICE:
             fprintf(stderr, "%s\n", farpost_event_message(event));
             break;
-        case FARPOST_EVENT_MESSAGE: {
-            size_t length = 0;
-            const uint8_t *payload = farpost_event_payload(event, &length);
-            fwrite(payload, 1, length, stdout);
-            putchar('\n');
-            if (farpost_event_acknowledge(event, &error) != FARPOST_OK) {
-                report(error);
-            }
+        case FARPOST_EVENT_MESSAGE:
+            take_message(event);
             break;
-        }
         case FARPOST_EVENT_WRITABLE:
             *writable = 1;
             break;
@@ -195,16 +201,12 @@ int main(int count, char **arguments)
 
     result = run();
 
-    if (farpost_session_flush(session, FARPOST_STAGE_STORED, 0, CLOSE_MS, &error) != FARPOST_OK) {
-        report(error);
-        error = NULL;
+    if (farpost_session_close(session, CLOSE_MS, &error) != FARPOST_OK) {
+        report(error); /* FARPOST_ERR_TIMED_OUT: what is undelivered is on disk and goes out in the next run */
     }
     if (farpost_session_receipt(session, &receipt, NULL) == FARPOST_OK) {
         fprintf(stderr, "stored up to %llu, delivered up to %llu\n", (unsigned long long)receipt.stored,
                 (unsigned long long)receipt.delivered);
-    }
-    if (farpost_session_close(session, CLOSE_MS, &error) != FARPOST_OK) {
-        report(error);
     }
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);

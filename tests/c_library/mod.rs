@@ -117,9 +117,9 @@ impl Authority {
         self.issue(directory, name);
         let (at, path) = (directory.display(), directory.join("agent.toml"));
         let text = format!(
-            "role = \"agent\"\nname = \"{name}\"\nmanagement_group = \"CORP\"\nstate_directory = \"{at}/state\"\n\
+            "{more}role = \"agent\"\nname = \"{name}\"\nmanagement_group = \"CORP\"\nstate_directory = \"{at}/state\"\n\
              [identity]\ndirectory = \"{at}\"\n[upstream]\nprimary = \"{upstream}:{port}\"\n\
-             [hosts]\n\"{upstream}\" = [\"127.0.0.1\"]\n{more}"
+             [hosts]\n\"{upstream}\" = [\"127.0.0.1\"]\n"
         );
         write(&path, &text);
         path
