@@ -53,6 +53,10 @@ pub mod fuzzing;
 #[cfg(test)]
 mod sim;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 pub use code::{Code, Severity};
 pub use config::{Backoff, Config, Failback, IdentityFiles, NodeAddress, Output, QueueSettings, Upstreams, WhenFull};
 pub use error::{Error, Result};

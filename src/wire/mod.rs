@@ -321,7 +321,7 @@ mod run;
 #[cfg(any(fuzzing, test))]
 pub(crate) use bodies::read_body;
 pub(crate) use credit::{CreditPool, ReceiveCredit, SendCredit};
-#[cfg(any(fuzzing, test))]
+#[cfg(any(fuzzing, test, feature = "bench"))]
 pub(crate) use frame::next_frame;
 pub(crate) use frame::{Frame, HEADER_BYTES, Kind, put_header};
 pub(crate) use link::{CHUNK_BYTES, Link, Phase};
