@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use farpost::{Code, Config};
 
@@ -41,11 +42,35 @@ fn every_configuration_in_the_readme_can_be_used() {
     }
 }
 
-/// The texts between fences, and the here-documents in them.
+#[test]
+fn the_c_in_the_readme_compiles() {
+    let readme = read("README.md");
+    let bodies: Vec<&str> = fenced(&readme).filter(|(language, _)| *language == "c").map(|(_, body)| body).collect();
+    assert!(!bodies.is_empty());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for body in bodies {
+        let program = directory.path().join("readme.c");
+        let text = format!("{C_HEAD}int try(const uint8_t *bytes, size_t length)\n{{\n{body}\nreturn 0;\n}}\n");
+        std::fs::write(&program, text).expect("the program is written");
+        let mut compiler = Command::new("gcc");
+        compiler.args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-Wno-empty-body", "-fsyntax-only", "-I"]);
+        let Ok(output) = compiler.arg(root().join("include")).arg(&program).output() else {
+            assert!(std::env::var_os("CI").is_none(), "gcc is missing");
+            eprintln!("skipped: gcc is missing");
+            return;
+        };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The fenced texts of a document, each with its language.
+fn fenced(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'))
+}
+
+/// The fenced texts, and the here-documents in them.
 fn blocks(text: &str) -> impl Iterator<Item = &str> {
-    let fenced = text.split("\n```").skip(1).step_by(2);
-    fenced.flat_map(|block| {
-        let body = block.split_once('\n').map_or("", |(_, body)| body);
+    fenced(text).flat_map(|(_, body)| {
         let documents = body.split("<<'END'\n").skip(1).filter_map(|rest| rest.split_once("\nEND"));
         std::iter::once(body).chain(documents.map(|(document, _)| document))
     })
@@ -113,6 +138,14 @@ fn root() -> PathBuf {
 fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a String takes it");
 }
+
+const C_HEAD: &str = "\
+#define _POSIX_C_SOURCE 200809L
+#include <poll.h>
+#include <stdio.h>
+#include \"farpost.h\"
+int try(const uint8_t *bytes, size_t length);
+";
 
 const RANGES: [(u16, &str); 6] = [
     (1, "identity"),

@@ -67,7 +67,7 @@ pub(crate) const TESTED: &[&str] = &[
 ];
 
 /// Of these, the ones whose pieces have no test yet. To be emptied: a rule goes as soon as a test names it.
-pub(crate) const AWAITED: &[&str] = &["D2", "D4", "D6", "D8", "I1", "I2", "I3", "I6", "C1", "C2"];
+pub(crate) const AWAITED: &[&str] = &[];
 
 fn floor_of(module: &str) -> Option<usize> {
     FLOORS.iter().position(|(_, modules)| modules.contains(&module))
