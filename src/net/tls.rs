@@ -120,7 +120,10 @@ pub(crate) async fn reason_of(
         None
     };
     let alert = tokio::time::timeout(LINGER, read).await.ok().flatten().filter(failure::is_of_tls);
-    explain(identity, alert.as_ref().unwrap_or(&error), at())
+    match alert {
+        Some(alert) => explain(identity, &alert, at()),
+        None => Error::new(Code::LinkDown).found(error.to_string()),
+    }
 }
 
 /// What must hold after a handshake: the protocol was agreed (rustls takes a dialler that offers none), and the

@@ -76,6 +76,16 @@ async fn i1_both_sides_prove_their_names_and_bytes_pass() {
 }
 
 #[tokio::test]
+async fn f2_a_link_whose_peer_is_gone_is_lost_and_no_failed_handshake() {
+    let root = Issued::root(|_| {});
+    let (gateway, agent) = (identity(&root, GATEWAY, &[]), identity(&root, NAME, &[]));
+    let (accepted, connected) = link(&gateway, &agent, now).await;
+    drop(accepted.unwrap());
+    let error = learnt(&agent, connected, now).await;
+    assert_eq!(error.code(), Code::LinkDown, "{error}");
+}
+
+#[tokio::test]
 async fn handshakes_at_once_keep_their_own_verdicts() {
     let root = Issued::root(|_| {});
     let gateway = identity(&root, GATEWAY, &[]);
