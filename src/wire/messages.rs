@@ -308,7 +308,8 @@ impl Refuse {
 
     /// The error that a peer's refusal means here.
     pub(crate) fn to_error(&self) -> Error {
-        code_of(self.code).found(if self.text.is_empty() { "no further text".to_owned() } else { self.text.clone() })
+        let error = code_of(self.code);
+        if self.text.is_empty() { error } else { error.found(self.text.clone()) }
     }
 }
 
