@@ -3,6 +3,9 @@
 //! Agent and gateway share it. It owns the links that the node dialled; the owner of the uplink owns the channels on
 //! the link in use.
 
+mod assignment;
+mod greeting;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +16,9 @@ use crate::event::Event;
 use crate::group::{Assignment, AssignmentKey, SignedAssignment, Upstream};
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION};
-use crate::role::Role;
 use crate::routing::{Action, Failover, Failure, Purpose, Situation, Standby, Timing};
 use crate::time::Instant;
-use crate::wire::{
-    Assign, Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Phase, Refuse, STATUS_ACCEPTED, State,
-    Welcome, code_of, read_message,
-};
+use crate::wire::{Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Refuse, State, read_message};
 
 /// What the uplink tells its owner, in order.
 #[derive(Debug)]
@@ -274,97 +273,6 @@ impl Uplink {
         }
     }
 
-    fn handle_welcome(&mut self, id: LinkId, welcome: &Welcome, now: Instant) -> Result<(), Error> {
-        self.check_welcome(id, welcome)?;
-        let heartbeat = Duration::from_millis(u64::from(welcome.heartbeat_ms));
-        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return Ok(()) };
-        let Some((link, _)) = dialled.link.as_mut() else { return Ok(()) };
-        if welcome.status == STATUS_ACCEPTED {
-            link.enter(Phase::Open, heartbeat);
-            return Ok(());
-        }
-        let first_time = link.phase() == Phase::Introduction;
-        link.enter(Phase::Pending, heartbeat);
-        let subject = dialled.upstream.to_string();
-        if dialled.purpose != Purpose::Use {
-            // A standby that would not take this node now is no standby.
-            self.lose(id, code_of(welcome.code), true, now);
-        } else if first_time {
-            let text = "the link stays open and is used as soon as the group approves this node";
-            self.output.push_back(UplinkOutput::Event(Event::new(code_of(welcome.code).code(), subject, text)));
-        }
-        Ok(())
-    }
-
-    fn check_welcome(&self, id: LinkId, welcome: &Welcome) -> Result<(), Error> {
-        if welcome.version != PROTOCOL_VERSION {
-            return Err(Error::new(Code::VersionUnsupported)
-                .found(format!("version {}", welcome.version))
-                .expected(format!("version {PROTOCOL_VERSION}")));
-        }
-        if welcome.group != self.me.group {
-            return Err(Error::new(Code::GroupMismatch)
-                .found(format!("\"{}\"", welcome.group))
-                .expected(format!("\"{}\"", self.me.group)));
-        }
-        let expected = self.dialled.iter().find(|dialled| dialled.id == id).map(|dialled| dialled.upstream.name());
-        if expected.is_some_and(|name| name.as_str() != welcome.name) {
-            return Err(Error::new(Code::HelloNameMismatch).found(welcome.name.clone()));
-        }
-        match Role::from_number(welcome.role) {
-            Some(Role::Gateway | Role::ManagementServer) => Ok(()),
-            other => Err(Error::new(Code::RoleUnexpected)
-                .found(other.map_or("an unknown role".to_owned(), |role| role.to_string()))
-                .expected("gateway or management-server")),
-        }
-    }
-
-    /// STATE follows every acceptance: only a link that leads to a management server counts as one to use.
-    fn handle_state(&mut self, id: LinkId, state: &State, now: Instant) {
-        let current = self.current;
-        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return };
-        let changed = dialled.available != Some(state.available);
-        let first = dialled.available.is_none();
-        dialled.available = Some(state.available);
-        let (purpose, upstream) = (dialled.purpose, dialled.upstream.clone());
-        if current == Some(id) {
-            if changed {
-                self.tell_availability(state, now);
-            }
-            return;
-        }
-        if !first {
-            return;
-        }
-        match (purpose, state.available) {
-            (Purpose::Probe, true) => {
-                self.forget(id);
-                if let Some(index) = self.index_of(&upstream) {
-                    self.routing.handle_accepted(index, Purpose::Probe, now);
-                }
-            }
-            (_, false) if current.is_some() || purpose != Purpose::Use => {
-                self.lose(id, Error::new(Code::UpstreamUnavailable), true, now);
-            }
-            (Purpose::Failback | Purpose::Use, _) if current.is_some() => {
-                self.moving_to = Some(id);
-                self.output.push_back(UplinkOutput::MoveReady);
-            }
-            _ => self.use_link(id, now),
-        }
-    }
-
-    fn tell_availability(&mut self, state: &State, now: Instant) {
-        if state.available {
-            self.routing.handle_available(now);
-        } else {
-            self.routing.handle_unavailable(now);
-            let subject = self.upstream().map(ToString::to_string).unwrap_or_default();
-            self.output.push_back(UplinkOutput::Event(Event::new(Code::UpstreamUnavailable, subject, "")));
-        }
-        self.output.push_back(UplinkOutput::Available(state.available));
-    }
-
     fn use_link(&mut self, id: LinkId, now: Instant) {
         let Some(dialled) = self.dialled.iter().find(|dialled| dialled.id == id) else { return };
         let (upstream, purpose) = (dialled.upstream.clone(), dialled.purpose);
@@ -489,46 +397,6 @@ impl Uplink {
 
     fn index_of(&self, upstream: &Upstream) -> Option<usize> {
         self.upstreams.iter().position(|known| known == upstream)
-    }
-
-    /// Takes a pushed assignment (rule G6): signed by the pinned key, for this node, and newer than the one held.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::AssignmentForged`], [`Code::GroupKeyMismatch`]: the sender cannot be trusted with this.
-    pub(crate) fn handle_assign(&mut self, assign: &Assign, now: Instant) -> Result<(), Error> {
-        let key = match &self.group_key {
-            Some(pinned) => *pinned,
-            None => AssignmentKey::from_bytes(&assign.key)?,
-        };
-        let signed = SignedAssignment { body: assign.body.clone(), signature: assign.signature.clone() };
-        let (version, assignment) = key.verify(&self.me.group, &self.me.name, &signed)?;
-        if version <= self.assignment_version {
-            return Ok(());
-        }
-        self.assignment_version = version;
-        self.group_key = Some(key);
-        self.output.push_back(UplinkOutput::Save(signed, key));
-        self.replace_upstreams(with_last_resort(&assignment, &self.configured), version, now);
-        Ok(())
-    }
-
-    fn replace_upstreams(&mut self, upstreams: Vec<Upstream>, version: u64, now: Instant) {
-        let text = upstreams.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let current = self.upstream().and_then(|upstream| upstreams.iter().position(|known| known == upstream));
-        self.upstreams = upstreams;
-        // Dials to upstreams that may have another place now, or none, are begun anew.
-        let unfinished: Vec<LinkId> =
-            self.dialled.iter().map(|dialled| dialled.id).filter(|id| Some(*id) != self.current).collect();
-        for id in unfinished {
-            self.forget(id);
-        }
-        self.moving_to = None;
-        self.routing.replace(self.upstreams.len(), current, now);
-        let subject = self.me.name.to_string();
-        let text = format!("version {version}: {text}");
-        self.output.push_back(UplinkOutput::Event(Event::new(Code::AssignmentChanged, subject, text)));
-        self.act(now);
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {

@@ -46,13 +46,6 @@ const IMPURE_STD: [&str; 4] = ["fs", "net", "thread", "process"];
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
-/// Files that may be longer, up to how long, and why.
-const LONG_FILES: [(&str, usize, &str); 1] = [(
-    "src/node/uplink.rs",
-    620,
-    "one machine: every dialled link, its introduction, and the move from one to the next",
-)];
-
 /// Functions that may be longer, up to how long, and why.
 const LONG_FUNCTIONS: [(&str, &str, usize, &str); 1] =
     [("src/ffi/tests/null.rs", "null_calls", 130, "a table: one line per function of the C interface")];
@@ -211,9 +204,8 @@ pub(crate) fn nothing_left(source: &Source) -> Vec<String> {
 
 /// Files outside of tests.
 pub(crate) fn short_files(source: &Source) -> Vec<String> {
-    let max = LONG_FILES.iter().find(|(path, ..)| *path == source.path).map_or(FILE_LINES_MAX, |(_, max, _)| *max);
     let lines = source.tests_from;
-    if lines > max { vec![finding(source, 0, format!("{lines} lines"))] } else { Vec::new() }
+    if lines > FILE_LINES_MAX { vec![finding(source, 0, format!("{lines} lines"))] } else { Vec::new() }
 }
 
 /// Functions, those of tests too, from `fn` to the brace that ends them.

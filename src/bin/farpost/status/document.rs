@@ -205,7 +205,7 @@ mod tests {
             "standbys":[{"name":"ms1.corp.example","address":"10.0.0.5:5723","ready":true,
                          "proven":"2026-11-22T12:09:40.000Z","why":null,"failback_in_seconds":41}],
             "agents":{"connected":412,"silent":3,"pending":1},
-            "queue":{"messages":1204,"bytes":317440,"oldest_milliseconds":800,"delivered_per_second":8411},
+            "queue":{"messages":1204,"bytes":317440,"oldest_milliseconds":800,"delivered_sequence":8411},
             "identity":{"until":"2027-02-01T00:00:00.000Z","days":71,"renewal_from":"2026-12-15T00:00:00.000Z"},
             "later":{}}"#;
         let document: Document = serde_json::from_str(answer).unwrap();
@@ -217,7 +217,7 @@ mod tests {
                 "  upstream   ms2.corp.example 10.0.0.6:5723   failover, since 2026-11-22 12:04:11: ms1.corp.example sent nothing for 30 s (FP2103)",
                 "  standby    ms1.corp.example 10.0.0.5:5723   ready, proven 2026-11-22 12:09:40; failback in 41 s",
                 "  agents     412 connected, 3 silent, 1 pending",
-                "  queue      1,204 messages, 310 KiB, oldest 0.8 s; delivered 8,411/s",
+                "  queue      1,204 messages, 310 KiB, oldest 0.8 s; delivered up to sequence 8,411",
                 "  identity   until 2027-02-01 (71 days), renewal from 2026-12-15",
             ]
         );
