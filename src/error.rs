@@ -34,6 +34,12 @@ impl Error {
         }))
     }
 
+    /// Why an application cannot answer what the library asks of it: its cursor (rule D5b). The channel that asked is
+    /// refused with this text, and the agent comes again.
+    pub fn of_application(found: impl Into<String>) -> Self {
+        Self::new(Code::OutputFailed).subject("the application").found(found)
+    }
+
     /// What it is about: a node, a file, a configuration key.
     #[must_use]
     pub(crate) fn subject(mut self, subject: impl Into<String>) -> Self {
