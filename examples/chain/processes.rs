@@ -76,7 +76,7 @@ impl Processes {
         Ok(process)
     }
 
-    /// Gives the word to begin.
+    /// Gives the word to go on.
     pub(crate) fn go(&mut self, name: &str) -> Outcome<()> {
         let running = self.running.get_mut(name).ok_or("no such process")?;
         running.stdin.write_all(b"go\n")?;

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// The time that the agents take to send them; what is killed is killed in the middle of it
-    #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3_600))]
     seconds: u16,
     /// Print the result as one JSON object; the narration goes to standard error
     #[arg(long)]

@@ -21,9 +21,11 @@ impl Story<'_> {
         self.processes.go(AGENTS)?;
         self.delivered_part("the first quarter", 25).await?;
         let failover = self.kill_primary().await?;
-        self.delivered_part("the middle", 45).await?;
+        self.processes.go(AGENTS)?;
+        self.delivered_part("the middle", 50).await?;
         let gateway_failover = self.kill_gateway().await?;
-        self.delivered_part("more than half", 55).await?;
+        self.processes.go(AGENTS)?;
+        self.delivered_part("more than half", 60).await?;
         let failback = self.bring_back().await?;
         self.send_down(&group).await?;
         let sent = self.finish().await?;
@@ -221,12 +223,12 @@ impl Story<'_> {
             let back = self.event(&gateway.name, "FailedBack", mark).await?;
             self.screen.say(format_args!("{} has moved back to {}", gateway.name, back.text("subject")));
         }
+        self.processes.go(AGENTS)?;
         let took = self.granted("a delivery by the primary").await?.duration_since(started);
         self.screen.say(format_args!("{} delivers again, {} ms after its start", primary.name, took.as_millis()));
-        let mark_agents = mark;
         let agents = (0..self.options.agents.into()).filter(|index| is_first_gateways(*index)).count();
         self.until("the agents to move back to their gateway", |story| {
-            let moved = story.heard[mark_agents..].iter().filter(|heard| heard.process == AGENTS);
+            let moved = story.heard[mark..].iter().filter(|heard| heard.process == AGENTS);
             let moved: BTreeSet<&str> =
                 moved.filter(|heard| heard.is_event("FailedBack")).map(|heard| heard.text("who")).collect();
             (moved.len() >= agents).then_some(())
