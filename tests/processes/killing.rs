@@ -101,5 +101,5 @@ fn write_lines(agent: &str, path: &Path, stop: &AtomicBool) -> u64 {
     written
 }
 
-const LINES_AT_ONCE: u64 = 10;
-const PACE: Duration = Duration::from_millis(10);
+const LINES_AT_ONCE: u64 = 100;
+const PACE: Duration = Duration::from_millis(5);

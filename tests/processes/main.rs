@@ -100,7 +100,8 @@ fn d5_no_line_is_missing_in_the_output_files_and_one_that_came_again_is_marked()
         copies.entry((line.agent.clone(), line.sequence)).or_default().push(line);
     }
     let repeated = copies.values().filter(|copies| copies.len() > 1).count();
-    println!("{} lines, {repeated} of them more than once", copies.len());
+    let marked = lines.iter().filter(|line| line.redelivered).count();
+    println!("{} lines, {marked} marked redelivered, {repeated} more than once", copies.len());
     assert_eq!(copies.len(), wanted.len(), "a line under two sequences");
     for ((agent, sequence), copies) in &copies {
         let unmarked = copies.iter().filter(|line| !line.redelivered).count();
