@@ -1,7 +1,5 @@
 //! A TOML document as a sequence of `set`: every scalar takes the same way as a value from C or Python.
 
-#![cfg(any(feature = "cli", feature = "capi"))]
-
 use std::collections::BTreeSet;
 
 use toml::de::{DeTable, DeValue};

@@ -42,7 +42,6 @@ pub(super) enum Given<'a> {
     /// From `set`, or a TOML scalar: a list is comma-separated.
     Text(&'a str),
     /// A TOML array, one text per scalar.
-    #[cfg_attr(not(any(feature = "cli", feature = "capi")), expect(dead_code, reason = "made from TOML alone"))]
     List(&'a [&'a str]),
 }
 
