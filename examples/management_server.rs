@@ -1,8 +1,9 @@
 //! A management server: the end of the chain. Prints what the agents send, and acknowledges it.
 //!
-//! `cargo run --example management_server -- IDENTITY-DIRECTORY NAME GROUP-STORE LISTEN`, such as
-//! `/etc/farpost/identity ms1.corp.example sqlite:///var/lib/farpost/group.db 0.0.0.0:5723`
+//! `cargo run --example management_server -- IDENTITY-DIRECTORY NAME GROUP GROUP-STORE LISTEN`, such as
+//! `/etc/farpost/identity ms1.corp.example CORP sqlite:///var/lib/farpost/group.db 0.0.0.0:5723`
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use farpost::{Identity, Item, ManagementGroup, ManagementServer};
@@ -10,11 +11,11 @@ use farpost::{Identity, Item, ManagementGroup, ManagementServer};
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [directory, name, store, listen] = arguments.as_slice() else {
-        eprintln!("usage: management_server IDENTITY-DIRECTORY NAME GROUP-STORE LISTEN");
+    let [directory, name, group, store, listen] = arguments.as_slice() else {
+        eprintln!("usage: management_server IDENTITY-DIRECTORY NAME GROUP GROUP-STORE LISTEN");
         return ExitCode::from(2);
     };
-    match run(directory, name, store, listen).await {
+    match run(directory, name, group, store, listen).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -23,9 +24,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(directory: &str, name: &str, store: &str, listen: &str) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(directory: &str, name: &str, group: &str, store: &str, listen: &str) -> Result<(), Box<dyn Error>> {
     let identity = Identity::from_directory(directory, name)?;
-    let group = ManagementGroup::open(store).await?; // `open_new` makes one
+    let group = ManagementGroup::open_new(store, group).await?; // makes the store if there is none
     let mut server = ManagementServer::builder(identity, group).listen(listen.parse()?).start().await?;
     let mut events = server.events();
     let mut deliveries = server.deliveries().ok_or("the deliveries go to a built-in output")?;
