@@ -173,6 +173,9 @@ mod header {
  * NULL. Texts are UTF-8 and end with NUL; texts and bytes that a call gives live as long as the object they come
  * from. Numbers never change their meaning; new ones may come.
  *
+ * Any thread may call any function, and none blocks, unless its comment says otherwise. An object must not be freed
+ * while another call uses it. docs/c.md shows how it all fits together.
+ *
  * Written by build.rs from src/ffi and src/code.rs: change those.
  */";
 }

@@ -6,6 +6,9 @@
  * NULL. Texts are UTF-8 and end with NUL; texts and bytes that a call gives live as long as the object they come
  * from. Numbers never change their meaning; new ones may come.
  *
+ * Any thread may call any function, and none blocks, unless its comment says otherwise. An object must not be freed
+ * while another call uses it. docs/c.md shows how it all fits together.
+ *
  * Written by build.rs from src/ffi and src/code.rs: change those.
  */
 
@@ -504,8 +507,8 @@ int farpost_session_fd(const farpost_session_t *session);
 
 /**
  * Takes the next event. Waits for one up to `timeout_ms`; 0 does not wait, a negative number waits without limit.
- * FARPOST_ERR_WOULD_BLOCK if none came, or if a signal handler ran meanwhile. The caller frees the event. Any thread,
- * with a timeout none of the library's.
+ * FARPOST_ERR_WOULD_BLOCK if none came, or if a signal handler ran meanwhile. A closed session gives what still waits,
+ * then FARPOST_ERR_CLOSED. The caller frees the event. Any thread, with a timeout none of the library's.
  *
  * The caller sees to it that:
  * `session` is NULL or not freed yet; `event` and `error` are NULL or may be written.

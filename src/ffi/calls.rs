@@ -78,8 +78,8 @@ pub unsafe extern "C" fn farpost_session_fd(session: *const Session) -> c_int {
 }
 
 /// Takes the next event. Waits for one up to `timeout_ms`; 0 does not wait, a negative number waits without limit.
-/// FARPOST_ERR_WOULD_BLOCK if none came, or if a signal handler ran meanwhile. The caller frees the event. Any thread,
-/// with a timeout none of the library's.
+/// FARPOST_ERR_WOULD_BLOCK if none came, or if a signal handler ran meanwhile. A closed session gives what still waits,
+/// then FARPOST_ERR_CLOSED. The caller frees the event. Any thread, with a timeout none of the library's.
 ///
 /// # Safety
 ///

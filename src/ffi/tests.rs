@@ -488,6 +488,33 @@ fn the_librarys_threads_have_names_take_no_signals_and_may_not_block() {
 }
 
 #[test]
+fn c1_a_blocking_call_on_a_thread_of_the_library_is_refused_and_the_others_work() {
+    let (opened, threads) = (Opened::new(), Threads::start().unwrap());
+    let (session, config) = (opened.session as usize, config() as usize);
+    let called = threads.run(None, async move {
+        let (session, config) = (session as *mut Session, config as *mut ConfigObject);
+        let (mut event, mut other, mut sequence) = (null_mut(), null_mut(), 0);
+        unsafe {
+            let refused = [
+                farpost_session_open(config, &raw mut other, null_mut()),
+                farpost_session_poll(session, -1, &raw mut event, null_mut()),
+                farpost_session_flush(session, FARPOST_STAGE_DELIVERED, 0, -1, null_mut()),
+                farpost_session_close(session, -1, null_mut()),
+            ];
+            let polled = farpost_session_poll(session, 0, &raw mut event, null_mut());
+            let sent = farpost_session_send(session, null(), 0, null(), &raw mut sequence, null_mut());
+            farpost_config_free(config);
+            (refused, polled, sent, sequence)
+        }
+    });
+    let (refused, polled, sent, sequence) = called.unwrap();
+    assert_eq!(refused, [status(Code::WrongThread); 4]);
+    assert_eq!((polled, sent, sequence), (status(Code::WouldBlock), FARPOST_OK, 1));
+    threads.finish(());
+    assert_eq!(opened.send(b"x"), FARPOST_OK, "a refused close closes nothing");
+}
+
+#[test]
 fn an_error_says_what_was_found_what_was_expected_and_what_to_do() {
     let config = config();
     let (key, value) = (CString::new("upstream.primry").unwrap(), CString::new("x").unwrap());
