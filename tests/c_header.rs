@@ -66,6 +66,22 @@ fn the_c_examples_compile_without_a_warning() {
     }
 }
 
+/// What docs/c.md shows is copied: each of its C blocks is a file that compiles.
+#[test]
+fn the_programs_of_the_guide_compile_without_a_warning() {
+    let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/c.md")).expect("docs/c.md");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let programs: Vec<&str> = guide.split("```c\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(programs.len(), 3, "the guide's programs");
+    for (number, text) in programs.iter().enumerate() {
+        let program = directory.path().join(format!("guide-{number}.c"));
+        std::fs::write(&program, text).expect("the program is written");
+        for compiler in ["gcc", "clang"].into_iter().filter(|compiler| is_there(compiler)) {
+            C_STANDARDS.into_iter().for_each(|standard| compile(compiler, standard, &program));
+        }
+    }
+}
+
 fn is_there(compiler: &str) -> bool {
     Command::new(compiler).arg("--version").output().is_ok_and(|output| output.status.success())
 }
