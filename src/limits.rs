@@ -50,6 +50,9 @@ pub(crate) const TCP_NOTSENT_LOWAT: u32 = 128 << 10;
 
 /// Connections that have not yet proven who they are, in all: 67 kB each at worst.
 pub(crate) const UNAUTHENTICATED_MAX: usize = 256;
+/// Connections that the kernel holds for a listener: 2,000 agents that were cut at once come back at once; Linux allows
+/// 4,096 unless told otherwise.
+pub(crate) const LISTEN_BACKLOG: u32 = 4_096;
 /// Accepted connections that wait for their address's turn to prove themselves: a descriptor each. A gateway's agents
 /// (DESIGN section 10: 2,000 cut at once) may all come from behind one address.
 pub(crate) const PARKED_MAX: usize = 2_048;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::{Identity, VerifiedPeer};
-use crate::limits::{PARKED_MAX, UNAUTHENTICATED_MAX};
+use crate::limits::{LISTEN_BACKLOG, PARKED_MAX, UNAUTHENTICATED_MAX};
 use crate::net::{address_text, prepare, tls};
 use crate::time::Timestamp;
 
@@ -51,11 +51,15 @@ impl Listener {
     /// # Errors
     ///
     /// [`Code::ListenFailed`].
-    pub(crate) async fn bind(address: SocketAddr) -> Result<Self, Error> {
+    pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
         let failed = |error: std::io::Error| {
             Error::new(Code::ListenFailed).subject(address.to_string()).found(error.to_string())
         };
-        let tcp = TcpListener::bind(address).await.map_err(failed)?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+        // A server that was just killed leaves connections behind that would keep its port.
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        let tcp = socket.listen(LISTEN_BACKLOG).map_err(failed)?;
         Ok(Self {
             tcp,
             unauthenticated: Arc::new(Semaphore::new(UNAUTHENTICATED_MAX)),

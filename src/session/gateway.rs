@@ -189,7 +189,7 @@ impl GatewayBuilder {
         let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?;
         let file = config.state_directory.as_deref().map(AssignmentFile::in_directory);
         let uplink = setup::uplink(&config, file.as_ref(), &events)?;
-        let listener = Listener::bind(config.listen_address).await?;
+        let listener = Listener::bind(config.listen_address)?;
         let address = listener.local_address();
         let (mailbox, inbox) = mailbox::<Node>();
         let identity: IdentityCell = Arc::new(watch::Sender::new(identity));

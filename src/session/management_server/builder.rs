@@ -109,7 +109,7 @@ impl ManagementServerBuilder {
         let (events, first_events) = EventHub::new();
         let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?;
         config.management_group.get_or_insert(group.name().await?);
-        let listener = Listener::bind(config.listen_address).await?;
+        let listener = Listener::bind(config.listen_address)?;
         let address = listener.local_address();
         let node_config = prepare(&config, &identity, &group, address, cursor_source.is_some()).await?;
         let (mailbox, inbox) = mailbox::<Node>();
