@@ -168,12 +168,7 @@ async fn ship(index: usize, name: String, agent: Arc<Agent>, work: Arc<Work>) ->
     Ok(())
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a part of a count of messages, between 0 and the count"
-)]
+/// A part, from 0 to 1, of a count.
 fn due(total: u64, part: f64) -> u64 {
     ((total as f64 * part) as u64).min(total)
 }

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ struct Story<'a> {
     heard: Vec<Heard>,
     ledger: Arc<Mutex<Ledger>>,
     interrupted: Arc<AtomicBool>,
+    /// Counts the looks; while it stands still, the story itself does.
+    looks: Arc<AtomicU64>,
     servers: Vec<Place>,
     gateways: Vec<Place>,
 }
@@ -93,6 +95,22 @@ fn catch_signals(interrupted: Arc<AtomicBool>) -> Outcome<()> {
     Ok(())
 }
 
+/// Ends the process if the story does not even look for a minute: a call that never answers.
+fn watch_over(looks: Arc<AtomicU64>, directory: PathBuf) {
+    std::thread::spawn(move || {
+        let mut seen = looks.load(Ordering::Relaxed);
+        loop {
+            std::thread::sleep(WATCHDOG);
+            let now = looks.load(Ordering::Relaxed);
+            if std::mem::replace(&mut seen, now) == now {
+                eprintln!("chain: the story stands still; everything is in {}", directory.display());
+                // The children end with their standard inputs.
+                std::process::exit(1);
+            }
+        }
+    });
+}
+
 async fn tell(options: &Options, interrupted: Arc<AtomicBool>) -> Outcome<bool> {
     let mut story = Story::prepare(options, interrupted)?;
     let result = story.tell().await;
@@ -130,6 +148,8 @@ impl<'a> Story<'a> {
         let (processes, inbox) = Processes::new();
         let ledger = Arc::new(Mutex::new(Ledger::new(Lines::read(&laboratory.at(LINES))?)));
         application::serve(&laboratory.at(SOCKET), ledger.clone())?;
+        let looks = Arc::new(AtomicU64::new(0));
+        watch_over(looks.clone(), laboratory.path().to_owned());
         Ok(Self {
             options,
             screen,
@@ -139,6 +159,7 @@ impl<'a> Story<'a> {
             heard: Vec::new(),
             ledger,
             interrupted,
+            looks,
             servers: Vec::new(),
             gateways: Vec::new(),
         })
@@ -200,6 +221,7 @@ impl<'a> Story<'a> {
                 let seconds = WATCHDOG.as_secs();
                 return Err(format!("nothing moved for {seconds} s while waiting for {what}").into());
             }
+            self.looks.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -1,7 +1,7 @@
 //! The acts of the story, in order.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use farpost::{ApprovedFor, ManagementGroup};
@@ -281,7 +281,7 @@ fn is_of_first_gateway(item: &Item) -> bool {
     laboratory::agent_index(&item.agent).is_some_and(is_first_gateways)
 }
 
-fn option(name: &str, path: &PathBuf) -> String {
+fn option(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 
