@@ -309,7 +309,13 @@ impl Refuse {
     /// The error that a peer's refusal means here.
     pub(crate) fn to_error(&self) -> Error {
         let error = code_of(self.code);
-        if self.text.is_empty() { error } else { error.found(self.text.clone()) }
+        // As `of_error` puts them together; another implementation may say it in its own way.
+        let parts = self.text.strip_prefix("found ").map(|text| text.split_once("; expected ").unwrap_or((text, "")));
+        match parts {
+            Some((found, expected)) => error.found(found).expected(expected),
+            None if self.text.is_empty() => error,
+            None => error.found(self.text.clone()),
+        }
     }
 }
 
@@ -356,7 +362,9 @@ mod tests {
         let error = Error::new(Code::GroupMismatch).found("\"corp\"\u{1b}[2J").expected("\"CORP\"");
         let refuse = Refuse::of_error(&error);
         assert_eq!(refuse.text, "found \"corp\"\\u{1b}[2J; expected \"CORP\"");
-        assert_eq!(refuse.to_error().code(), Code::GroupMismatch);
+        let told = refuse.to_error();
+        assert_eq!(told.code(), Code::GroupMismatch);
+        assert_eq!((told.found_text(), told.expected_text()), ("\"corp\"\\u{1b}[2J", "\"CORP\""));
         for number in [0, 2999, 70_000, u32::MAX] {
             assert_eq!(code_of(number).code(), Code::PeerRefused, "{number}");
         }
