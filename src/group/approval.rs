@@ -41,6 +41,16 @@ pub(crate) enum Decision {
     Refused(Error),
 }
 
+impl Decision {
+    /// Whether the node itself is approved and only came to a place that is not its own: it may know where that is.
+    pub(crate) fn is_about_the_place(&self) -> bool {
+        match self {
+            Self::Refused(error) => matches!(error.code(), Code::AgentElsewhere | Code::ParentNotApproved),
+            Self::Approved(_) | Self::Pending(_) => false,
+        }
+    }
+}
+
 /// The proof that the group approved a name for a role: only [`decide`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Approved {

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use farpost::{ApprovedFor, Code, Message};
+use farpost::{ApprovedFor, Code, Message, Name};
 
 use crate::events::{EventLog, within};
-use crate::lab::{GATEWAY, HONEST, Lab, SERVER, agent, gateway};
+use crate::lab::{GATEWAY, HONEST, Lab, SERVER, agent, agent_builder, gateway};
 
 /// Rule G2.
 const TAKES_EFFECT_WITHIN: Duration = Duration::from_secs(2);
@@ -108,6 +108,64 @@ async fn g2_an_assignment_reaches_gateway_and_agent_within_two_seconds() {
     lab.honest_delivers().await;
 }
 
+/// The assignment takes effect where the agent is, although it is refused there from then on, and wherever its own
+/// configuration sends it: what it is assigned is all that it needs to know.
+#[tokio::test]
+async fn g2_an_agent_that_is_assigned_another_gateway_moves_there_within_two_seconds() {
+    let lab = Lab::start().await;
+    let second = gateway(lab.identity("gw2.branch.example"), SERVER, lab.server_address().port());
+    let second = second.start().await.unwrap();
+    lab.group.approve_gateway("gw2.branch.example", ApprovedFor::ManagementServer(SERVER)).await.unwrap();
+    let name = "moved.branch.example";
+    lab.group.approve_agent(name).await.unwrap();
+    let start = async |label| {
+        let builder = agent_builder(lab.identity(name), GATEWAY, lab.gateway_address().port());
+        let agent = builder.host(Name::parse("gw2.branch.example").unwrap(), vec![[127, 0, 0, 1].into()]);
+        let agent = agent.start().await.unwrap();
+        let events = EventLog::follow(label, agent.events());
+        (agent, events)
+    };
+    let (moved, events) = start("the moved agent").await;
+    within("a delivery", moved.send(Message::new("before")).await.unwrap().delivered()).await.unwrap();
+
+    let gw2 = format!("gw2.branch.example:{}", second.local_address().unwrap().port());
+    let since = Instant::now();
+    lab.group.set_failover(name, &gw2, &[] as &[&str]).await.unwrap();
+    within_two_seconds(&events, 0, Code::AgentElsewhere, "", since).await;
+    within_two_seconds(&events, 0, Code::LinkUp, &gw2, since).await;
+    within("a delivery", moved.send(Message::new("after")).await.unwrap().delivered()).await.unwrap();
+
+    // A new agent of that name, which knows nothing but its configuration.
+    drop(moved);
+    let (again, events) = start("the agent that begins anew").await;
+    within("a delivery", again.send(Message::new("anew")).await.unwrap().delivered()).await.unwrap();
+    events.told(Code::LinkUp, &gw2).await;
+    lab.honest_delivers().await;
+}
+
+/// Here the server that it must leave refuses it too; what it is assigned comes first.
+#[tokio::test]
+async fn g2_a_gateway_that_is_approved_for_another_server_moves_there_within_two_seconds() {
+    let lab = Lab::start().await;
+    let second = lab.another_server("ms2.corp.example").await;
+    let ms2 = format!("ms2.corp.example:{}", second.local_address().unwrap().port());
+    let name = "gw2.branch.example";
+    lab.group.approve_gateway(name, ApprovedFor::ManagementServer(SERVER)).await.unwrap();
+    let moved = gateway(lab.identity(name), SERVER, lab.server_address().port());
+    let moved = moved.host(Name::parse("ms2.corp.example").unwrap(), vec![[127, 0, 0, 1].into()]);
+    let moved = moved.start().await.unwrap();
+    let events = EventLog::follow("the moved gateway", moved.events());
+    events.told(Code::LinkUp, SERVER).await;
+
+    let since = Instant::now();
+    lab.group.set_failover(name, &ms2, &[] as &[&str]).await.unwrap();
+    lab.group.approve_gateway(name, ApprovedFor::ManagementServer("ms2.corp.example")).await.unwrap();
+    within_two_seconds(&events, 0, Code::AssignmentChanged, &ms2, since).await;
+    within_two_seconds(&events, 0, Code::LinkUp, &ms2, since).await;
+    lab.server_events.told(Code::ParentNotApproved, name).await;
+    lab.honest_delivers().await;
+}
+
 /// Rule G3, on a link that stands and on every later one: not even when no other server is alive.
 #[tokio::test]
 async fn g3_an_excluded_server_is_never_used_even_when_it_is_the_only_one_alive() {
@@ -121,7 +179,7 @@ async fn g3_an_excluded_server_is_never_used_even_when_it_is_the_only_one_alive(
     lab.group.set_failover(name, &ms1, &[&ms2]).await.unwrap();
     // Configured with the second server alone, assigned both: it is on its primary as soon as it knows of it.
     let builder = gateway(lab.identity(name), "ms2.corp.example", second_port);
-    let builder = builder.host(farpost::Name::parse(SERVER).unwrap(), vec![[127, 0, 0, 1].into()]);
+    let builder = builder.host(Name::parse(SERVER).unwrap(), vec![[127, 0, 0, 1].into()]);
     let builder = builder.set("failback.hold_down", "100ms").and_then(|builder| builder.set("failback.jitter", "0s"));
     let failing_over = builder.unwrap().start().await.unwrap();
     let events = EventLog::follow("the gateway with two servers", failing_over.events());

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use farpost::{
-    Agent, ApprovedFor, Assignment, Code, Gateway, GatewayBuilder, Identity, IdentityPolicy, ManagementGroup,
-    ManagementServer, Message, Name, Timestamp,
+    Agent, AgentBuilder, ApprovedFor, Assignment, Code, Gateway, GatewayBuilder, Identity, IdentityPolicy,
+    ManagementGroup, ManagementServer, Message, Name, Timestamp,
 };
 use tempfile::TempDir;
 
@@ -143,12 +143,16 @@ pub(crate) fn gateway(identity: Identity, upstream: &str, port: u16) -> GatewayB
 
 /// A running agent under one upstream, with its queue in memory.
 pub(crate) async fn agent(identity: Identity, upstream: &str, port: u16) -> Agent {
+    agent_builder(identity, upstream, port).start().await.unwrap()
+}
+
+pub(crate) fn agent_builder(identity: Identity, upstream: &str, port: u16) -> AgentBuilder {
     let builder = Agent::builder(identity)
         .management_group(GROUP)
         .upstream(Assignment::primary(&format!("{upstream}:{port}")).unwrap())
         .host(Name::parse(upstream).unwrap(), vec![any_port().ip()]);
     let builder = builder.set("backoff.min", "50ms").and_then(|builder| builder.set("backoff.max", "500ms"));
-    builder.unwrap().start().await.unwrap()
+    builder.unwrap()
 }
 
 pub(crate) fn any_port() -> SocketAddr {

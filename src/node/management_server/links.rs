@@ -190,7 +190,13 @@ impl ManagementServer {
             }
             (Decision::Pending(code), _) if is_probe => return self.refuse_link(link, &Error::new(code)),
             (Decision::Pending(code), _) => return self.keep_waiting(link, code),
-            (Decision::Refused(error), _) => return self.refuse_link(link, &error),
+            (Decision::Refused(error), phase) => {
+                // It may come with where the node belongs, which it would hear nowhere else; before WELCOME it cannot.
+                if let Some(assignment) = standing.assignment.filter(|_| phase == Phase::Open) {
+                    self.tell_assignment(link, 0, &assignment);
+                }
+                return self.refuse_link(link, &error);
+            }
         }
         if let Some(assignment) = standing.assignment {
             self.tell_assignment(link, 0, &assignment);

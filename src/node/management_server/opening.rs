@@ -7,7 +7,7 @@ use super::{Chain, Effect, ManagementServer, Output, Standing, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
-use crate::group::{Approved, Decision, Knock, SessionAnswer, SessionRequest};
+use crate::group::{Approved, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment};
 use crate::identity::{ChainHash, Claim, KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::{CHALLENGE_PERIODS_VALID, CHANNELS_PER_LINK_MAX, PENDING_LINKS_MAX};
 use crate::message::{Epoch, Gap, Sequence};
@@ -160,9 +160,17 @@ impl ManagementServer {
             Decision::Approved(approved) => self.open_session(id, &approved),
             Decision::Pending(_) if stands => return self.refuse_channel(id, &Error::new(Code::ApprovalWithdrawn)),
             Decision::Pending(code) => return self.keep_channel_waiting(id, code),
-            Decision::Refused(error) => return self.refuse_channel(id, &error),
+            Decision::Refused(error) => {
+                // It may come with where the agent belongs, which it would hear nowhere else.
+                self.tell_channel_assignment(id, standing.assignment);
+                return self.refuse_channel(id, &error);
+            }
         }
-        if let Some(assignment) = standing.assignment
+        self.tell_channel_assignment(id, standing.assignment);
+    }
+
+    fn tell_channel_assignment(&mut self, id: u64, assignment: Option<SignedAssignment>) {
+        if let Some(assignment) = assignment
             && let Some(channel) = self.channels.get_mut(&id)
             && assignment.version() > channel.open.assignment_version
         {

@@ -213,6 +213,7 @@ fn standings(store: &mut dyn Store, knocks: &[Knock]) -> Result<Vec<Standing>> {
     let with_assignment = |(knock, decision): (&Knock, Decision)| {
         let assignment = match &decision {
             Decision::Approved(_) => store.assignment(&knock.name)?,
+            elsewhere if elsewhere.is_about_the_place() => store.assignment(&knock.name)?,
             _ => None,
         };
         Ok(Standing { decision, assignment })
