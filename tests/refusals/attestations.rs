@@ -1,11 +1,12 @@
-//! A gateway that speaks for agents that are not connected to it (rule I6).
+//! A gateway that speaks for agents that are not connected to it (rule I6), or teaches chains without end.
 
 use farpost::{ApprovedFor, Code};
+use prost::Message as _;
 
 use crate::lab::{HONEST, Lab, SERVER};
 use crate::peer::Peer;
 use crate::pki::Certified;
-use crate::wire::{ACCEPTED, GATEWAY, OPENED, Open, Opened};
+use crate::wire::{ACCEPTED, CHAIN, Chain, GATEWAY, OPENED, Open, Opened};
 
 /// A second gateway, approved like the first and gone bad.
 async fn bad_gateway(lab: &Lab) -> (Peer, Certified) {
@@ -70,5 +71,18 @@ async fn i6_an_attestation_of_another_key_session_period_or_chain_or_none_at_all
         peer.refused(channel, *code).await;
         lab.server_events.after(mark, *code, HONEST).await;
     }
+    lab.honest_delivers().await;
+}
+
+#[tokio::test]
+async fn d7_a_gateway_that_teaches_a_chain_without_end_is_refused() {
+    let lab = Lab::start().await;
+    let (mut peer, bad) = bad_gateway(&lab).await;
+    let part = Chain { certificates: vec![bad.certificate.der().to_vec()], more: true };
+    for _ in 0..9 {
+        peer.send(CHAIN, 0, &part.encode_to_vec()).await;
+    }
+    peer.refused(0, Code::ChainTooLarge).await;
+    lab.server_events.told(Code::ChainTooLarge, &bad.name).await;
     lab.honest_delivers().await;
 }

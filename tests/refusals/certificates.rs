@@ -6,8 +6,8 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::events::within;
-use crate::lab::Lab;
+use crate::events::{EventLog, within};
+use crate::lab::{Lab, agent};
 use crate::openssl::{FARPOST, files, s_client};
 use crate::pki::Certified;
 
@@ -83,6 +83,38 @@ async fn i2_a_certificate_of_another_ca_is_refused_even_if_that_ca_has_the_same_
 async fn i2_a_revoked_certificate_is_refused() {
     let lab = Lab::start().await;
     refused(&lab, &lab.revoked, Code::CertificateRevoked, 44).await;
+}
+
+/// Before anything is verified: one hostile chain of a hundred certificates would cost more than a hundred handshakes.
+#[tokio::test]
+async fn d7_a_chain_of_too_many_certificates_is_refused() {
+    let lab = Lab::start().await;
+    let (certificate, key) = files(lab.directory.path(), &lab.authority.issue("pc7.branch.example"));
+    let more: String = (0..9).map(|count| Certified::authority(&format!("CA {count}")).pem()).collect();
+    let chain = lab.directory.path().join("chain.pem").display().to_string();
+    std::fs::write(&chain, more).unwrap();
+    for (listener, events) in lab.listeners() {
+        let mark = events.mark();
+        let identity = ["-alpn", FARPOST, "-cert", &certificate, "-key", &key, "-cert_chain", &chain];
+        let told = s_client(listener, &identity).await;
+        assert!(told.contains("SSL alert number 46\n"), "{told}");
+        events.after(mark, Code::ChainTooLarge, "").await;
+        lab.honest_delivers().await;
+    }
+}
+
+/// The refuser is the one who dials: the name that it was configured with is what must be proven (rule F1).
+#[tokio::test]
+async fn f1_an_upstream_that_proves_another_name_is_refused_by_who_dialled_it() {
+    let lab = Lab::start().await;
+    let port = lab.gateway_address().port();
+    let mark = lab.gateway_events.mark();
+    let misled = agent(lab.identity("pc7.branch.example"), "gw9.branch.example", port).await;
+    let events = EventLog::follow("the misled agent", misled.events());
+    events.told(Code::NameMismatch, "gw9.branch.example").await;
+    lab.gateway_events.after(mark, Code::OwnCertificateRefused, "").await;
+    assert_eq!(events.count(Code::LinkUp), 0);
+    lab.honest_delivers().await;
 }
 
 #[tokio::test]

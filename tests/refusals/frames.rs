@@ -100,3 +100,27 @@ async fn d7_garbage_inside_tls_ends_the_link_of_its_sender_alone() {
         lab.honest_delivers().await;
     }
 }
+
+/// Whoever asks without end and reads no answer fills nobody's memory: the link ends, the others' go on meanwhile.
+#[tokio::test]
+async fn d7_a_peer_that_does_not_read_its_answers_is_cut_off() {
+    let lab = Lab::start().await;
+    let deaf = lab.authority.issue("deaf.branch.example");
+    lab.group.approve_agent(&deaf.name).await.unwrap();
+    let pings: Vec<u8> = (0..4096).flat_map(|_| frame(PING, 0, &[0; 8])).collect();
+    for (listener, events) in lab.listeners() {
+        let mut peer = Peer::introduced(listener, &deaf, AGENT).await;
+        // What the kernel's buffers take comes on top of what the node keeps.
+        for count in 0..1000 {
+            peer.write(&pings).await;
+            if count % 100 == 0 {
+                lab.honest_delivers().await;
+            }
+            if events.count(Code::PeerDoesNotRead) > 0 {
+                break;
+            }
+        }
+        events.told(Code::PeerDoesNotRead, &deaf.name).await;
+        lab.honest_delivers().await;
+    }
+}

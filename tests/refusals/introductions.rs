@@ -1,10 +1,12 @@
 //! What is refused when a peer introduces itself (rules G1, G5 and I1).
 
+use std::time::{Duration, Instant};
+
 use farpost::Code;
 
 use crate::lab::{GATEWAY as GATEWAY_NAME, HONEST, Lab};
 use crate::peer::Peer;
-use crate::wire::{AGENT, GATEWAY, Hello, MANAGEMENT_SERVER};
+use crate::wire::{AGENT, GATEWAY, HELLO, Hello, MANAGEMENT_SERVER, frame};
 
 #[tokio::test]
 async fn g5_a_hello_that_never_comes_is_told_and_ends_the_link() {
@@ -16,6 +18,29 @@ async fn g5_a_hello_that_never_comes_is_told_and_ends_the_link() {
         peer.refused(0, Code::HelloTimeout).await;
         events.told(Code::HelloTimeout, &peer.address).await;
         peer.closed().await;
+        lab.honest_delivers().await;
+    }
+}
+
+/// Bytes that come in time do not make up for a frame that does not: the deadline is for all of it.
+#[tokio::test]
+async fn d7_a_hello_that_drips_in_ends_at_its_deadline() {
+    let lab = Lab::with_hello_timeout("1s").await;
+    let slow = lab.authority.issue("slow.branch.example");
+    let hello = frame(HELLO, 0, &[0; 4000]);
+    for (listener, events) in lab.listeners() {
+        let mut peer = Peer::connect(listener, &slow).await;
+        let since = Instant::now();
+        for byte in &hello {
+            peer.write(&[*byte]).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if events.count(Code::HelloTimeout) > 0 {
+                break;
+            }
+        }
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+        events.told(Code::HelloTimeout, &peer.address).await;
+        peer.refused(0, Code::HelloTimeout).await;
         lab.honest_delivers().await;
     }
 }

@@ -61,7 +61,7 @@ impl Peer {
 
     /// Teaches an agent's chain, as a gateway does.
     pub(crate) async fn teach(&mut self, agent: &Certified) {
-        let chain = Chain { certificates: vec![agent.certificate.der().to_vec()] };
+        let chain = Chain { certificates: vec![agent.certificate.der().to_vec()], more: false };
         self.send(crate::wire::CHAIN, 0, &chain.encode_to_vec()).await;
     }
 

@@ -107,6 +107,8 @@ pub(crate) struct Refuse {
 pub(crate) struct Chain {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub(crate) certificates: Vec<Vec<u8>>,
+    #[prost(bool, tag = "2")]
+    pub(crate) more: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
