@@ -88,7 +88,8 @@ pub(crate) fn line(agent: &str, number: u64) -> String {
 
 fn write_lines(agent: &str, path: &Path, stop: &AtomicBool) -> u64 {
     let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
-    let mut written = 0;
+    let mut written = BACKLOG;
+    file.write_all((1..=BACKLOG).map(|number| line(agent, number) + "\n").collect::<String>().as_bytes()).unwrap();
     while !stop.load(Ordering::Relaxed) {
         let lines: String = (1..=LINES_AT_ONCE).map(|at| line(agent, written + at) + "\n").collect();
         // Torn in the middle: a half line is none yet.
@@ -101,5 +102,7 @@ fn write_lines(agent: &str, path: &Path, stop: &AtomicBool) -> u64 {
     written
 }
 
-const LINES_AT_ONCE: u64 = 100;
+/// What waits from the start: whoever is killed is busy then, and has something that nobody acknowledged yet.
+const BACKLOG: u64 = 100_000;
+const LINES_AT_ONCE: u64 = 20;
 const PACE: Duration = Duration::from_millis(5);

@@ -21,7 +21,10 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let since = Instant::now();
     loop {
         match look() {
-            Ok(found) => return found,
+            Ok(found) => {
+                println!("{what}: after {:?}", since.elapsed());
+                return found;
+            }
             Err(why) if since.elapsed() > ARRIVES_WITHIN => panic!("not within {ARRIVES_WITHIN:?}: {what}: {why}"),
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
