@@ -1,6 +1,5 @@
 //! The agents: as many as asked for in one process, with state directories unless `--memory`.
 
-use std::collections::VecDeque;
 use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,26 +82,35 @@ impl Sender {
         }
     }
 
-    /// Sends one message every `every`; answers how long each took to be acknowledged.
-    async fn keep_time(self, every: Duration, begin: Instant, end: Instant) -> Vec<Duration> {
+    /// Sends one message every `every` between two moments; answers what became of each.
+    async fn keep_time(self, every: Duration, begin: Instant, end: Instant) -> Vec<Sent> {
         let mut ticks = tokio::time::interval_at(begin.into(), every);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut waiting, mut took) = (VecDeque::new(), Vec::new());
-        while Instant::now() < end || !waiting.is_empty() {
+        let mut sent: Vec<Sent> = Vec::new();
+        let mut delivered = 0;
+        while Instant::now() < end || delivered < sent.len() {
             tokio::select! {
                 _ = ticks.tick(), if Instant::now() < end => {
                     let at = Instant::now();
-                    waiting.push_back((self.send(1).await, at));
+                    sent.push(Sent { sequence: self.send(1).await, at, delivered: None });
                 }
                 () = self.woken.notified() => {}
             }
-            let delivered = self.delivered();
-            while waiting.front().is_some_and(|(sequence, _)| *sequence <= delivered) {
-                took.extend(waiting.pop_front().map(|(_, at): (u64, Instant)| at.elapsed()));
+            let through = self.delivered();
+            for sent in sent[delivered..].iter_mut().take_while(|sent| sent.sequence <= through) {
+                sent.delivered = Some(sent.at.elapsed());
+                delivered += 1;
             }
         }
-        took
+        sent
     }
+}
+
+/// One message that was sent alone, and how long it took to be acknowledged.
+struct Sent {
+    sequence: u64,
+    at: Instant,
+    delivered: Option<Duration>,
 }
 
 /// Starts the agents in groups, each ready when its first message was delivered.
@@ -124,7 +132,8 @@ async fn deliver_one_each(senders: &[Sender]) {
         sender.send(1).await;
     }
     for sender in senders {
-        sender.agent.all_delivered().await.expect("a delivery");
+        let delivered = tokio::time::timeout(DELIVERED_WITHIN, sender.agent.all_delivered()).await;
+        delivered.expect("a delivery in time").expect("a delivery");
     }
 }
 
@@ -145,38 +154,52 @@ async fn relay(senders: Vec<Sender>, options: &Options) {
 async fn latency(senders: Vec<Sender>, options: &Options) {
     let count = senders.len() as u32;
     let every = Duration::from_secs(u64::from(count)) / options.number("rate", 2_000) as u32;
+    let seconds = options.number("seconds", 2);
     let began = Instant::now();
-    let end = began + Duration::from_secs(options.number("seconds", 2));
-    println!("begin");
+    let (counts_from, end) = (began + WARM_UP, began + WARM_UP + Duration::from_secs(seconds));
     let stagger = |index: usize| began + every * index as u32 / count;
     let tasks = senders.into_iter().enumerate().map(|(index, sender)| sender.keep_time(every, stagger(index), end));
     let tasks: Vec<_> = tasks.map(tokio::spawn).collect();
-    let mut took = Vec::new();
+    tokio::time::sleep_until(counts_from.into()).await;
+    println!("begin");
+    let mut sent = Vec::new();
     for task in tasks {
-        took.extend(task.await.expect("a sender"));
+        sent.extend(task.await.expect("a sender").into_iter().filter(|sent| sent.at >= counts_from));
     }
-    took.sort_unstable();
-    let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
-    let (messages, seconds) = (took.len(), began.elapsed().as_secs_f64());
-    println!(
-        "end {}",
-        json!({ "messages": messages, "seconds": seconds, "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": at(1.0) })
-    );
+    let delivered = sorted(sent.iter().filter_map(|sent| sent.delivered));
+    let said = json!({
+        "messages": sent.len(), "seconds": seconds,
+        "p50_ms": part(&delivered, 0.5), "p99_ms": part(&delivered, 0.99), "max_ms": part(&delivered, 1.0),
+    });
+    println!("end {said}");
 }
 
-/// Waits for a line; then every agent sends one message, and the time counts until all of them are delivered.
+fn sorted(took: impl Iterator<Item = Duration>) -> Vec<f64> {
+    let mut took: Vec<f64> = took.map(|took| took.as_secs_f64() * 1e3).collect();
+    took.sort_unstable_by(f64::total_cmp);
+    took
+}
+
+/// The value that this part of all does not exceed; 0 of none.
+fn part(sorted: &[f64], part: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1) as f64;
+    sorted.get((last * part) as usize).copied().unwrap_or_default()
+}
+
+/// Waits for a line; then every agent sends one message, and `end` is said when all of them are delivered.
 async fn idle(senders: &[Sender]) {
     let line = tokio::task::spawn_blocking(|| std::io::stdin().lock().lines().next());
     if line.await.expect("a thread that reads").is_none() {
         return;
     }
-    let began = Instant::now();
     deliver_one_each(senders).await;
-    println!("end {}", json!({ "messages": senders.len(), "seconds": began.elapsed().as_secs_f64() }));
+    println!("end");
 }
 
 /// A listener lets 256 wait that have not yet proven who they are.
 const STARTED_AT_ONCE: usize = 100;
 const WARM_UP: Duration = Duration::from_secs(1);
+/// Longer, and something is broken.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(60);
 /// Sockets, segments and lock files of 2,000 agents.
 const FILES: u64 = 20_000;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::io::BufRead;
 use std::net::SocketAddr;
 
-use farpost::{ApprovedFor, Assignment, Deliveries, Gateway, Item, ManagementGroup, ManagementServer, Name, Sequence};
+use farpost::{
+    ApprovedFor, Assignment, Deliveries, Epoch, Gateway, Item, ManagementGroup, ManagementServer, Name, Sequence,
+};
 
 use crate::lab::{Authority, GROUP, LOOPBACK, SERVER};
 use crate::options::Options;
@@ -41,17 +43,18 @@ pub(crate) async fn server(options: &Options) {
 
 /// Checks that each agent's messages come whole, in order and without a gap; acknowledges batch by batch.
 async fn acknowledge(mut deliveries: Deliveries, bytes: u64) {
-    let mut reached: HashMap<Name, Sequence> = HashMap::new();
+    let mut reached: HashMap<(Name, Epoch), Sequence> = HashMap::new();
     while let Some(batch) = deliveries.next().await {
-        let mut present: Option<(Name, Sequence)> = None;
+        let mut present: Option<((Name, Epoch), Sequence)> = None;
         for item in batch.iter() {
             let Item::Message(message) = item else { panic!("a gap: {item:?}") };
             let last = match &mut present {
-                Some((name, last)) if name == message.agent => last,
+                Some(((name, epoch), last)) if name == message.agent && *epoch == message.epoch => last,
                 _ => {
                     reached.extend(present.take());
-                    let last = reached.get(message.agent).copied().unwrap_or(Sequence::NONE);
-                    &mut present.insert((message.agent.clone(), last)).1
+                    let key = (message.agent.clone(), message.epoch);
+                    let last = reached.get(&key).copied().unwrap_or(Sequence::NONE);
+                    &mut present.insert((key, last)).1
                 }
             };
             // After a failover what was handed over may come again, marked.

@@ -43,11 +43,10 @@ impl Process {
         writeln!(self.input, "{line}").expect("its input");
     }
 
-    /// kill -9.
-    pub(crate) fn kill(&mut self) {
+    /// kill -9; does not wait until its sockets are gone.
+    pub(crate) fn signal_kill(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -75,7 +74,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill();
+        self.signal_kill();
+        let _ = self.child.wait();
     }
 }
 

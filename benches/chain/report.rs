@@ -69,10 +69,8 @@ impl Report {
 /// With as many digits as say something.
 fn number(value: f64) -> String {
     match value.abs() {
-        size if size >= 1000.0 => {
-            let (thousands, rest) = ((value / 1000.0).trunc(), (value % 1000.0).abs());
-            format!("{thousands:.0},{rest:03.0}")
-        }
+        size if size >= 1e6 => format!("{:.2} million", value / 1e6),
+        size if size >= 1e3 => format!("{:.0},{:03.0}", (value / 1e3).trunc(), value % 1e3),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),

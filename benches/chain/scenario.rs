@@ -1,7 +1,7 @@
 //! The scenarios: which processes, which load, which figures.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -33,7 +33,8 @@ fn short(options: &Options) -> Vec<Report> {
 
 /// The processes of one run; they end with it.
 struct Lab {
-    directory: tempfile::TempDir,
+    /// Removed when dropped.
+    _directory: tempfile::TempDir,
     options: Options,
     /// The cores of the gateway, and of server and load.
     cores: (Option<usize>, Option<usize>),
@@ -54,7 +55,7 @@ impl Lab {
         let mut gateway = Process::start(&options.with("node", "gateway"), cores.0);
         let options = options.with("gateway", gateway.wait_for("ready"));
         eprintln!("chain: server is process {}, gateway {}", server.id(), gateway.id());
-        Self { directory, options, cores, server, gateway }
+        Self { _directory: directory, options, cores, server, gateway }
     }
 
     /// The agents, all connected.
@@ -70,10 +71,7 @@ impl Lab {
         let pinned =
             if self.cores.0.is_some() { "gateway on one core, load and server on another" } else { "unpinned" };
         let store = option("store", ", output to the group store");
-        format!(
-            "{what}: {agents}{store}, {pinned}, in {}",
-            self.directory.path().parent().map_or_else(String::new, |parent| parent.display().to_string())
-        )
+        format!("{what}: {agents}{store}, {pinned}")
     }
 }
 
@@ -178,16 +176,19 @@ fn cut(options: &Options) -> Report {
     let mut second = Process::start(&second, lab.cores.0);
     let options_of_load = lab.options.with("second-gateway", second.wait_for("ready"));
     let mut load = lab.load("idle", &options_of_load);
-    let before = second.cpu();
-    lab.gateway.kill();
+    let before = (second.cpu(), lab.server.cpu(), load.cpu());
+    let began = Instant::now();
+    lab.gateway.signal_kill();
     load.tell("go");
-    let said: Value = serde_json::from_str(&load.wait_for("end")).expect("what the load says");
-    let seconds = said["seconds"].as_f64().expect("what the load says");
-    let cpu = (second.cpu() - before).as_secs_f64() / agents as f64 * 1e6;
+    load.wait_for("end");
+    let seconds = began.elapsed().as_secs_f64();
+    let each = |now: Duration, before: Duration| (now - before).as_secs_f64() / agents as f64 * 1e6;
     let goal = (agents == 2_000).then_some(Goal::AtMost(0.9));
     let figures = vec![
         Figure::new("all back, each with a message delivered", seconds, "s").goal(goal),
-        Figure::new("second gateway, per agent", cpu, "µs"),
+        Figure::new("second gateway, per agent", each(second.cpu(), before.0), "µs of CPU"),
+        Figure::new("management server, per agent", each(lab.server.cpu(), before.1), "µs of CPU"),
+        Figure::new("agents, each", each(load.cpu(), before.2), "µs of CPU"),
     ];
     Report { title: lab.title(&format!("{agents} agents cut at once by kill -9 of their gateway")), figures }
 }
