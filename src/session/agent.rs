@@ -186,7 +186,7 @@ impl Agent {
         lock(&self.first_events).as_mut()?.try_next()
     }
 
-    /// Calls `notify` whenever an event, a message or space in the queue may have become available. It is called on
+    /// Calls `notify` whenever an event, a message or space in the queue may have become available, or a watermark moved. It is called on
     /// threads of the library, and once at once; it must not block.
     pub fn set_notify(&self, notify: Box<dyn Fn() + Send + Sync>) {
         self.shared.events.set_notify(notify);

@@ -125,6 +125,7 @@ impl QueueSink for Sink {
         let Some(last) = messages.last().map(|message| message.sequence) else { return };
         if !self.0.in_memory {
             self.0.progress.send_modify(|progress| progress.watermarks.stored = progress.watermarks.stored.max(last));
+            self.0.events.notify();
         }
         self.0.mailbox.post(Input::Durable(messages));
     }
