@@ -18,7 +18,7 @@ impl Screen {
         let target =
             if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(messages), target);
-        let template = "        {bar:40} {human_pos} of {human_len} delivered, {per_sec}";
+        let template = "        {bar:40} {human_pos} of {human_len} delivered";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
