@@ -36,6 +36,12 @@ impl Error {
 
     /// Why an application cannot answer what the library asks of it: its cursor (rule D5b). The channel that asked is
     /// refused with this text, and the agent comes again.
+    ///
+    /// ```
+    /// let error = farpost::Error::of_application("the database is down");
+    /// assert_eq!(error.code(), farpost::Code::OutputFailed);
+    /// assert_eq!(error.found_text(), "the database is down");
+    /// ```
     pub fn of_application(found: impl Into<String>) -> Self {
         Self::new(Code::OutputFailed).subject("the application").found(found)
     }
