@@ -49,7 +49,9 @@ pub(crate) struct Opened {
     /// `next` if nothing is held.
     #[cfg_attr(not(test), expect(dead_code, reason = "the node reads on from `delivered` and finds it"))]
     pub(crate) lowest_held: Sequence,
+    #[cfg_attr(not(any(test, feature = "bench")), expect(dead_code, reason = "status asks the running queue"))]
     pub(crate) held_count: u64,
+    #[cfg_attr(not(any(test, feature = "bench")), expect(dead_code, reason = "status asks the running queue"))]
     pub(crate) held_bytes: u64,
     pub(crate) source: Option<SourcePosition>,
     pub(crate) down_cursor: u64,

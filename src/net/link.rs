@@ -32,32 +32,38 @@ enum Step {
 /// so that TCP holds the peer back. `identity` is the one of the handshake: a peer that refused it says so by an alert.
 ///
 /// Reading never waits for writing: two nodes that both have full buffers must not wait for each other.
-pub(crate) async fn drive<S, F>(
+///
+/// An idle link is a few kilobytes of this future, of which a gateway has thousands: the stream is boxed once, and so are
+/// the ends, which are rare and large.
+pub(crate) fn drive<S, F>(
     stream: S,
     identity: Identity,
     link: LinkId,
     chunks: mpsc::Receiver<Bytes>,
     at: fn() -> Timestamp,
     mut deliver: impl FnMut(LinkInput) -> F,
-) where
+) -> impl Future<Output = ()>
+where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = bool>,
 {
-    let mut driver =
-        Driver { stream, chunks, chunk: Bytes::new(), unflushed: false, buffer: BytesMut::new(), room: READ_BYTES_MIN };
-    loop {
-        let input = match poll_fn(|context| driver.poll_step(context)).await {
-            Step::Received(bytes) => LinkInput::Received { link, bytes },
-            Step::Written => LinkInput::Written { link },
-            Step::Finished => return driver.say_goodbye().await,
-            Step::Lost(error) => {
-                let error = reason_of(&identity, &mut driver.stream, error, at).await;
-                deliver(LinkInput::Lost { link, error }).await;
+    let (chunk, buffer) = (Bytes::new(), BytesMut::new());
+    let mut driver = Box::new(Driver { stream, chunks, chunk, unflushed: false, buffer, room: READ_BYTES_MIN });
+    async move {
+        loop {
+            let input = match poll_fn(|context| driver.poll_step(context)).await {
+                Step::Received(bytes) => LinkInput::Received { link, bytes },
+                Step::Written => LinkInput::Written { link },
+                Step::Finished => return Box::pin(driver.say_goodbye()).await,
+                Step::Lost(error) => {
+                    let error = Box::pin(reason_of(&identity, &mut driver.stream, error, at)).await;
+                    deliver(LinkInput::Lost { link, error }).await;
+                    return;
+                }
+            };
+            if !deliver(input).await {
                 return;
             }
-        };
-        if !deliver(input).await {
-            return;
         }
     }
 }
@@ -146,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Writes what the node transmitted before it closed the link, then closes TLS and TCP in order, and reads on for a
     /// moment: a peer that is still sending would otherwise see a reset instead of the reason (rule G5).
-    async fn say_goodbye(mut self) {
+    async fn say_goodbye(mut self: Box<Self>) {
         let goodbye = async {
             if !self.chunk.is_empty() {
                 self.stream.write_all(&self.chunk).await?;

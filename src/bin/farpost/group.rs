@@ -25,7 +25,7 @@ pub(crate) struct StoreArguments {
     config: PathBuf,
 }
 
-/// The commands that stand at the top: the integrator of the command line flattens them.
+/// The commands that stand at the top of the command line.
 #[derive(Subcommand)]
 pub(crate) enum GroupCommand {
     /// Approve a gateway, or remove it
