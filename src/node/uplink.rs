@@ -51,6 +51,8 @@ struct Dialled {
     link: Option<(Link, Arc<VerifiedPeer>)>,
     challenge: Option<Challenge>,
     available: Option<bool>,
+    /// The group has not approved this node: since when, and the code that says so.
+    waits: Option<(Code, Instant)>,
 }
 
 /// See the module's text.
@@ -143,6 +145,11 @@ impl Uplink {
     /// The upstream in use.
     pub(crate) fn upstream(&self) -> Option<&Upstream> {
         self.in_use().map(|dialled| &dialled.upstream)
+    }
+
+    /// The upstream whose link waits for the group's approval of this node, why, and since when (rule G5).
+    pub(crate) fn waiting(&self) -> Option<(&Upstream, Code, Instant)> {
+        self.dialled.iter().find_map(|dialled| dialled.waits.map(|(code, since)| (&dialled.upstream, code, since)))
     }
 
     pub(crate) fn assignment_version(&self) -> u64 {
@@ -432,7 +439,15 @@ impl Uplink {
         let Some(upstream) = self.upstreams.get(index).cloned() else { return };
         self.dials += 1;
         let id = LinkId::dialled(self.dials);
-        let dialled = Dialled { id, upstream: upstream.clone(), purpose, link: None, challenge: None, available: None };
+        let dialled = Dialled {
+            id,
+            upstream: upstream.clone(),
+            purpose,
+            link: None,
+            challenge: None,
+            available: None,
+            waits: None,
+        };
         self.dialled.push(dialled);
         self.output.push_back(UplinkOutput::Link(LinkEffect::Dial { link: id, upstream }));
     }

@@ -81,6 +81,7 @@ pub(crate) fn of_uplink(uplink: &Uplink, dialler: &crate::net::dial::Dialler, ob
         known.map_or_else(|| format!("port {}", upstream.port()), |ip| format!("{ip}:{}", upstream.port()))
     };
     let (situation, current) = (uplink.situation(), uplink.upstream());
+    let waiting = uplink.waiting().filter(|_| current.is_none());
     if let Some(upstream) = current {
         let mut used = Object::new();
         used.text("name", upstream.name().as_str());
@@ -93,8 +94,18 @@ pub(crate) fn of_uplink(uplink: &Uplink, dialler: &crate::net::dial::Dialler, ob
         }
         object.object("upstream", used);
     }
+    if let Some((upstream, code, since)) = waiting {
+        let mut waits = Object::new();
+        waits.text("name", upstream.name().as_str());
+        waits.text("address", &address(upstream));
+        waits.text("position", "waits for approval");
+        waits.text("since", &wall_of(since).to_string());
+        waits.text("why", &format!("{code} {}", code.summary()));
+        object.object("upstream", waits);
+    }
     let mut standbys = Vec::new();
-    for (index, upstream) in uplink.upstreams().iter().enumerate().filter(|(_, upstream)| Some(*upstream) != current) {
+    let used = current.or(waiting.map(|(upstream, ..)| upstream));
+    for (index, upstream) in uplink.upstreams().iter().enumerate().filter(|(_, upstream)| Some(*upstream) != used) {
         let mut standby = Object::new();
         standby.text("name", upstream.name().as_str());
         standby.text("address", &address(upstream));

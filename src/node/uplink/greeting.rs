@@ -20,10 +20,12 @@ impl Uplink {
         let Some((link, _)) = dialled.link.as_mut() else { return Ok(()) };
         if welcome.status == STATUS_ACCEPTED {
             link.enter(Phase::Open, heartbeat);
+            dialled.waits = None;
             return Ok(());
         }
         let first_time = link.phase() == Phase::Introduction;
         link.enter(Phase::Pending, heartbeat);
+        dialled.waits.get_or_insert((code_of(welcome.code).code(), now));
         let subject = dialled.upstream.to_string();
         if dialled.purpose != Purpose::Use {
             // A standby that would not take this node now is no standby.
