@@ -493,13 +493,19 @@ fn with_last_resort(assignment: &Assignment, configured: &[Upstream]) -> Vec<Ups
 }
 
 /// Whether an upstream said no to this node itself: identity and approval (DESIGN section 5). That its store is out of
-/// reach for a moment says nothing about the node.
+/// reach for a moment says nothing about the node; and a node whose approval was withdrawn comes again to wait on an
+/// open link, so that a new approval works at once (rule G5).
 fn is_refusal(code: Code) -> bool {
-    let of_the_store = matches!(
+    let passes = matches!(
         code,
-        Code::StoreUnavailable | Code::StoreBusy | Code::StoreNewer | Code::StoreCorrupt | Code::PendingFull
+        Code::StoreUnavailable
+            | Code::StoreBusy
+            | Code::StoreNewer
+            | Code::StoreCorrupt
+            | Code::PendingFull
+            | Code::ApprovalWithdrawn
     );
-    !of_the_store && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused)
+    !passes && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused)
 }
 
 fn millis(duration: Duration) -> u32 {
@@ -511,11 +517,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn f2_a_store_out_of_reach_is_no_refusal_and_a_withdrawn_approval_is_one() {
-        for code in [Code::StoreUnavailable, Code::StoreBusy, Code::PendingFull, Code::LinkDown, Code::ShuttingDown] {
+    fn f2_a_store_out_of_reach_or_a_withdrawn_approval_is_no_refusal_and_a_rejection_is_one() {
+        for code in
+            [Code::StoreUnavailable, Code::StoreBusy, Code::PendingFull, Code::ApprovalWithdrawn, Code::LinkDown]
+        {
             assert!(!is_refusal(code), "{code}");
         }
-        for code in [Code::ApprovalWithdrawn, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused] {
+        for code in [Code::GatewayPending, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused] {
             assert!(is_refusal(code), "{code}");
         }
     }

@@ -65,6 +65,12 @@ async fn g2_a_gateway_that_waits_is_in_use_within_two_seconds_of_its_approval_an
     within_two_seconds(&events, 0, Code::ApprovalWithdrawn, SERVER, since).await;
     lab.server_events.after(mark, Code::ApprovalWithdrawn, name).await;
     lab.honest_delivers().await;
+
+    // It waits again, on a link that stands: who was removed by mistake is back at once.
+    lab.server_events.after(mark, Code::GatewayPending, name).await;
+    let (mark, since) = (events.mark(), Instant::now());
+    lab.group.approve_gateway(name, ApprovedFor::ManagementServer(SERVER)).await.unwrap();
+    within_two_seconds(&events, mark, Code::LinkUp, SERVER, since).await;
 }
 
 #[tokio::test]

@@ -323,5 +323,12 @@ const QUIET_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Which codes of a refused channel the agent can answer by itself.
 fn is_passing(code: Code) -> bool {
-    matches!(code, Code::SessionStale | Code::AttestationStale | Code::UpstreamUnavailable | Code::StoreUnavailable)
+    matches!(
+        code,
+        Code::SessionStale
+            | Code::AttestationStale
+            | Code::UpstreamUnavailable
+            | Code::StoreUnavailable
+            | Code::ApprovalWithdrawn
+    )
 }
