@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Off,
     /// There is no space.
     NoSpace,
+    /// There is none from here on.
+    Full,
 }
 
 /// What survives a power loss of what was not synced.
@@ -63,7 +65,7 @@ impl Model {
             return Err(io::Error::other("the machine is off"));
         }
         match self.fault {
-            Some((place, fault)) if place == at => {
+            Some((place, fault)) if place == at || (fault == Fault::Full && at > place) => {
                 self.off = fault == Fault::Off;
                 Ok(Some(fault))
             }
@@ -129,7 +131,7 @@ struct FaultyFile {
 
 fn failed(fault: Fault) -> io::Error {
     match fault {
-        Fault::NoSpace => io::ErrorKind::StorageFull.into(),
+        Fault::NoSpace | Fault::Full => io::ErrorKind::StorageFull.into(),
         Fault::Fails | Fault::Half | Fault::Off => io::Error::other(format!("{fault:?}")),
     }
 }
@@ -189,7 +191,7 @@ impl SegmentFile for FaultyFile {
         let kept = match fault {
             None => bytes.len(),
             Some(Fault::Half | Fault::Off) => bytes.len() / 2,
-            Some(Fault::Fails | Fault::NoSpace) => 0,
+            Some(Fault::Fails | Fault::NoSpace | Fault::Full) => 0,
         };
         let seen = &mut model.segments.get_mut(&self.id).expect("an open segment").seen;
         let start = offset as usize;

@@ -36,6 +36,8 @@ pub(crate) struct Work {
     /// The log's sequence up to which all is delivered, if it rose.
     pub(crate) delivered: Option<u64>,
     pub(crate) down_cursor: Option<u64>,
+    /// The epoch under which the group has seen this boot.
+    pub(crate) seen: Option<Epoch>,
 }
 
 /// An open log.
@@ -79,7 +81,7 @@ impl Log {
                 .found(format!("the queue of {}", state.owner))
                 .expected(fresh.owner.to_string()));
         }
-        state.boot += 1;
+        state.begin_boot(state.boot + 1);
         let held = found.recovered.index.held();
         let text = format!("boot {}, epoch {}, {} messages, {} bytes", state.boot, state.epoch, held.count, held.bytes);
         events.push(Event::new(Code::QueueRecovered, "queue", text));
@@ -242,6 +244,7 @@ impl Log {
         }
         work.delivered.into_iter().for_each(|delivered| batch.ack(delivered));
         work.down_cursor.into_iter().for_each(|cursor| batch.down(cursor));
+        work.seen.into_iter().for_each(|epoch| batch.seen(epoch));
         batch.finish(BatchPlace { offset, durable: current.valid, boot: self.state.boot, next });
         let length = current.valid + self.buffer.len() as u64 - offset;
         // The writer's batches are bounded by what waits in memory, far below 4 GiB.
@@ -256,11 +259,12 @@ impl Log {
             }
             state.source = call.source.or(state.source);
             if let Some((epoch, base)) = call.rekey {
-                (state.epoch, state.base) = (epoch, base);
+                state.begin_epoch(epoch, base);
             }
         }
         state.delivered = work.delivered.map_or(state.delivered, |delivered| delivered.max(state.delivered));
         state.down_cursor = work.down_cursor.map_or(state.down_cursor, |cursor| cursor.max(state.down_cursor));
+        work.seen.into_iter().for_each(|epoch| state.note_seen(epoch));
     }
 
     /// Ends the current segment with its index. The footer is not synced: losing it costs a scan.

@@ -43,7 +43,9 @@ pub(crate) struct Opened {
     pub(crate) epoch: Epoch,
     /// Rises with every opening; durable (rule F5).
     pub(crate) boot: u64,
-    /// The first sequence of this boot.
+    /// The first sequence given since the last boot that the group has seen (rule D1).
+    pub(crate) first: Sequence,
+    /// The next sequence to be given.
     pub(crate) next: Sequence,
     pub(crate) delivered: Sequence,
     /// `next` if nothing is held.
@@ -65,6 +67,8 @@ impl Opened {
         Self {
             epoch: state.epoch,
             boot: state.boot,
+            // A queue is opened, and a new epoch begins, unseen.
+            first: state.sequence_of(state.unseen_first),
             next: state.sequence_of(state.next),
             delivered: state.sequence_of(state.delivered),
             lowest_held: state.sequence_of(log.index().lowest_held().unwrap_or(state.next)),
@@ -274,6 +278,19 @@ impl Queue {
         let mut shared = self.0.link.lock();
         shared.down_cursor = Some(shared.down_cursor.map_or(number, |waiting| waiting.max(number)));
         shared.down_done.push(done);
+        drop(shared);
+        self.0.link.wake.notify_one();
+    }
+
+    /// Makes durable that the group has seen this boot under `epoch`, then calls `done` on the writer's thread: from now
+    /// on its messages may leave, and the next boot's first sequence is one that this boot did not give (rule D1).
+    ///
+    /// On a full disk `done` comes first: only what is sent and delivered makes space. A crash before there is some
+    /// then costs a new epoch, which repeats messages, and loses none.
+    pub(crate) fn keep_seen(&self, epoch: Epoch, done: Box<dyn FnOnce() + Send>) {
+        let mut shared = self.0.link.lock();
+        shared.seen = Some(epoch);
+        shared.seen_done.push(done);
         drop(shared);
         self.0.link.wake.notify_one();
     }

@@ -9,12 +9,12 @@ use crate::disk::log::{Call, Log, Work};
 use crate::disk::queue::{Link, Opened, QueueSink};
 use crate::error::Error;
 use crate::event::Event;
-use crate::message::Sequence;
+use crate::message::{Epoch, Sequence};
 use crate::queue::{BatchWriter, Held};
 
 /// What is called when a new epoch is durable.
 pub(crate) type Rekeyed = Box<dyn FnOnce(Opened) + Send>;
-/// What is called when the downstream cursor is durable.
+/// What is called when the downstream cursor, or that the group has seen the boot, is durable.
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
 /// The state under the queue's one lock; sequences are the log's.
@@ -36,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) lowest_held: u64,
     pub(crate) down_cursor: Option<u64>,
     pub(crate) down_done: Vec<Done>,
+    /// The epoch under which the group has seen this boot, until that is durable.
+    pub(crate) seen: Option<Epoch>,
+    pub(crate) seen_done: Vec<Done>,
     pub(crate) reads: VecDeque<(Sequence, usize)>,
     /// Somebody was refused and waits for space.
     pub(crate) refused: bool,
@@ -71,7 +74,7 @@ impl Shared {
     }
 
     fn has_work(&self) -> bool {
-        !self.calls.is_empty() || !self.down_done.is_empty()
+        !self.calls.is_empty() || !self.down_done.is_empty() || self.seen.is_some()
     }
 
     fn has_news(&self) -> bool {
@@ -114,6 +117,7 @@ struct Turn {
     /// Of the last call, if it began a new epoch.
     rekeyed: Option<Rekeyed>,
     done: Vec<Done>,
+    seen_done: Vec<Done>,
     read: Option<(Sequence, usize)>,
     delivered: u64,
     last: bool,
@@ -157,9 +161,15 @@ impl Writer {
         let rose = delivered > self.log.state().delivered;
         let read = shared.reads.pop_front();
         Turn {
-            work: Work { calls, delivered: rose.then_some(delivered), down_cursor: shared.down_cursor.take() },
+            work: Work {
+                calls,
+                delivered: rose.then_some(delivered),
+                down_cursor: shared.down_cursor.take(),
+                seen: shared.seen.take(),
+            },
             rekeyed,
             done: std::mem::take(&mut shared.down_done),
+            seen_done: std::mem::take(&mut shared.seen_done),
             read,
             delivered,
             last: shared.closing && shared.calls.is_empty() && shared.reads.is_empty(),
@@ -170,11 +180,12 @@ impl Writer {
         shared.delivered > self.reclaimed && (shared.delivered >= shared.attention || shared.refused)
     }
 
-    /// Lets the first of a batch wait for others; a cursor that somebody waits for, and a read, do not wait.
+    /// Lets the first of a batch wait for others; what somebody waits for, and a read, do not wait.
     fn gather<'a>(&self, mut shared: MutexGuard<'a, Shared>) -> MutexGuard<'a, Shared> {
         let until = Instant::now() + self.commit_delay;
         loop {
-            let urgent = shared.closing || !shared.down_done.is_empty() || !shared.reads.is_empty();
+            let awaited = !shared.down_done.is_empty() || shared.seen.is_some();
+            let urgent = shared.closing || awaited || !shared.reads.is_empty();
             let rest = until.saturating_duration_since(Instant::now());
             if urgent || shared.calls.is_empty() || shared.waiting_bytes >= BATCH_BYTES || rest.is_zero() {
                 return shared;
@@ -184,14 +195,14 @@ impl Writer {
     }
 
     fn take_turn(&mut self, turn: Turn) -> Result<(), Error> {
-        let Turn { work, rekeyed, done, read, delivered, .. } = turn;
-        if !work.calls.is_empty() || !done.is_empty() {
-            self.commit(&work)?;
+        let Turn { work, rekeyed, done, mut seen_done, read, delivered, .. } = turn;
+        if !work.calls.is_empty() || !done.is_empty() || work.seen.is_some() {
+            self.commit(&work, &mut seen_done)?;
         }
         self.reclaim(delivered);
         let space = self.publish(&work);
         self.tell_durable(work, rekeyed);
-        done.into_iter().for_each(|done| done());
+        done.into_iter().chain(seen_done).for_each(|done| done());
         self.answer(read);
         if space {
             self.sink.space();
@@ -200,8 +211,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Commits; a full disk is waited for, since what was accepted must not be lost.
-    fn commit(&mut self, work: &Work) -> Result<(), Error> {
+    /// Commits; a full disk is waited for, since what was accepted must not be lost. Meanwhile messages may leave, for
+    /// what is delivered makes space: see [`Queue::keep_seen`](crate::disk::Queue::keep_seen).
+    fn commit(&mut self, work: &Work, seen_done: &mut Vec<Done>) -> Result<(), Error> {
         let mut told = false;
         loop {
             let Err(error) = self.log.commit(work) else { return Ok(()) };
@@ -213,6 +225,7 @@ impl Writer {
                 self.sink.event(Event::of_error("queue", &error));
                 told = true;
             }
+            seen_done.drain(..).for_each(|done| done());
             self.wait_for_space();
         }
     }
@@ -222,7 +235,7 @@ impl Writer {
         let until = Instant::now() + FULL_DISK_WAIT;
         loop {
             let mut shared = self.link.lock();
-            while shared.reads.is_empty() && !self.can_reclaim(&shared) {
+            while shared.reads.is_empty() && shared.seen_done.is_empty() && !self.can_reclaim(&shared) {
                 let rest = until.saturating_duration_since(Instant::now());
                 if rest.is_zero() || shared.closing {
                     return;
@@ -230,7 +243,9 @@ impl Writer {
                 shared = wait(&self.link, shared, Some(rest));
             }
             let (delivered, read) = (shared.delivered, shared.reads.pop_front());
+            let seen_done = std::mem::take(&mut shared.seen_done);
             drop(shared);
+            seen_done.into_iter().for_each(|done| done());
             self.reclaim(delivered);
             self.link.lock().look_at(&self.log);
             self.answer(read);
@@ -289,7 +304,7 @@ impl Drop for Writer {
         let mut shared = self.link.lock();
         shared.failed.get_or_insert_with(|| Error::new(Code::Closed).subject("queue"));
         let calls = std::mem::take(&mut shared.calls);
-        let done = std::mem::take(&mut shared.down_done);
+        let done = (std::mem::take(&mut shared.down_done), std::mem::take(&mut shared.seen_done));
         shared.reads.clear();
         drop(shared);
         // They promise what did not become durable: dropped, not called; and not under the lock.

@@ -22,7 +22,7 @@ pub(crate) struct SessionRequest {
     pub(crate) nonce: u64,
     /// The connection counter of that boot.
     pub(crate) connection: u64,
-    /// The first sequence that this boot uses (rule D1).
+    /// The first sequence given since the last boot that was seen (rule D1).
     pub(crate) boot_first: Sequence,
     pub(crate) via: Option<Name>,
     pub(crate) server: Name,

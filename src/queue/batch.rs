@@ -11,8 +11,8 @@ const BATCH_BYTES: usize = RECORD_HEADER_BYTES + BATCH_BODY_BYTES;
 
 /// What a batch of this many message bytes takes at most, with the small records that ride along.
 pub(crate) fn batch_bytes(messages: u64, calls: usize) -> u64 {
-    // Per call a SOURCE; per batch a REKEY, an ACK and a DOWN.
-    messages + (BATCH_BYTES + (calls + 3) * (RECORD_HEADER_BYTES + 32)) as u64
+    // Per call a SOURCE; per batch a REKEY, an ACK, a DOWN and a SEEN.
+    messages + (BATCH_BYTES + (calls + 4) * (RECORD_HEADER_BYTES + 32)) as u64
 }
 
 /// Appends one batch to a buffer that will be written at a known place of a segment.
@@ -77,6 +77,10 @@ impl<'a> BatchWriter<'a> {
         body[..8].copy_from_slice(&epoch.0.to_le_bytes());
         body[8..].copy_from_slice(&base.to_le_bytes());
         self.put(RecordHeader::plain(RecordKind::Rekey, 0), &body);
+    }
+
+    pub(crate) fn seen(&mut self, epoch: Epoch) {
+        self.put(RecordHeader::plain(RecordKind::Seen, 0), &epoch.0.to_le_bytes());
     }
 
     fn put(&mut self, header: RecordHeader, body: &[u8]) {

@@ -48,6 +48,8 @@ pub(crate) struct Checkpoint {
     pub(crate) base: u64,
     pub(crate) next: u64,
     pub(crate) delivered: u64,
+    /// The first sequence given since the last boot that the group has seen (rule D1); 0 once it has seen this boot.
+    pub(crate) unseen_first: u64,
     /// The downstream messages up to here were taken (rule D8).
     pub(crate) down_cursor: u64,
     pub(crate) source: Option<SourcePosition>,
@@ -56,7 +58,7 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// Of a log that was never opened.
     pub(crate) fn new(owner: Name, epoch: Epoch) -> Self {
-        Self { owner, boot: 0, epoch, base: 0, next: 1, delivered: 0, down_cursor: 0, source: None }
+        Self { owner, boot: 0, epoch, base: 0, next: 1, delivered: 0, unseen_first: 1, down_cursor: 0, source: None }
     }
 
     /// The number that travels.
@@ -64,14 +66,36 @@ impl Checkpoint {
         Sequence(log.saturating_sub(self.base))
     }
 
+    /// A boot began, before it gave a sequence.
+    pub(crate) fn begin_boot(&mut self, boot: u64) {
+        self.boot = boot;
+        if self.unseen_first == 0 {
+            self.unseen_first = self.next;
+        }
+    }
+
+    /// What follows has numbers of a new epoch, of which the group knows nothing yet.
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch, base: u64) {
+        (self.epoch, self.base) = (epoch, base);
+        self.unseen_first = base.saturating_add(1);
+    }
+
+    /// The group has seen this boot, if it is still the boot's epoch that it saw.
+    pub(crate) fn note_seen(&mut self, epoch: Epoch) {
+        if epoch == self.epoch {
+            self.unseen_first = 0;
+        }
+    }
+
     /// Takes in what a record says. False: the record is one that this release cannot keep.
     pub(crate) fn apply(&mut self, record: &Record<'_>) -> bool {
         match record.kind {
             RecordKind::Batch => {
-                self.next = self.next.max(record.sequence);
-                if record.body.len() >= 24 {
-                    self.boot = self.boot.max(u64_at(record.body, 16));
+                // A boot that no checkpoint told of: its preface is damaged.
+                if record.body.len() >= 24 && u64_at(record.body, 16) > self.boot {
+                    self.begin_boot(u64_at(record.body, 16));
                 }
+                self.next = self.next.max(record.sequence);
             }
             RecordKind::Message => {
                 if record.agent != OWN_AGENT {
@@ -83,10 +107,11 @@ impl Checkpoint {
             RecordKind::Source => self.source = SourcePosition::from_bytes(record.body).or(self.source),
             RecordKind::Down => self.down_cursor = self.down_cursor.max(record.sequence),
             RecordKind::Rekey if record.body.len() == 16 => {
-                self.epoch = Epoch(u64_at(record.body, 0));
-                self.base = u64_at(record.body, 8);
+                self.begin_epoch(Epoch(u64_at(record.body, 0)), u64_at(record.body, 8));
             }
-            RecordKind::Rekey | RecordKind::Register | RecordKind::Gap | RecordKind::Purge => return false,
+            RecordKind::Seen if record.body.len() == 8 => self.note_seen(Epoch(u64_at(record.body, 0))),
+            RecordKind::Rekey | RecordKind::Seen => return false,
+            RecordKind::Register | RecordKind::Gap | RecordKind::Purge => return false,
             RecordKind::Footer => {}
         }
         true
@@ -115,7 +140,7 @@ pub(crate) enum PrefaceProblem {
 /// Where the checksummed part of the preface stands: `magic · version · reserved · length`.
 const PREFIX_BYTES: usize = 16;
 const FIXED_BYTES: usize = PREFIX_BYTES + 5 * 8 + 1 + 32 + 4;
-const AGENT_BYTES: usize = 41;
+const AGENT_BYTES: usize = 49;
 const MAGIC: &[u8; 8] = b"farpostQ";
 const VERSION: u16 = 1;
 /// One copy of a spool's preface with 40,000 agents of the longest names.
@@ -144,7 +169,7 @@ impl Preface {
         out.push(u8::from(state.source.is_some()));
         out.extend_from_slice(&state.source.unwrap_or_default().to_bytes());
         out.extend_from_slice(&1_u32.to_le_bytes());
-        for number in [OWN_AGENT, state.epoch.0, state.base, state.next, state.delivered] {
+        for number in [OWN_AGENT, state.epoch.0, state.base, state.next, state.delivered, state.unseen_first] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         // A name is at most 253 bytes.
@@ -205,7 +230,7 @@ impl Preface {
             return None;
         }
         let name = std::str::from_utf8(agent.get(AGENT_BYTES..)?).ok()?;
-        if name.len() != usize::from(agent[40]) {
+        if name.len() != usize::from(agent[48]) {
             return None;
         }
         let source = SourcePosition::from_bytes(&content[57..89])?;
@@ -222,6 +247,7 @@ impl Preface {
                 base: u64_at(agent, 16),
                 next: u64_at(agent, 24),
                 delivered: u64_at(agent, 32),
+                unseen_first: u64_at(agent, 40),
             },
         })
     }

@@ -24,7 +24,8 @@
 //! previous segment u64 (0: none) · valid length of the previous segment u64
 //! boot u64 · down cursor u64
 //! source present u8 · source device u64 · inode u64 · fingerprint u64 · offset u64
-//! agents u32 · per agent: agent u64 · epoch u64 · base u64 · next u64 · delivered u64 · name length u8 · name
+//! agents u32 · per agent: agent u64 · epoch u64 · base u64 · next u64 · delivered u64 · unseen first u64
+//!                         name length u8 · name
 //! crc u32
 //! ```
 //!
@@ -52,6 +53,7 @@
 //! | 8 | GAP | the first missing | last u64, reason u16 |
 //! | 9 | PURGE | — | the agent was deleted: its records are dead |
 //! | 10 | FOOTER | — | section 6 |
+//! | 11 | SEEN | — | epoch u64: the group has seen this boot under it; void under another epoch |
 //!
 //! Kinds 7 to 9 belong to a gateway's spool and to `drop-oldest`; a release that does not write them refuses to open a
 //! log that has them, since it could not keep what they say.
@@ -60,6 +62,12 @@
 //!
 //! Sequences in the log rise for ever. The sequence that travels is the log's minus the agent's `base`: a REKEY (rule
 //! D1, rolled back) is one small record, after which the undelivered messages are 1, 2, 3, … of the new epoch.
+//!
+//! `unseen first` is the first sequence that was given since the last boot of which the group knows: what a channel's
+//! opening states (rule D1). A SEEN record makes it 0, and the next boot makes its `next` of a 0; a boot that the group
+//! did not see leaves it as it was, so that an old disk is found however often it was booted offline. A REKEY makes it
+//! `base + 1`. A node writes SEEN before it sends the first message of a boot: whatever lies behind `unseen first` was
+//! never sent by this disk.
 //!
 //! ## 5. Batches
 //!

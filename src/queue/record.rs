@@ -20,6 +20,7 @@ pub(crate) enum RecordKind {
     Gap = 8,
     Purge = 9,
     Footer = 10,
+    Seen = 11,
 }
 
 impl RecordKind {
@@ -35,6 +36,7 @@ impl RecordKind {
             8 => Self::Gap,
             9 => Self::Purge,
             10 => Self::Footer,
+            11 => Self::Seen,
             _ => return None,
         })
     }

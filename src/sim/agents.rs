@@ -19,6 +19,7 @@ impl World {
             agent::Effect::Read { from, bytes_max } => self.ask_queue(node, Call::Read { from, bytes_max }),
             agent::Effect::Rekey => self.ask_queue(node, Call::Rekey),
             agent::Effect::KeepDownCursor { number } => self.ask_queue(node, Call::KeepDownCursor { number }),
+            agent::Effect::KeepSeen { epoch } => self.ask_queue(node, Call::KeepSeen { epoch }),
             agent::Effect::Sign { token, bytes } => {
                 let peer = people::peer_of(&self.nodes[node].name);
                 let result = Ok((0x0807, people::sign(&peer, &bytes), peer.chain_hash()));
@@ -124,7 +125,7 @@ impl World {
                     epoch = queue.disk.epoch;
                     self.ledger.note_durable(&name, epoch, queue.disk.held.values());
                 }
-                Answer::Read(_) | Answer::DownCursorKept { .. } => {}
+                Answer::Read(_) | Answer::DownCursorKept { .. } | Answer::SeenKept { .. } => {}
             }
         }
         let kept = self.down_kept.entry(name).or_default();
@@ -147,6 +148,7 @@ impl World {
             Answer::Read(messages) => agent::Input::Read(messages),
             Answer::Rekeyed { instance, held } => agent::Input::Rekeyed { instance, held },
             Answer::DownCursorKept { number } => agent::Input::DownCursorKept { number },
+            Answer::SeenKept { epoch } => agent::Input::SeenKept { epoch },
         };
         self.trace(|| format!("{} {}", self.nodes[node].name, shortened(&input)));
         self.feed(node, Input::Agent(input));

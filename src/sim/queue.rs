@@ -14,6 +14,8 @@ pub(super) struct Disk {
     pub(super) boot: u64,
     pub(super) next: u64,
     pub(super) delivered: u64,
+    /// The first sequence given since the last boot that the group has seen; 0 once it has seen this one.
+    unseen_first: u64,
     pub(super) down_cursor: u64,
     pub(super) held: BTreeMap<u64, Numbered>,
 }
@@ -25,6 +27,7 @@ pub(super) enum Call {
     Read { from: Sequence, bytes_max: usize },
     Rekey,
     KeepDownCursor { number: u64 },
+    KeepSeen { epoch: Epoch },
 }
 
 /// What the writer answers.
@@ -34,6 +37,7 @@ pub(super) enum Answer {
     Read(Vec<Numbered>),
     Rekeyed { instance: Instance, held: Held },
     DownCursorKept { number: u64 },
+    SeenKept { epoch: Epoch },
 }
 
 /// See the module's text.
@@ -49,12 +53,15 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(epoch: Epoch) -> Self {
-        Self { disk: Disk { epoch, next: 1, ..Disk::default() }, ..Self::default() }
+        Self { disk: Disk { epoch, next: 1, unseen_first: 1, ..Disk::default() }, ..Self::default() }
     }
 
     /// Opens the queue: memory is what the disk has.
     pub(super) fn open(&mut self, dice: &mut Dice) -> (Instance, Held) {
         self.disk.boot += 1;
+        if self.disk.unseen_first == 0 {
+            self.disk.unseen_first = self.disk.next;
+        }
         self.calls.clear();
         self.next = self.disk.next;
         self.delivered = self.disk.delivered;
@@ -63,8 +70,8 @@ impl Queue {
     }
 
     fn instance(&self) -> Instance {
-        let Disk { epoch, boot, next, .. } = self.disk;
-        Instance { epoch, boot, nonce: self.nonce, first: Sequence(next) }
+        let Disk { epoch, boot, unseen_first, .. } = self.disk;
+        Instance { epoch, boot, nonce: self.nonce, first: Sequence(unseen_first) }
     }
 
     fn held(&self) -> Held {
@@ -127,6 +134,12 @@ impl Queue {
                     self.disk.down_cursor = self.disk.down_cursor.max(number);
                     answers.push(Answer::DownCursorKept { number });
                 }
+                Call::KeepSeen { epoch } => {
+                    if epoch == self.disk.epoch {
+                        self.disk.unseen_first = 0;
+                    }
+                    answers.push(Answer::SeenKept { epoch });
+                }
             }
         }
         if !durable.is_empty() {
@@ -164,8 +177,7 @@ impl Queue {
         self.next -= base;
         self.disk.next -= base;
         (self.disk.delivered, self.delivered) = (0, 0);
-        self.disk.epoch = epoch;
-        let instance = Instance { first: Sequence(1), ..self.instance() };
-        Answer::Rekeyed { instance, held: self.held() }
+        (self.disk.epoch, self.disk.unseen_first) = (epoch, 1);
+        Answer::Rekeyed { instance: self.instance(), held: self.held() }
     }
 }

@@ -125,7 +125,7 @@ pub(crate) struct Open {
     /// The connection counter of this boot, from 1.
     #[prost(uint64, tag = "5")]
     pub(crate) connection: u64,
-    /// The first sequence that this boot uses (rule D1).
+    /// The first sequence given since the last boot that the group has seen (rule D1).
     #[prost(uint64, tag = "6")]
     pub(crate) boot_first: u64,
     /// The lowest sequence that the agent still holds, or the next one if it holds none (rule D9).

@@ -93,7 +93,7 @@
 //!            3 boot u64                 the durable boot counter, from 1
 //!            4 nonce fixed64            random, of this boot
 //!            5 connection u64           the connection counter of this boot, from 1
-//!            6 boot_first u64           the first sequence that this boot uses
+//!            6 boot_first u64           the first sequence given since the last boot that was seen (section 9)
 //!            7 lowest_held u64          the lowest sequence still held; the next one, if none is
 //!            8 sent_through u64         the highest that may have been handed over before (D5)
 //!            9 attestation ATTEST
@@ -248,6 +248,13 @@
 //!   nonce, or a higher one whose `boot_first` is not above the epoch's cursor (D1, F5); the agent makes a new epoch,
 //!   numbers anew what is undelivered, and opens. FP2113: a higher `connection` of this boot, or a newer epoch, was
 //!   there.
+//!
+//! `boot_first` is the first sequence that the agent gave since the last boot of which a channel was accepted under this
+//! epoch; where none was, 1. So a restored disk is found however often it was booted without a link before (D1). An
+//! agent makes durable that a channel was accepted before it sends the first DATA, FRAGMENT or GAP of a boot: else, after
+//! a crash, the next one could state a sequence that the cursor has passed. It takes the first OPENED of a boot as
+//! `rolled-back` too, and closes the channel, if `delivered` is not below `boot_first`: an application that keeps the
+//! cursor may be ahead of the group.
 //!
 //! A session that opens fences the agent's older one: the old channel is refused with FP2112 or FP4010.
 //!

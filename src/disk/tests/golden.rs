@@ -12,6 +12,7 @@ fn golden_segment() -> Vec<u8> {
     log.commit(&Work { delivered: Some(1), down_cursor: Some(9), ..work(3, 1) }).unwrap();
     let rekey = Call { rekey: Some((Epoch(0xfeed), 1)), source: None, ..call(4, 0) };
     log.commit(&Work { calls: vec![rekey], ..Work::default() }).unwrap();
+    log.commit(&Work { seen: Some(Epoch(0xfeed)), ..Work::default() }).unwrap();
     log.close(0).unwrap();
     disk.files().remove(&1).unwrap()
 }
@@ -39,5 +40,6 @@ fn the_first_release_s_segment_has_these_bytes_and_opens() {
     let state = log.state();
     assert_eq!((state.epoch, state.base, state.next, state.delivered), (Epoch(0xfeed), 1, 4, 1));
     assert_eq!((state.boot, state.down_cursor, state.source), (2, 9, Some(position(3))));
+    assert_eq!(state.unseen_first, 4, "the group saw the boot before, under the new epoch");
     assert_eq!(golden, text, "the format changed: that needs a new version and a new golden file");
 }

@@ -21,6 +21,7 @@ struct Told {
     events: Vec<Event>,
     failed: Option<Error>,
     cursors: Vec<u64>,
+    unseen: Vec<u64>,
     rekeyed: Vec<Opened>,
 }
 
@@ -226,6 +227,61 @@ fn d8_the_downstream_cursor_is_durable_when_done_is_called() {
     queue.close();
 }
 
+/// Tells what the next boot would state as its first sequence if the power failed when `done` is called.
+fn keep_seen(queue: &Queue, disk: &FaultyDisk, sink: &Arc<Collector>) {
+    let (told, seen) = (sink.clone(), disk.clone());
+    let done = move || {
+        let lost = seen.after_power_loss(crate::disk::faulty::Survives::Nothing);
+        let unseen_first = self::open(&lost, 1 << 16).unwrap().state().unseen_first;
+        told.tell(|told| told.unseen.push(unseen_first));
+    };
+    queue.keep_seen(EPOCH, Box::new(done));
+}
+
+#[test]
+fn d1_that_the_group_has_seen_the_boot_is_durable_when_done_is_called() {
+    let disk = FaultyDisk::default();
+    let slow = QueueOptions { commit_delay: Duration::from_secs(3600), ..options(None) };
+    let (queue, opened) = Queue::open_on(Box::new(disk.clone()), None, &slow).unwrap();
+    assert_eq!(opened.first, Sequence(1));
+    append(&queue, 1, 3).unwrap();
+    let sink = Arc::new(Collector::default());
+    keep_seen(&queue, &disk, &sink);
+    queue.start(sink.clone()).unwrap();
+    assert_eq!(sink.wait(|told| told.unseen.pop()), 4, "and no commit delay is waited for");
+    append(&queue, 4, 2).unwrap();
+    queue.close();
+    // Two boots that nobody sees.
+    for (next, boot) in [(6, 2), (8, 3)] {
+        let (queue, opened) = Queue::open_on(Box::new(disk.clone()), None, &options(None)).unwrap();
+        assert_eq!((opened.boot, opened.first, opened.next), (boot, Sequence(6), Sequence(next)));
+        queue.start(Arc::new(Collector::default())).unwrap();
+        append(&queue, next, 2).unwrap();
+        queue.close();
+    }
+}
+
+/// Only what is sent and delivered makes space: the agent that waits for its disk before it sends would wait for ever.
+#[test]
+fn d1_on_a_full_disk_messages_may_leave_before_it_is_durable_that_the_boot_was_seen() {
+    let disk = FaultyDisk::default();
+    let (queue, _) = Queue::open_on(Box::new(disk.clone()), None, &options(None)).unwrap();
+    let sink = Arc::new(Collector::default());
+    let operations = disk.model().operations;
+    disk.model().fault = Some((operations, Fault::Full));
+    append(&queue, 1, 2).unwrap();
+    keep_seen(&queue, &disk, &sink);
+    queue.start(sink.clone()).unwrap();
+    assert_eq!(sink.wait(|told| told.unseen.pop()), 1, "in the batch that finds no space");
+    keep_seen(&queue, &disk, &sink);
+    assert_eq!(sink.wait(|told| told.unseen.pop()), 1, "while that batch waits");
+    assert!(sink.told.lock().unwrap().durable.is_empty());
+    disk.model().fault = None;
+    assert_eq!(sink.durable(2).len(), 2);
+    queue.close();
+    assert_eq!(self::open(&disk, 1 << 16).unwrap().state().unseen_first, 3, "it was written when there was space");
+}
+
 #[test]
 fn d1_a_rolled_back_queue_numbers_what_is_undelivered_anew_under_a_new_epoch() {
     let directory = tempfile::tempdir().unwrap();
@@ -238,12 +294,14 @@ fn d1_a_rolled_back_queue_numbers_what_is_undelivered_anew_under_a_new_epoch() {
     assert_eq!(append(&queue, 6, 2).unwrap(), (Sequence(4), Sequence(5)), "new numbers at once");
     let opened = sink.wait(|told| told.rekeyed.pop());
     assert_eq!((opened.epoch, opened.next, opened.delivered), (Epoch(99), Sequence(4), Sequence(0)));
+    assert_eq!(opened.first, Sequence(1), "the group has seen nothing of the new epoch");
     assert_eq!((opened.lowest_held, opened.held_count), (Sequence(1), 3));
     sink.durable(7);
     queue.delivered(Sequence(1));
     queue.close();
     let (queue, opened, sink) = start(Some(directory.path()));
     assert_eq!((opened.epoch, opened.next, opened.delivered), (Epoch(99), Sequence(6), Sequence(1)));
+    assert_eq!(opened.first, Sequence(1));
     queue.read(Sequence(1), 1 << 20);
     let answer = sink.wait(|told| told.answers.pop());
     let found: Vec<_> = answer.iter().map(|message| (message.sequence.0, message.payload.clone())).collect();

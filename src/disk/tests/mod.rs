@@ -4,6 +4,7 @@ mod faults;
 mod golden;
 mod handle;
 mod model;
+mod seen;
 
 use bytes::Bytes;
 

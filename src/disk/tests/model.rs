@@ -25,13 +25,14 @@ struct Model {
     epoch: u64,
     down_cursor: u64,
     boot: u64,
+    unseen_first: u64,
 }
 
 fn run(seed: u64) {
     let mut dice = Dice(seed);
     let mut disk = FaultyDisk::default();
     let mut log = open(&disk, 900).unwrap();
-    let mut model = Model { next: 1, delivered: 0, base: 0, epoch: EPOCH.0, down_cursor: 0, boot: 1 };
+    let mut model = Model { next: 1, delivered: 0, base: 0, epoch: EPOCH.0, down_cursor: 0, boot: 1, unseen_first: 1 };
     for step in 0..120 {
         let context = format!("seed {seed}, step {step}");
         match dice.below(12) {
@@ -59,11 +60,15 @@ fn run(seed: u64) {
                 disk = if dice.below(2) == 0 { disk.after_power_loss(survives) } else { disk };
                 log = open(&disk, 900).unwrap_or_else(|error| panic!("{context}: {error}"));
                 model.boot += 1;
+                if model.unseen_first == 0 {
+                    model.unseen_first = model.next;
+                }
                 let state = log.state().clone();
                 assert!(state.delivered <= model.delivered, "{context}");
                 // The watermark rides along: after a crash the last one may be forgotten, never invented.
                 log.reclaim(model.delivered);
-                let found = Model { next: state.next, base: state.base, boot: state.boot, ..model.clone() };
+                let Checkpoint { next, base, boot, unseen_first, .. } = state;
+                let found = Model { next, base, boot, unseen_first, ..model.clone() };
                 assert_eq!(found, model, "{context}");
                 assert_eq!((state.epoch.0, state.down_cursor), (model.epoch, model.down_cursor), "{context}");
                 let corrupt = log.take_events().into_iter().find(|event| event.code == Code::QueueCorrupt);
@@ -94,6 +99,8 @@ fn random_work(dice: &mut Dice, model: &Model) -> Work {
         work.delivered = Some(model.delivered);
         work.calls.push(Call { rekey: Some((epoch, model.delivered)), source: None, ..call(1, 0) });
     }
+    // Sometimes of the epoch that this very batch ends.
+    work.seen = (dice.below(4) == 0).then_some(Epoch(model.epoch));
     work.down_cursor = (dice.below(4) == 0).then_some(model.down_cursor + dice.below(3));
     work
 }
@@ -103,7 +110,11 @@ fn take(model: &mut Model, work: &Work) {
         model.next += call.messages.len() as u64;
         if let Some((epoch, base)) = call.rekey {
             (model.epoch, model.base) = (epoch.0, base);
+            model.unseen_first = base + 1;
         }
+    }
+    if work.seen == Some(Epoch(model.epoch)) {
+        model.unseen_first = 0;
     }
     model.down_cursor = work.down_cursor.unwrap_or(model.down_cursor);
 }

@@ -1,6 +1,8 @@
 //! The agent: sends what its queue made durable, forgets what was delivered, takes messages from above.
 
 mod session;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::collections::VecDeque;
@@ -28,7 +30,7 @@ pub(crate) struct Instance {
     pub(crate) boot: u64,
     /// Random, of this boot.
     pub(crate) nonce: u64,
-    /// The first sequence that this boot uses.
+    /// The first sequence given since the last boot that the group has seen.
     pub(crate) first: Sequence,
 }
 
@@ -68,6 +70,10 @@ pub(crate) enum Input {
     DownCursorKept {
         number: u64,
     },
+    /// The answer to [`Effect::KeepSeen`].
+    SeenKept {
+        epoch: Epoch,
+    },
     /// Close the channel and the links.
     Stop,
 }
@@ -90,6 +96,10 @@ pub(crate) enum Effect {
     Delivered(Sequence),
     /// The group has seen more than this queue knows of: make a new epoch, number what is undelivered anew (rule D1).
     Rekey,
+    /// The group has seen this boot under this epoch: make that durable, before anything of it is sent (rule D1).
+    KeepSeen {
+        epoch: Epoch,
+    },
     /// Hand a message to the application.
     Down {
         number: u64,
@@ -107,6 +117,18 @@ pub(crate) enum Effect {
     Stopped,
 }
 
+/// Whether the group knows of this boot, under its epoch (rule D1).
+///
+/// The first message leaves only once the disk says so: a crash in between would let the next boot state a first
+/// sequence that the group has, and be taken for an old disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Never,
+    /// A channel was opened; the disk does not say so yet.
+    Keeping,
+    Kept,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Agent {
@@ -115,6 +137,7 @@ pub(crate) struct Agent {
     name: crate::name::Name,
     software: String,
     instance: Instance,
+    seen: Seen,
     /// Connections of this boot (rule F5).
     connection: u64,
     channel: Option<Channel>,
@@ -145,6 +168,7 @@ impl Agent {
             name,
             software,
             instance,
+            seen: Seen::Never,
             connection: 0,
             channel: None,
             last_channel: 0,
@@ -176,6 +200,7 @@ impl Agent {
             Input::Rekeyed { instance, held } => self.handle_rekeyed(instance, held, now),
             Input::DownTaken { number } => self.effects.push_back(Effect::KeepDownCursor { number }),
             Input::DownCursorKept { number } => self.handle_down_cursor_kept(number),
+            Input::SeenKept { epoch } => self.handle_seen_kept(epoch),
             Input::Stop => self.stop(),
         }
         self.drain_uplink(now);
@@ -225,13 +250,13 @@ impl Agent {
     }
 
     fn transmit(&mut self, now: Instant) {
-        let quiescing = self.uplink.is_moving();
+        let may_send = self.seen == Seen::Kept && !self.uplink.is_moving();
         while let Some((id, link)) = self.uplink.link() {
             if !link.is_writable() {
                 return;
             }
             let mut chunk = link.begin_chunk();
-            if let Some(channel) = self.channel.as_mut().filter(|channel| channel.is_open() && !quiescing) {
+            if let Some(channel) = self.channel.as_mut().filter(|channel| channel.is_open() && may_send) {
                 chunk.reserve(if self.window.has_unsent() { CHUNK_BYTES + crate::limits::FRAME_BYTES_MAX } else { 0 });
                 if let Some(touched) = self.window.fill(&mut chunk, channel.id, &mut channel.credit) {
                     self.maybe_sent = self.maybe_sent.max(touched);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Agent, Effect, Held, Instance, is_passing};
+use super::{Agent, Effect, Held, Instance, Seen, is_passing};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::identity::{ChainHash, Claim, KeyHash};
-use crate::message::Sequence;
+use crate::message::{Epoch, Sequence};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{
     Attestation, Close, Down, Frame, Kind, Open, Opened, Refuse, STATUS_ACCEPTED, SendCredit, code_of, read_message,
@@ -225,18 +225,31 @@ impl Agent {
         if channel.state == State::Open {
             return Err(Error::new(Code::FrameUnexpected).found("OPENED on an open channel"));
         }
-        if Sequence(opened.delivered) > self.window.sent_through().max(self.maybe_sent) {
+        let delivered = Sequence(opened.delivered);
+        let beyond_sent = delivered > self.window.sent_through().max(self.maybe_sent);
+        // Of an unseen boot nothing was sent; the group may not have noticed, where the application has the cursor.
+        if beyond_sent || (self.seen == Seen::Never && delivered >= self.instance.first) {
             // The application has sequences that this disk never sent: it is an old one (rule D1).
             self.close_channel();
             self.rekey();
             return Ok(());
         }
         channel.state = State::Open;
-        self.handle_delivered(Sequence(opened.delivered))?;
+        self.handle_delivered(delivered)?;
         self.window.rewind();
+        if self.seen == Seen::Never {
+            self.seen = Seen::Keeping;
+            self.effects.push_back(Effect::KeepSeen { epoch: self.instance.epoch });
+        }
         let upstream = self.uplink.upstream().map(ToString::to_string).unwrap_or_default();
         self.effects.push_back(Effect::Event(Event::new(Code::LinkUp, upstream, "the channel is open")));
         Ok(())
+    }
+
+    pub(super) fn handle_seen_kept(&mut self, epoch: Epoch) {
+        if self.seen == Seen::Keeping && epoch == self.instance.epoch {
+            self.seen = Seen::Kept;
+        }
     }
 
     fn handle_close(&mut self, close: &Close, now: Instant) {
@@ -288,6 +301,7 @@ impl Agent {
     pub(super) fn handle_rekeyed(&mut self, instance: Instance, held: Held, now: Instant) {
         self.rekeying = false;
         self.instance = instance;
+        self.seen = Seen::Never;
         self.attested = None;
         self.signing = None;
         self.window = self.window.rekeyed(held.delivered, held.durable);

@@ -49,6 +49,10 @@ impl Performer {
                 let done = Box::new(move || mailbox.post(Input::DownCursorKept { number }));
                 shared.queue.set_down_cursor(number, done);
             }
+            Effect::KeepSeen { epoch } => {
+                let mailbox = shared.mailbox.clone();
+                shared.queue.keep_seen(epoch, Box::new(move || mailbox.post(Input::SeenKept { epoch })));
+            }
             Effect::SaveAssignment(signed, key) => {
                 if let Some(file) = self.assignment_file.clone() {
                     let events = shared.events.clone();
@@ -95,7 +99,7 @@ impl Performer {
 
 /// What the node starts with, from what the queue found.
 pub(super) fn instance_of(opened: &Opened, nonce: u64) -> (Instance, Held) {
-    let instance = Instance { epoch: opened.epoch, boot: opened.boot, nonce, first: opened.next };
+    let instance = Instance { epoch: opened.epoch, boot: opened.boot, nonce, first: opened.first };
     let durable = Sequence(opened.next.0.saturating_sub(1));
     (instance, Held { delivered: opened.delivered, durable, down_cursor: opened.down_cursor })
 }
