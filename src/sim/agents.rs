@@ -7,7 +7,7 @@ use crate::message::{Numbered, Priority, Sequence};
 use crate::node::{agent, gateway};
 use crate::sim::people;
 use crate::sim::queue::{Answer, Call};
-use crate::sim::world::{Event, Input, Machine, World};
+use crate::sim::world::{Event, Input, Machine, Node, World};
 
 impl World {
     pub(super) fn agent_effect(&mut self, node: usize, effect: agent::Effect) {
@@ -17,7 +17,12 @@ impl World {
         match effect {
             agent::Effect::Link(effect) => self.link_effect(node, effect),
             agent::Effect::Read { from, bytes_max } => self.ask_queue(node, Call::Read { from, bytes_max }),
-            agent::Effect::Rekey => self.ask_queue(node, Call::Rekey),
+            agent::Effect::Rekey => {
+                let Node { name, is_rolled_back, .. } = &self.nodes[node];
+                let excused = *is_rolled_back || self.ledger.spoilt.contains(name);
+                assert!(excused, "D1 {name} is taken for an old disk");
+                self.ask_queue(node, Call::Rekey);
+            }
             agent::Effect::KeepDownCursor { number } => self.ask_queue(node, Call::KeepDownCursor { number }),
             agent::Effect::KeepSeen { epoch } => self.ask_queue(node, Call::KeepSeen { epoch }),
             agent::Effect::Sign { token, bytes } => {
@@ -80,6 +85,11 @@ impl World {
         if self.nodes[node].machine.is_none() {
             return;
         }
+        self.append_some(node);
+        self.write_queue(node);
+    }
+
+    pub(super) fn append_some(&mut self, node: usize) {
         for _ in 0..=self.dice.below(4) {
             let size = match self.dice.below(100) {
                 0 => 16_000 + self.dice.below(40_000),
@@ -95,7 +105,6 @@ impl World {
                 queue.append(message);
             }
         }
-        self.write_queue(node);
     }
 
     fn ask_queue(&mut self, node: usize, call: Call) {
@@ -108,29 +117,15 @@ impl World {
     fn write_queue(&mut self, node: usize) {
         let has_work = self.nodes[node].queue.as_ref().is_some_and(|queue| queue.has_work());
         if has_work && !std::mem::replace(&mut self.nodes[node].queue_busy, true) {
-            let (life, delay) = (self.nodes[node].life, self.delay());
+            let is_slow = self.dice.percent(self.plan.slow_writes);
+            let delay = if is_slow { self.dice.within_ms(5_000) } else { self.delay() };
+            let life = self.nodes[node].life;
             self.after(delay, Event::QueueWrites { node, life });
         }
     }
 
     pub(super) fn queue_writes(&mut self, node: usize) {
-        let name = self.nodes[node].name.clone();
-        let Some(mut queue) = self.nodes[node].queue.take() else { return };
-        let mut epoch = queue.disk.epoch;
-        let answers = queue.write(&mut self.dice);
-        for answer in &answers {
-            match answer {
-                Answer::Durable(messages) => self.ledger.note_durable(&name, epoch, messages),
-                Answer::Rekeyed { .. } => {
-                    epoch = queue.disk.epoch;
-                    self.ledger.note_durable(&name, epoch, queue.disk.held.values());
-                }
-                Answer::Read(_) | Answer::DownCursorKept { .. } | Answer::SeenKept { .. } => {}
-            }
-        }
-        let kept = self.down_kept.entry(name).or_default();
-        *kept = queue.disk.down_cursor.max(*kept);
-        self.nodes[node].queue = Some(queue);
+        let answers = self.write_batch(node);
         let life = self.nodes[node].life;
         let mut at = self.nodes[node].answered_at.max(self.now);
         for answer in answers {
@@ -140,6 +135,29 @@ impl World {
         self.nodes[node].answered_at = at;
         self.nodes[node].queue_busy = false;
         self.write_queue(node);
+    }
+
+    /// The queue's disk takes one batch.
+    pub(super) fn write_batch(&mut self, node: usize) -> Vec<Answer> {
+        let name = self.nodes[node].name.clone();
+        let Some(mut queue) = self.nodes[node].queue.take() else { return Vec::new() };
+        let mut epoch = queue.disk.epoch;
+        let answers = queue.write(&mut self.dice);
+        for answer in &answers {
+            match answer {
+                Answer::Durable(messages) => self.ledger.note_durable(&name, epoch, messages),
+                Answer::Rekeyed { .. } => {
+                    epoch = queue.disk.epoch;
+                    self.nodes[node].is_rolled_back = false;
+                    self.ledger.note_durable(&name, epoch, queue.disk.held.values());
+                }
+                Answer::Read(_) | Answer::DownCursorKept { .. } | Answer::SeenKept { .. } => {}
+            }
+        }
+        let kept = self.down_kept.entry(name).or_default();
+        *kept = queue.disk.down_cursor.max(*kept);
+        self.nodes[node].queue = Some(queue);
+        answers
     }
 
     pub(super) fn queue_answers(&mut self, node: usize, answer: Answer) {

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) store_fails: usize,
     pub(super) append_every_ms: u64,
     pub(super) application_ms: u64,
+    /// Percent of an agent's writes that take seconds.
+    pub(super) slow_writes: usize,
     /// Nothing fails: what happens is planned moves.
     pub(super) is_calm: bool,
     fault_every_ms: u64,
@@ -54,6 +56,7 @@ impl Plan {
             store_fails: if harsh { dice.below(5) } else { 0 },
             append_every_ms: dice.one_of(&[20, 100, 400]),
             application_ms: dice.one_of(&[1, 30, 300]),
+            slow_writes: if harsh { dice.below(20) } else { 0 },
             is_calm,
             fault_every_ms: dice.one_of(&[200, 1000, 4000]),
             faults_until: origin + faults,
@@ -238,11 +241,6 @@ impl World {
         if self.nodes[node].machine.is_none() {
             return;
         }
-        if self.nodes[node].is_rolled_back && !self.is_connected(node) {
-            // Rule D1 as it stands finds an old disk only if its first boot reaches the group.
-            return;
-        }
-        self.nodes[node].is_rolled_back = false;
         let agreed = self.dice.percent(30);
         self.trace(|| format!("{} {}", self.nodes[node].name, if agreed { "stops" } else { "crashes" }));
         if agreed {
@@ -264,9 +262,6 @@ impl World {
             self.nodes[node].snapshot = Some(queue.disk.clone());
             return;
         }
-        if self.nodes[node].is_rolled_back && !self.is_connected(node) {
-            return;
-        }
         let (name, epoch) = (self.nodes[node].name.clone(), queue.disk.epoch);
         let own = self.ledger.cursors.get(&(name.clone(), epoch)).copied().unwrap_or(0);
         let cursor = self.group.cursor(&name, epoch).max(crate::message::Sequence(own));
@@ -278,11 +273,25 @@ impl World {
         if let (Some(disk), Some(queue)) = (self.nodes[node].snapshot.take(), self.nodes[node].queue.as_mut()) {
             queue.disk = disk;
             self.nodes[node].is_rolled_back = true;
+            self.boot_offline(node);
         }
     }
 
-    fn is_connected(&self, node: usize) -> bool {
-        matches!(&self.nodes[node].machine, Some(Machine::Agent(agent)) if agent.is_connected())
+    /// The agent runs some times without a link: its old disk gets beyond what the group has, which must find it all
+    /// the same (rule D1).
+    fn boot_offline(&mut self, node: usize) {
+        for _ in 0..self.dice.below(4) {
+            let Some(mut queue) = self.nodes[node].queue.take() else { return };
+            let (instance, _) = queue.open(&mut self.dice);
+            self.nodes[node].queue = Some(queue);
+            self.trace(|| format!("{} boots offline {instance:?}", self.nodes[node].name));
+            for _ in 0..self.dice.below(40) {
+                self.append_some(node);
+            }
+            while self.nodes[node].queue.as_ref().is_some_and(|queue| queue.has_work()) {
+                self.write_batch(node);
+            }
+        }
     }
 
     fn change_a_gateway(&mut self) {
@@ -345,6 +354,7 @@ impl World {
     fn come_to_rest(&mut self) {
         self.trace(|| "rest".to_owned());
         (self.plan.dial_fails, self.plan.store_fails, self.plan.long_delays) = (0, 0, 0);
+        self.plan.slow_writes = 0;
         self.hurry_all_wires();
         for text in &SERVERS[..self.plan.servers] {
             self.exclude(&name(text), false);

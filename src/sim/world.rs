@@ -149,7 +149,7 @@ pub(super) struct Node {
     pub(super) assignment: Option<(SignedAssignment, AssignmentKey)>,
     pub(super) queue: Option<Queue>,
     pub(super) snapshot: Option<super::queue::Disk>,
-    /// Its disk is an old one, and no channel was opened since.
+    /// Its disk is an old one, and nothing was numbered anew since.
     pub(super) is_rolled_back: bool,
     pub(super) queue_busy: bool,
     /// What is asked of the store or the disk is answered in order.
