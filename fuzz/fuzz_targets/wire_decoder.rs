@@ -1,6 +1,6 @@
 //! What a peer sends: the frame cutter, every body's reader, the link machine at both ends in every phase.
 //!
-//! `cargo +nightly fuzz run wire_decoder`; seeds: `fuzz/seeds.sh` makes a corpus of the golden frames.
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run wire_decoder`; seeds: `fuzz/seeds.sh` makes a corpus of the golden frames.
 
 #![no_main]
 
