@@ -62,7 +62,8 @@ where
                 }
             };
             if !deliver(input).await {
-                return;
+                // The node has ended: it closed this link as all others, and may have said why.
+                return Box::pin(driver.say_goodbye()).await;
             }
         }
     }
@@ -157,6 +158,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if !self.chunk.is_empty() {
                 self.stream.write_all(&self.chunk).await?;
             }
+            while let Some(chunk) = self.chunks.recv().await {
+                self.stream.write_all(&chunk).await?;
+            }
             self.stream.flush().await?;
             self.stream.shutdown().await?;
             let mut rest = vec![0; READ_BYTES_MIN];
@@ -176,4 +180,4 @@ const READ_BYTES_MIN: usize = 1 << 10;
 /// What a busy one reads into.
 const READ_BYTES_MAX: usize = WRITER_BYTES_MAX;
 /// How long a closing link may take to say so.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub(crate) const GOODBYE: Duration = Duration::from_secs(2);

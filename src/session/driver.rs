@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
@@ -16,7 +17,7 @@ use crate::group::Upstream;
 use crate::identity::Identity;
 use crate::limits::TURN_BYTES_MAX;
 use crate::net::dial::Dialler;
-use crate::net::link::{CHUNKS_MAX, drive};
+use crate::net::link::{CHUNKS_MAX, GOODBYE, drive};
 use crate::net::listen::{Accepted, Listener};
 use crate::node::{LinkEffect, LinkId, LinkInput};
 use crate::session::clock;
@@ -44,6 +45,11 @@ pub(crate) enum Post<M: Machine> {
         chunks: mpsc::Sender<Bytes>,
         input: M::Input,
     },
+    /// A link that is gone; `input` tells the node.
+    Lost {
+        link: LinkId,
+        input: M::Input,
+    },
     /// A question to the node, for status.
     Ask(Box<dyn FnOnce(&M) + Send>),
 }
@@ -55,18 +61,34 @@ pub(crate) enum Post<M: Machine> {
 pub(crate) struct Mailbox<M: Machine> {
     links: mpsc::Sender<Post<M>>,
     answers: mpsc::UnboundedSender<Post<M>>,
+    /// How many links have a task that drives them.
+    driven: Arc<watch::Sender<usize>>,
 }
 
 impl<M: Machine> Clone for Mailbox<M> {
     fn clone(&self) -> Self {
-        Self { links: self.links.clone(), answers: self.answers.clone() }
+        Self { links: self.links.clone(), answers: self.answers.clone(), driven: self.driven.clone() }
     }
 }
 
 impl<M: Machine> Mailbox<M> {
     /// Posts the answer to an effect, or a command. Never blocks; a node that has ended hears nothing.
     pub(crate) fn post(&self, input: M::Input) {
-        let _ = self.answers.send(Post::Input(input));
+        let _ = self.try_post(input);
+    }
+
+    /// Posts something of which the sender wants to know whether it came in time.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Closed`] if the node has ended.
+    pub(crate) fn try_post(&self, input: M::Input) -> Result<()> {
+        self.answers.send(Post::Input(input)).map_err(|_| Error::new(Code::Closed))
+    }
+
+    /// Whether the node has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.answers.is_closed()
     }
 
     /// Asks the node something; the answer comes when its turn has ended.
@@ -83,8 +105,47 @@ impl<M: Machine> Mailbox<M> {
         answer.await.map_err(|_| Error::new(Code::Closed))
     }
 
-    async fn deliver(&self, input: LinkInput) -> bool {
-        self.links.send(Post::Input(input.into())).await.is_ok()
+    /// Tells the node of a link that stands, then drives it in a task of its own: a dial may be aborted, and a listener
+    /// closed, but a link ends in order.
+    async fn open_link<S>(&self, stream: S, identity: Identity, link: LinkId, input: LinkInput)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let driven = Driven::begin(self.driven.clone());
+        let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
+        if self.links.send(Post::Opened { link, chunks, input: input.into() }).await.is_err() {
+            return;
+        }
+        let links = self.links.clone();
+        tokio::spawn(async move {
+            drive(stream, identity, link, receiver, clock::wall, move |input| deliver(links.clone(), input)).await;
+            drop(driven);
+        });
+    }
+}
+
+/// Waits while the node has much to do; false if it has ended.
+async fn deliver<M: Machine>(links: mpsc::Sender<Post<M>>, input: LinkInput) -> bool {
+    let post = match &input {
+        LinkInput::Lost { link, .. } => Post::Lost { link: *link, input: input.into() },
+        _ => Post::Input(input.into()),
+    };
+    links.send(post).await.is_ok()
+}
+
+/// One link that is driven: counted until its task has ended, however it ends.
+struct Driven(Arc<watch::Sender<usize>>);
+
+impl Driven {
+    fn begin(count: Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 
@@ -119,7 +180,8 @@ impl<M: Machine> Inbox<M> {
 pub(crate) fn mailbox<M: Machine>() -> (Mailbox<M>, Inbox<M>) {
     let (links, link_inbox) = mpsc::channel(INBOX_POSTS_MAX);
     let (answers, answer_inbox) = mpsc::unbounded_channel();
-    (Mailbox { links, answers }, Inbox { links: link_inbox, answers: answer_inbox })
+    let driven = Arc::new(watch::Sender::new(0));
+    (Mailbox { links, answers, driven }, Inbox { links: link_inbox, answers: answer_inbox })
 }
 
 /// The links of a running node: performs [`LinkEffect`]s.
@@ -163,23 +225,30 @@ impl<M: Machine> Links<M> {
         let task = tokio::spawn(async move {
             match dialler.dial(&identity, &upstream, clock::wall).await {
                 Ok((stream, peer)) => {
-                    let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
-                    let input = LinkInput::Dialled { link, result: Ok(Arc::new(peer)) }.into();
-                    if mailbox.links.send(Post::Opened { link, chunks, input }).await.is_ok() {
-                        // A task of its own: the dial may be aborted, the link ends in order.
-                        tokio::spawn(drive(stream, identity, link, receiver, clock::wall, move |input| {
-                            let mailbox = mailbox.clone();
-                            async move { mailbox.deliver(input).await }
-                        }));
-                    }
+                    let input = LinkInput::Dialled { link, result: Ok(Arc::new(peer)) };
+                    mailbox.open_link(stream, identity, link, input).await;
                 }
                 Err(error) => {
-                    mailbox.deliver(LinkInput::Dialled { link, result: Err(error) }).await;
+                    deliver(mailbox.links, LinkInput::Dialled { link, result: Err(error) }).await;
                 }
             }
         });
         self.dials.retain(|_, dial| !dial.is_finished());
         self.dials.insert(link, task.abort_handle());
+    }
+
+    /// Closes every link: each still writes what was transmitted, and says goodbye.
+    async fn close(mut self) {
+        self.chunks.clear();
+        let mut driven = self.mailbox.driven.subscribe();
+        // Longer than any of them takes; the sender lives in the mailbox.
+        let _ = tokio::time::timeout(GOODBYE, driven.wait_for(|count| *count == 0)).await;
+    }
+}
+
+impl<M: Machine> Drop for Links<M> {
+    fn drop(&mut self) {
+        self.dials.values().for_each(AbortHandle::abort);
     }
 }
 
@@ -200,7 +269,9 @@ pub(crate) async fn accept<M: Machine>(
             match result {
                 Ok(accepted) => {
                     let link = LinkId::accepted(count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-                    accept_link(link, accepted, identity, mailbox).await;
+                    let Accepted { stream, peer, address } = accepted;
+                    let input = LinkInput::Accepted { link, peer: Arc::new(peer), address };
+                    mailbox.open_link(stream, identity, link, input).await;
                 }
                 Err((address, error)) => events.emit(crate::event::Event::of_error(address, &error)),
             }
@@ -209,19 +280,7 @@ pub(crate) async fn accept<M: Machine>(
     listener.run(move || identity.borrow().clone(), hello_timeout, clock::wall, done).await;
 }
 
-async fn accept_link<M: Machine>(link: LinkId, accepted: Accepted, identity: Identity, mailbox: Mailbox<M>) {
-    let Accepted { stream, peer, address } = accepted;
-    let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
-    let input = LinkInput::Accepted { link, peer: Arc::new(peer), address }.into();
-    if mailbox.links.send(Post::Opened { link, chunks, input }).await.is_ok() {
-        tokio::spawn(drive(stream, identity, link, receiver, clock::wall, move |input| {
-            let mailbox = mailbox.clone();
-            async move { mailbox.deliver(input).await }
-        }));
-    }
-}
-
-/// Runs a node until `perform` says that it has stopped.
+/// Runs a node until `perform` says that it has stopped, and its links have said goodbye.
 pub(crate) async fn run<M: Machine>(
     mut machine: M,
     mut inbox: Inbox<M>,
@@ -236,7 +295,9 @@ pub(crate) async fn run<M: Machine>(
         machine.end_turn(now);
         while let Some(effect) = machine.poll_effect() {
             if !perform(effect, &mut links) {
-                return;
+                // Whoever waits to deliver something is told first that there is nobody any more.
+                drop(inbox);
+                return links.close().await;
             }
         }
         let due = machine.poll_timeout();
@@ -253,6 +314,10 @@ pub(crate) async fn run<M: Machine>(
                 Post::Input(input) => machine.handle(input, now),
                 Post::Opened { link, chunks, input } => {
                     links.chunks.insert(link, chunks);
+                    machine.handle(input, now);
+                }
+                Post::Lost { link, input } => {
+                    links.chunks.remove(&link);
                     machine.handle(input, now);
                 }
                 Post::Ask(question) => question(&machine),
