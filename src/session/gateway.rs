@@ -224,8 +224,9 @@ fn perform(effect: Effect, links: &mut Links<Node>, file: Option<&AssignmentFile
         Effect::SaveAssignment(signed, key) => {
             if let Some(file) = file.cloned() {
                 let events = events.clone();
+                file.put(signed, key);
                 tokio::task::spawn_blocking(move || {
-                    if let Err(error) = file.save(&signed, &key) {
+                    if let Err(error) = file.write() {
                         events.emit(Event::of_error(error.subject_text().to_owned(), &error));
                     }
                 });

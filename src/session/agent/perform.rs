@@ -56,8 +56,9 @@ impl Performer {
             Effect::SaveAssignment(signed, key) => {
                 if let Some(file) = self.assignment_file.clone() {
                     let events = shared.events.clone();
+                    file.put(signed, key);
                     tokio::task::spawn_blocking(move || {
-                        if let Err(error) = file.save(&signed, &key) {
+                        if let Err(error) = file.write() {
                             events.emit(Event::of_error(error.subject_text().to_owned(), &error));
                         }
                     });
