@@ -82,7 +82,7 @@ impl Opened {
 }
 
 /// Who is told what the queue did. Called on the writer's thread; must not block. A sink that owns the queue keeps the
-/// thread alive until `close`.
+/// thread alive until `end` or `close`.
 pub(crate) trait QueueSink: Send + Sync {
     /// These are durable (in a memory queue: taken); in order, each once.
     fn durable(&self, messages: Vec<Numbered>);
@@ -339,10 +339,14 @@ impl Queue {
         Sequence(durable.min(waiting.max(shared.delivered + 1)) - shared.base)
     }
 
+    /// Lets the thread write what waits, end, and give the state directory back. Does not wait for it.
+    pub(crate) fn end(&self) {
+        self.0.end();
+    }
+
     /// Writes what waits, ends the thread, gives the state directory back. Blocks; not to be called by the sink.
     pub(crate) fn close(&self) {
-        self.0.link.lock().closing = true;
-        self.0.link.wake.notify_one();
+        self.end();
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // A panic of the sink ended the thread; there is nothing left to wait for.
@@ -352,10 +356,16 @@ impl Queue {
     }
 }
 
-impl Drop for Handle {
-    fn drop(&mut self) {
+impl Handle {
+    fn end(&self) {
         self.link.lock().closing = true;
         self.link.wake.notify_one();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

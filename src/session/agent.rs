@@ -6,6 +6,7 @@ mod perform;
 mod receipt;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -161,6 +162,9 @@ impl Agent {
     pub async fn receive(&self) -> Option<Received> {
         loop {
             let arrived = self.shared.arrived.notified();
+            tokio::pin!(arrived);
+            // Two tasks may wait, and two messages leave one permit: who looks must be in the line already.
+            arrived.as_mut().enable();
             if let Some(received) = self.try_receive() {
                 return Some(received);
             }
@@ -197,6 +201,8 @@ impl Agent {
     /// # Errors
     ///
     /// [`Code::TimedOut`] if something was not delivered in time: with a state directory it is kept and sent next time.
+    /// [`Code::Closed`] if the agent had stopped before everything was delivered, since its queue failed (its events say
+    /// why) or an earlier call closed it.
     pub async fn close(&self, within: Duration) -> Result<()> {
         let waited = tokio::time::timeout(within, self.all_delivered()).await;
         self.shared.mailbox.post(Input::Stop);
@@ -208,11 +214,17 @@ impl Agent {
         let closed = tokio::task::spawn_blocking(move || queue.close()).await;
         closed.map_err(|error| Error::new(Code::Internal).found(error.to_string()))?;
         match waited {
-            Ok(_) => Ok(()),
+            Ok(delivered) => delivered,
             Err(_) => Err(Error::new(Code::TimedOut)
                 .found(format!("{held} messages undelivered"))
                 .expected(format!("none within {within:?}"))),
         }
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Agent").field("receipt", &self.receipt()).finish_non_exhaustive()
     }
 }
 
@@ -256,12 +268,11 @@ impl Shared {
 /// A message from the management server.
 ///
 /// It comes again after a restart until it was acknowledged (rule D8).
-#[derive(Debug)]
 pub struct Received {
     number: u64,
     sent: Timestamp,
     payload: Bytes,
-    acknowledge: tokio::sync::mpsc::UnboundedSender<u64>,
+    mailbox: Mailbox<Node>,
 }
 
 impl Received {
@@ -286,7 +297,15 @@ impl Received {
     ///
     /// [`Code::Closed`] if the agent has stopped: it comes again.
     pub fn acknowledge(self) -> Result<()> {
-        self.acknowledge.send(self.number).map_err(|_| Error::new(Code::Closed))
+        self.mailbox.try_post(Input::DownTaken { number: self.number })
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, sent, payload, .. } = self;
+        let mut out = formatter.debug_struct("Received");
+        out.field("sequence", number).field("sent", sent).field("payload", payload).finish_non_exhaustive()
     }
 }
 

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
-use super::perform::{Performer, Sink, instance_of};
+use super::perform::{Performer, Running, Sink, instance_of};
 use super::receipt::{Progress, Watermarks};
 use super::{Agent, Shared};
 use crate::code::Code;
@@ -16,7 +16,7 @@ use crate::group::Assignment;
 use crate::identity::Identity;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
-use crate::node::agent::{Agent as Node, Input};
+use crate::node::agent::Agent as Node;
 use crate::role::Role;
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, mailbox, run};
@@ -24,6 +24,7 @@ use crate::session::events::EventHub;
 use crate::session::{clock, setup, status};
 
 /// Configures an agent. Every option of the configuration file has its key in [`AgentBuilder::set`].
+#[derive(Clone, Debug)]
 pub struct AgentBuilder {
     identity: Identity,
     config: Config,
@@ -142,22 +143,16 @@ impl AgentBuilder {
         });
         let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
         let links = Links::new(mailbox.clone(), Some(setup::dialler(&config)), identity.clone());
-        let (taken, mut taken_inbox) = mpsc::unbounded_channel();
-        let answer = mailbox.clone();
-        tokio::spawn(async move {
-            while let Some(number) = taken_inbox.recv().await {
-                answer.post(Input::DownTaken { number });
-            }
-        });
         queue.start(Arc::new(Sink(shared.clone())))?;
         let status = status::serve(
             config.state_directory.as_deref(),
             status::of_agent(&shared.mailbox, queue, identity.clone(), &config),
         );
-        let mut performer = Performer { shared: shared.clone(), identity, assignment_file: file, taken };
+        let mut performer = Performer { shared: shared.clone(), identity, assignment_file: file };
+        let running = Running { status, shared: shared.clone() };
         tokio::spawn(async move {
             run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;
-            drop(status);
+            drop(running);
         });
         Ok(Agent { shared, first_events: Mutex::new(Some(first_events)) })
     }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::{Received, Shared, lock};
 use crate::code::Code;
 use crate::disk::{Opened, QueueSink};
@@ -15,13 +13,13 @@ use crate::node::agent::{Agent as Node, Effect, Held, Input, Instance};
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Links};
+use crate::session::status::StatusSocket;
 
 /// Performs one agent's effects.
 pub(super) struct Performer {
     pub(super) shared: Arc<Shared>,
     pub(super) identity: IdentityCell,
     pub(super) assignment_file: Option<AssignmentFile>,
-    pub(super) taken: mpsc::UnboundedSender<u64>,
 }
 
 impl Performer {
@@ -39,8 +37,8 @@ impl Performer {
             }
             Effect::Rekey => self.rekey(),
             Effect::Down { number, sent, payload } => {
-                let acknowledge = self.taken.clone();
-                lock(&shared.received).push_back(Received { number, sent, payload, acknowledge });
+                let mailbox = shared.mailbox.clone();
+                lock(&shared.received).push_back(Received { number, sent, payload, mailbox });
                 shared.arrived.notify_one();
                 shared.events.notify();
             }
@@ -65,10 +63,7 @@ impl Performer {
                 }
             }
             Effect::Event(event) => shared.events.emit(event),
-            Effect::Stopped => {
-                shared.stop();
-                return false;
-            }
+            Effect::Stopped => return false,
         }
         true
     }
@@ -93,8 +88,24 @@ impl Performer {
             progress.epoch = epoch;
             progress.sent = Sequence(progress.sent.0.saturating_sub(shift));
             progress.watermarks = Default::default();
+            progress.rekeying = true;
         });
         self.shared.queue.rekey(epoch, Box::new(move |opened| shared.rekeyed(&opened)));
+    }
+}
+
+/// What ends with the node's task, also where the task panics or its runtime goes away: the status socket first, then
+/// the queue, which gives the state directory back, and only then whoever waits is told.
+pub(super) struct Running {
+    pub(super) status: Option<StatusSocket>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.status.take());
+        self.shared.queue.end();
+        self.shared.stop();
     }
 }
 
@@ -108,11 +119,14 @@ pub(super) fn instance_of(opened: &Opened, nonce: u64) -> (Instance, Held) {
 impl Shared {
     fn rekeyed(&self, opened: &Opened) {
         let (instance, held) = instance_of(opened, clock::random());
-        self.progress.send_modify(|progress| progress.watermarks.stored = held.durable);
+        self.progress.send_modify(|progress| {
+            progress.watermarks.stored = held.durable;
+            progress.rekeying = false;
+        });
         self.mailbox.post(Input::Rekeyed { instance, held });
     }
 
-    pub(super) fn stop(&self) {
+    fn stop(&self) {
         self.stopped.send_replace(true);
         self.progress.send_modify(|progress| progress.stopped = true);
         self.arrived.notify_waiters();
@@ -129,7 +143,13 @@ impl QueueSink for Sink {
     fn durable(&self, messages: Vec<Numbered>) {
         let Some(last) = messages.last().map(|message| message.sequence) else { return };
         if !self.0.in_memory {
-            self.0.progress.send_modify(|progress| progress.watermarks.stored = progress.watermarks.stored.max(last));
+            self.0.progress.send_if_modified(|progress| {
+                let rises = !progress.rekeying && last > progress.watermarks.stored;
+                if rises {
+                    progress.watermarks.stored = last;
+                }
+                rises
+            });
             self.0.events.notify();
         }
         self.0.mailbox.post(Input::Durable(messages));

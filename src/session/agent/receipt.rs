@@ -25,6 +25,8 @@ pub(super) struct Progress {
     pub(super) sent: Sequence,
     pub(super) watermarks: Watermarks,
     pub(super) stopped: bool,
+    /// Until a new epoch is durable: what the queue reports meanwhile has numbers of the old one.
+    pub(super) rekeying: bool,
     /// Epochs that ended here: what was undelivered had this much taken off its sequence in the next one.
     pub(super) ended: Vec<(Epoch, u64)>,
 }
