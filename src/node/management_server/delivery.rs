@@ -141,6 +141,11 @@ impl Outlet {
         Some((writes, self.acknowledged))
     }
 
+    /// Whether the store has not answered a commit yet.
+    pub(super) fn is_committing(&self) -> bool {
+        self.committing.is_some()
+    }
+
     /// The same where the group store is the output: deliveries and cursors in one commit (rule D5a).
     pub(super) fn next_stored(
         &mut self,

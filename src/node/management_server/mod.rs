@@ -186,6 +186,9 @@ pub(crate) struct ManagementServer {
     stalled: VecDeque<u64>,
     output: VecDeque<LinkEffect>,
     effects: VecDeque<Effect>,
+    /// While what the application has acknowledged is being committed before the links close.
+    stop_by: Option<Instant>,
+    stopped: bool,
 }
 
 impl ManagementServer {
@@ -207,12 +210,17 @@ impl ManagementServer {
             stalled: VecDeque::new(),
             output: VecDeque::new(),
             effects: VecDeque::new(),
+            stop_by: None,
+            stopped: false,
         };
         server.handle_wall(wall);
         server
     }
 
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
+        if self.stop_by.is_some() {
+            return self.handle_while_stopping(input, now);
+        }
         match input {
             Input::Link(input) => self.handle_link(input, now),
             Input::Wall(wall) => self.handle_wall(wall),
@@ -231,7 +239,18 @@ impl ManagementServer {
                 }
             }
             Input::DownFetched { channel, messages } => self.handle_down_fetched(channel, messages),
-            Input::Stop => self.stop(),
+            Input::Stop => self.stop_by = Some(now + COMMIT_WITHIN),
+        }
+    }
+
+    /// Nothing new is taken; what was acknowledged is brought to its end.
+    fn handle_while_stopping(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Acknowledged { batch } => self.outlet.handle_acknowledged(batch),
+            Input::Committed(outcomes) => self.handle_committed(outcomes),
+            Input::Link(LinkInput::Accepted { link, .. }) => self.output.push_back(LinkEffect::Close { link }),
+            Input::Link(input @ (LinkInput::Written { .. } | LinkInput::Lost { .. })) => self.handle_link(input, now),
+            _ => {}
         }
     }
 
@@ -250,22 +269,35 @@ impl ManagementServer {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.handle_link_timeouts(now);
+        match self.stop_by {
+            // The store does not take it: it comes again, marked.
+            Some(stop_by) if now >= stop_by => self.stop(),
+            Some(_) => {}
+            None => self.handle_link_timeouts(now),
+        }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        match self.stop_by {
+            Some(stop_by) => Some(stop_by).filter(|_| !self.stopped),
+            None => self.timers.next(),
+        }
     }
 
     /// The end of a turn: hand-overs, commits, acknowledgements, credit, output.
     pub(crate) fn end_turn(&mut self, now: Instant) {
-        self.deliver();
+        if self.stop_by.is_none() {
+            self.deliver();
+        }
         if self.config.output != Output::Store
             && let Some((writes, batch)) = self.outlet.next_commit()
         {
             self.effects.push_back(Effect::Commit { writes, deliveries: Vec::new(), batch });
         }
         self.transmit(now);
+        if self.stop_by.is_some() && !self.outlet.is_committing() {
+            self.stop();
+        }
         self.effects.extend(self.output.drain(..).map(Effect::Link));
     }
 
@@ -320,7 +352,11 @@ impl ManagementServer {
         }
     }
 
+    /// Closes the links, after the acknowledgements that they still had to carry.
     fn stop(&mut self) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
         let error = Error::new(Code::ShuttingDown);
         for (_, mut link) in std::mem::take(&mut self.links) {
             link.caller.refuse(&error, &mut self.output);
@@ -337,3 +373,6 @@ impl ManagementServer {
         (gateways, self.by_agent.len(), self.pending.len())
     }
 }
+
+/// How long a stop waits for the store to take what was acknowledged.
+const COMMIT_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
