@@ -5,6 +5,7 @@ mod deliveries;
 mod output_file;
 mod perform;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -106,6 +107,12 @@ impl ManagementServer {
             task.abort();
         }
         self.mailbox.post(Input::Stop);
+    }
+}
+
+impl fmt::Debug for ManagementServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ManagementServer").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a management server is configured and started.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -107,7 +108,7 @@ impl ManagementServerBuilder {
     pub async fn start(self) -> Result<ManagementServer> {
         let Self { identity, group, mut config, cursor_source } = self;
         let (events, first_events) = EventHub::new();
-        let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?;
+        let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?.map(Arc::new);
         config.management_group.get_or_insert(group.name().await?);
         let listener = Listener::bind(config.listen_address)?;
         let address = listener.local_address();
@@ -115,28 +116,30 @@ impl ManagementServerBuilder {
         let (mailbox, inbox) = mailbox::<Node>();
         let (batches, receiver) = mpsc::unbounded_channel();
         let mut deliveries = Some(Deliveries::new(receiver, mailbox.clone()));
+        let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
+        let (server, verify) = (setup::name(&config)?, verifiers(&mailbox, &identity)?);
+        let change = group.change().await?;
         let lengths = Lengths::default();
         let output = match &config.output.path {
             Some(path) => {
                 let committed = committed_length(&config, &group).await?;
-                let file = OutputFile::open(path, committed, lengths.clone())?;
+                let file = OutputFile::open(path, committed, lengths.clone(), state.clone())?;
                 deliveries.take().map(|deliveries| tokio::spawn(file.run(deliveries, events.clone())))
             }
             None => None,
         };
-        let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
+        // From the first task on nothing fails: each has an owner who ends it.
         let links = Links::new(mailbox.clone(), None, identity.clone());
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let socket = status::serve(config.state_directory.as_deref(), report);
         let tasks = vec![
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
-            tokio::spawn(follow_group(group.clone(), mailbox.clone(), events.clone())),
+            tokio::spawn(follow_group(group.clone(), change, mailbox.clone(), events.clone())),
             tokio::spawn(tick(mailbox.clone())),
         ];
-        let verify = verifiers(&mailbox, &identity)?;
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
         let mut performer = Performer {
-            server: setup::name(&config)?,
+            server,
             store: group.store().clone(),
             mailbox: mailbox.clone(),
             events: events.clone(),
@@ -156,6 +159,16 @@ impl ManagementServerBuilder {
         });
         let first_events = Mutex::new(Some(first_events));
         Ok(ManagementServer { mailbox, events, first_events, address, deliveries, stopped, tasks, output })
+    }
+}
+
+impl fmt::Debug for ManagementServerBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ManagementServerBuilder")
+            .field("identity", &self.identity)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 

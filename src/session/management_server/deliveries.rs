@@ -1,5 +1,7 @@
 //! What the application takes: batches of deliveries, acknowledged as a whole.
 
+use std::fmt;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -31,6 +33,12 @@ impl Deliveries {
     }
 }
 
+impl fmt::Debug for Deliveries {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Deliveries").finish_non_exhaustive()
+    }
+}
+
 /// Messages of many agents, in order per agent.
 ///
 /// A batch that is dropped without [`Self::acknowledge`] holds back the cursors of all later ones: its messages come
@@ -54,6 +62,21 @@ impl DeliveryBatch {
 
     pub(super) fn number(&self) -> u64 {
         self.batch.number
+    }
+
+    /// Whether the node has ended: an acknowledgement would not be heard.
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+}
+
+impl fmt::Debug for DeliveryBatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("DeliveryBatch")
+            .field("number", &self.batch.number)
+            .field("deliveries", &self.batch.deliveries.len())
+            .finish_non_exhaustive()
     }
 }
 

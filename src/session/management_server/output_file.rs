@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::deliveries::{Deliveries, DeliveryBatch, Item};
 use crate::code::Code;
+use crate::disk::StateDirectory;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::session::events::EventHub;
@@ -24,6 +25,8 @@ pub(super) type Lengths = Arc<Mutex<BTreeMap<u64, u64>>>;
 pub(super) struct OutputFile {
     target: Target,
     lengths: Lengths,
+    /// Held while anything may still be written: a server that is started again must not meet its predecessor's writer.
+    _state: Option<Arc<StateDirectory>>,
 }
 
 enum Target {
@@ -37,9 +40,14 @@ impl OutputFile {
     /// # Errors
     ///
     /// [`Code::OutputFailed`].
-    pub(super) fn open(path: &Path, committed: Option<u64>, lengths: Lengths) -> Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        committed: Option<u64>,
+        lengths: Lengths,
+        state: Option<Arc<StateDirectory>>,
+    ) -> Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self { target: Target::Standard, lengths });
+            return Ok(Self { target: Target::Standard, lengths, _state: state });
         }
         let open = || -> io::Result<(File, u64)> {
             let file = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;
@@ -50,15 +58,20 @@ impl OutputFile {
                 file.set_len(length)?;
                 file.sync_all()?;
             }
+            sync_parent(path)?;
             Ok((file, length))
         };
         let (file, length) = open().map_err(|error| failed(path, &error))?;
-        Ok(Self { target: Target::File { path: path.to_owned(), file, length }, lengths })
+        Ok(Self { target: Target::File { path: path.to_owned(), file, length }, lengths, _state: state })
     }
 
     /// Writes batches until the server stops. A write that fails is tried again: nothing is acknowledged meanwhile.
     pub(super) async fn run(mut self, mut deliveries: Deliveries, events: EventHub) {
         while let Some(batch) = deliveries.next().await {
+            // What the node did not live to hear acknowledged would be cut off at the next start.
+            if batch.is_orphaned() {
+                return;
+            }
             let mut lines = lines(&batch);
             loop {
                 let writing = tokio::task::spawn_blocking(move || {
@@ -71,6 +84,9 @@ impl OutputFile {
                 match result {
                     Ok(()) => break,
                     Err(error) => events.emit(Event::of_error(error.subject_text().to_owned(), &error)),
+                }
+                if batch.is_orphaned() {
+                    return;
                 }
                 tokio::time::sleep(WRITE_AGAIN).await;
             }
@@ -89,15 +105,28 @@ impl OutputFile {
                 written.map_err(|error| failed(Path::new("-"), &error))
             }
             Target::File { path, file, length } => {
-                // What an earlier try left is cut off first.
-                let written =
-                    file.set_len(*length).and_then(|()| file.write_all(lines)).and_then(|()| file.sync_data());
-                written.map_err(|error| failed(path, &error))?;
-                *length += lines.len() as u64;
+                let start = append(file, *length, lines).map_err(|error| failed(path, &error))?;
+                *length = start + lines.len() as u64;
                 Ok(())
             }
         }
     }
+}
+
+/// Appends and syncs; answers where. What an earlier try left is cut off first; a file that somebody made shorter
+/// (logrotate's copytruncate) goes on where it ends now, and is not filled up with zeros.
+fn append(file: &mut File, length: u64, lines: &[u8]) -> io::Result<u64> {
+    let start = length.min(file.metadata()?.len());
+    file.set_len(start)?;
+    file.write_all(lines)?;
+    file.sync_data()?;
+    Ok(start)
+}
+
+/// Makes the file's name durable: what is acknowledged must be found again (rule D4).
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn failed(path: &Path, error: &io::Error) -> Error {
@@ -151,3 +180,24 @@ fn put_line(out: &mut String, item: &Item<'_>) {
 
 /// A disk that did not take a write is tried again after this.
 const WRITE_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d5_a_file_that_was_cut_from_outside_goes_on_where_it_ends_and_a_failed_write_is_cut_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.jsonl");
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path).unwrap();
+        assert_eq!(append(&mut file, 0, b"one\n").unwrap(), 0);
+        // A write that failed half-way.
+        file.write_all(b"tw").unwrap();
+        assert_eq!(append(&mut file, 4, b"two\n").unwrap(), 4);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+        // logrotate with copytruncate.
+        OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+        assert_eq!(append(&mut file, 8, b"three\n").unwrap(), 0);
+        assert_eq!(std::fs::read(&path).unwrap(), b"three\n");
+    }
+}

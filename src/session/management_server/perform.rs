@@ -164,6 +164,10 @@ impl Performer {
                     Ok(outcomes) => return mailbox.post(Input::Committed(outcomes)),
                     Err(error) => events.emit(Event::of_error("cursors", &error)),
                 }
+                if mailbox.is_closed() {
+                    // The node ended without it: nothing was acknowledged, all of it comes again.
+                    return;
+                }
                 tokio::time::sleep(COMMIT_AGAIN).await;
                 result = store.call(work.job()).await;
             }
@@ -289,14 +293,14 @@ impl Verification {
     }
 }
 
-/// Looks at the group's change counter, and tells the node when it moved (rule G2).
-pub(super) async fn follow_group(group: ManagementGroup, mailbox: Mailbox<Node>, events: EventHub) {
-    let mut known = None;
+/// Looks at the group's change counter, and tells the node when it moved (rule G2). `known` is how it stood before the
+/// first peer was asked about.
+pub(super) async fn follow_group(group: ManagementGroup, mut known: u64, mailbox: Mailbox<Node>, events: EventHub) {
     let mut failing = false;
     loop {
         match group.store().call(|store| Ok((store.change()?, store.down_waiting()?))).await {
             Ok((change, waiting)) => {
-                if known.replace(change).is_some_and(|known| known != change) {
+                if std::mem::replace(&mut known, change) != change {
                     mailbox.post(Input::GroupChanged);
                     mailbox.post(Input::DownWaiting(waiting));
                 }
