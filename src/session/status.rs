@@ -49,7 +49,12 @@ pub(crate) fn serve(directory: Option<&Path>, report: Report) -> Option<StatusSo
         }
     };
     let task = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        loop {
+            let Ok((mut stream, _)) = listener.accept().await else {
+                // Out of descriptors, mostly: later there may be some.
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
             if let Some(document) = report().await {
                 // Who asks and goes away loses the answer.
                 let _ = tokio::time::timeout(ANSWER_WITHIN, stream.write_all(document.as_bytes())).await;
@@ -212,3 +217,5 @@ pub(crate) fn of_machine<M: Machine>(
 
 /// How long the reader of an answer may take.
 const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+/// A system without descriptors is asked again after this.
+const ACCEPT_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
