@@ -1,5 +1,6 @@
 //! The gateway's public handle.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -116,6 +117,12 @@ impl Gateway {
     }
 }
 
+impl fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Gateway").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.accepting.abort();
@@ -124,6 +131,7 @@ impl Drop for Gateway {
 }
 
 /// Configures a gateway. Every option of the configuration file has its key in [`GatewayBuilder::set`].
+#[derive(Clone, Debug)]
 pub struct GatewayBuilder {
     identity: Identity,
     config: Config,

@@ -1,5 +1,6 @@
 //! The management group as its operators see it: approvals, assignments, inventory.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -279,6 +280,12 @@ impl ManagementGroup {
     /// As [`ManagementGroup::name`].
     pub async fn gaps(&self, above: u64, limit: usize) -> Result<Vec<DeliveryGap>> {
         self.store.call(move |store| store.gaps(above, limit)).await
+    }
+}
+
+impl fmt::Debug for ManagementGroup {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ManagementGroup").finish_non_exhaustive()
     }
 }
 
