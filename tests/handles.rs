@@ -3,8 +3,10 @@
 #[path = "common/chain.rs"]
 mod chain;
 #[path = "common/events.rs"]
+#[expect(dead_code, reason = "shared with the tests that count events")]
 mod events;
 #[path = "common/pki.rs"]
+#[expect(dead_code, reason = "shared with the tests that spoil certificates")]
 mod pki;
 
 use std::fmt::Debug;

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 #[path = "common/chain.rs"]
+#[expect(dead_code, reason = "shared with the tests that look at the group")]
 mod chain;
 #[path = "common/events.rs"]
 #[expect(dead_code, reason = "shared with the tests that look at events")]

@@ -117,7 +117,7 @@ mod tests {
         for last in 2..50 {
             std::thread::scope(|scope| {
                 for version in [last - 1, last] {
-                    file.put(signed(version), key.clone());
+                    file.put(signed(version), key);
                     scope.spawn(|| file.write().unwrap());
                 }
             });
