@@ -1,7 +1,11 @@
 //! From files to an identity.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use crate::code::Code;
 use crate::config::IdentityFiles;
@@ -128,33 +132,58 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(Error::new(Code::FileUnreadable)
-            .subject(path.display().to_string())
-            .found(format!("{} bytes", bytes.len()))
-            .expected(format!("at most {FILE_BYTES_MAX}")));
-    }
+    let (file, metadata) = open(path)?;
+    let mut bytes = Vec::new();
+    read_into(&mut bytes, file, &metadata, path)?;
     Ok(bytes)
 }
 
-/// Reads a key that only its owner can read (SECURITY H13): looked at through the open file, not through its path.
-fn read_key(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    use std::os::unix::fs::MetadataExt;
-
-    let mut file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+/// Reads a key that only its owner can read, and that nobody but root or this process's user owns (SECURITY H13):
+/// looked at through the open file, not through its path. The bytes are cleared when they are dropped (H14).
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let (file, metadata) = open(path)?;
+    let exposed = |found: String, expected: &str| {
+        Error::new(Code::KeyExposed).subject(path.display().to_string()).found(found).expected(expected)
+    };
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(Error::new(Code::KeyExposed)
-            .subject(path.display().to_string())
-            .found(format!("mode {mode:04o}"))
-            .expected("0600: nothing for the group and for others"));
+        return Err(exposed(format!("mode {mode:04o}"), "0600: nothing for the group and for others"));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    let (owner, user) = (metadata.uid(), nix::unistd::geteuid().as_raw());
+    if owner != user && owner != 0 {
+        return Err(exposed(format!("owned by user {owner}"), &format!("user {user}, who runs this, or root")));
+    }
+    // Made large enough at once: growing would leave copies behind.
+    let length = usize::try_from(metadata.len()).unwrap_or(0).min(FILE_BYTES_MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length + 1));
+    read_into(&mut bytes, file, &metadata, path)?;
     Ok(bytes)
+}
+
+/// Opens a file; what is none is refused, since a FIFO or a device would never end.
+fn open(path: &Path) -> Result<(fs::File, fs::Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let found = file.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    let (file, metadata) = found.map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(unreadable(path, &std::io::Error::other("not a file")));
+    }
+    Ok((file, metadata))
+}
+
+fn read_into(bytes: &mut Vec<u8>, file: fs::File, metadata: &fs::Metadata, path: &Path) -> Result<()> {
+    let too_long = |length: u64| {
+        Error::new(Code::FileUnreadable)
+            .subject(path.display().to_string())
+            .found(format!("{length} bytes"))
+            .expected(format!("at most {FILE_BYTES_MAX}"))
+    };
+    let most = FILE_BYTES_MAX as u64;
+    if metadata.len() > most {
+        return Err(too_long(metadata.len()));
+    }
+    let read = file.take(most + 1).read_to_end(bytes).map_err(|error| unreadable(path, &error))?;
+    if read > FILE_BYTES_MAX { Err(too_long(read as u64)) } else { Ok(()) }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -167,3 +196,33 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
 
 /// A certificate, key or list file; a CRL of 500,000 entries takes about 20 MiB.
 const FILE_BYTES_MAX: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn h13_a_key_that_others_can_read_own_or_feed_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("node.key");
+        fs::write(&key, b"key").unwrap();
+        for (mode, code) in
+            [(0o600, None), (0o400, None), (0o640, Some(Code::KeyExposed)), (0o604, Some(Code::KeyExposed))]
+        {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_key(&key).err().map(|error| error.code()), code, "mode {mode:04o}");
+        }
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        // Only root may give a file away.
+        if std::os::unix::fs::chown(&key, Some(65_534), None).is_ok() && nix::unistd::geteuid().is_root() {
+            assert_eq!(read_key(&key).unwrap_err().code(), Code::KeyExposed);
+        }
+        let fifo = directory.path().join("fifo.key");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert_eq!(read_key(&fifo).unwrap_err().code(), Code::FileUnreadable);
+        assert_eq!(read(directory.path()).unwrap_err().code(), Code::FileUnreadable);
+        assert_eq!(read(Path::new("/dev/zero")).unwrap_err().code(), Code::FileUnreadable);
+    }
+}
