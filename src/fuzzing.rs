@@ -4,7 +4,15 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
+#[cfg(feature = "agent")]
+use crate::disk::{Disk, Log, MemoryDisk};
 use crate::limits::FRAME_BYTES_MAX;
+#[cfg(feature = "agent")]
+use crate::message::{Epoch, Sequence};
+#[cfg(feature = "agent")]
+use crate::name::Name;
+#[cfg(feature = "agent")]
+use crate::queue::Checkpoint;
 use crate::time::Instant;
 use crate::wire::{Hello, Link, Phase, next_frame, read_body};
 
@@ -17,6 +25,34 @@ pub fn wire(data: &[u8]) {
             drive_link(data, phase, is_dialler);
         }
     }
+}
+
+/// Hands bytes to the queue as the segments that it finds at its start: the first byte says in how many parts. What it
+/// makes of them can be read in order, and appended to.
+#[cfg(feature = "agent")]
+pub fn queue(data: &[u8]) {
+    let Some((&parts, bytes)) = data.split_first() else { return };
+    let mut disk = MemoryDisk::default();
+    let length = bytes.len().div_ceil(usize::from(parts % 3) + 1).max(1);
+    for (id, segment) in (1..).zip(bytes.chunks(length)) {
+        let written = disk.create(id).and_then(|mut file| file.write_at(segment, 0));
+        assert!(written.is_ok(), "memory takes what it is given");
+    }
+    let Ok(owner) = Name::parse("pc7.branch.example") else { return };
+    let mut log = match Log::open(Box::new(disk), 1 << 20, Checkpoint::new(owner, Epoch(1))) {
+        Ok(log) => log,
+        Err(error) => return assert!(!error.to_string().is_empty(), "every error says something"),
+    };
+    let delivered = log.state().delivered;
+    let mut from = log.state().sequence_of(delivered.saturating_add(1));
+    loop {
+        let messages = log.read(from, 1 << 20);
+        let Some(last) = messages.last() else { break };
+        assert!(messages[0].sequence >= from, "{} before {from}", messages[0].sequence);
+        assert!(messages.is_sorted_by_key(|message| message.sequence), "in order");
+        from = Sequence(last.sequence.0 + 1);
+    }
+    assert!(log.close(delivered).is_ok(), "memory takes what it is given");
 }
 
 /// Cuts the bytes into frames and reads each body.
@@ -106,6 +142,22 @@ mod tests {
             }
             // The links read the same bytes twelve times over: one round in sixteen, so that this stays a unit test.
             if round % 16 == 0 { wire(&data) } else { read_stream(&data) }
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_byte_of_the_golden_segment_is_recovered_without_a_panic() {
+        let golden = include_str!("../tests/golden/queue-segment-1.hex");
+        let digits: Vec<u8> = golden.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        let segment: Vec<u8> = digits.chunks(2).map(byte).collect();
+        for parts in 0..3 {
+            for at in 0..segment.len() {
+                queue(&[&[parts], &segment[..at]].concat());
+                let mut changed = [&[parts], &segment[..]].concat();
+                changed[1 + at] ^= 1 << (at % 8);
+                queue(&changed);
+            }
         }
     }
 }

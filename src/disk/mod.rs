@@ -19,6 +19,8 @@ mod writer;
 pub(crate) use lock::StateDirectory;
 #[cfg(feature = "agent")]
 pub(crate) use queue::{Opened, Queue, QueueOptions, QueueSink};
+#[cfg(all(feature = "agent", any(fuzzing, test)))]
+pub(crate) use {files::Disk, log::Log, memory::MemoryDisk};
 
 #[cfg(test)]
 mod crash;
