@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -261,9 +261,11 @@ pub(crate) async fn accept<M: Machine>(
     events: EventHub,
 ) {
     let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let turned_away = Arc::new(Mutex::new(TurnedAway::default()));
     let current = identity.clone();
     let done = move |result: Result<Accepted, (String, Error)>| {
         let (mailbox, events, count) = (mailbox.clone(), events.clone(), count.clone());
+        let turned_away = turned_away.clone();
         let identity = current.borrow().clone();
         async move {
             match result {
@@ -273,11 +275,43 @@ pub(crate) async fn accept<M: Machine>(
                     let input = LinkInput::Accepted { link, peer: Arc::new(peer), address };
                     mailbox.open_link(stream, identity, link, input).await;
                 }
-                Err((address, error)) => events.emit(crate::event::Event::of_error(address, &error)),
+                Err((address, error)) => {
+                    let told = turned_away.lock().unwrap_or_else(PoisonError::into_inner).tell(clock::now());
+                    if let Some(untold) = told {
+                        let mut event = crate::event::Event::of_error(address, &error);
+                        if untold > 0 {
+                            event.text.push_str(&format!("; {untold} more were turned away and not told"));
+                        }
+                        events.emit(event);
+                    }
+                }
             }
         }
     };
     listener.run(move || identity.borrow().clone(), hello_timeout, clock::wall, done).await;
+}
+
+/// Whoever has proven nothing must not fill the log, nor push other events out of their stream (SECURITY H17).
+#[derive(Default)]
+struct TurnedAway {
+    since: Option<Instant>,
+    told: u32,
+    untold: u64,
+}
+
+impl TurnedAway {
+    /// Whether this one is told; then how many were not since the last that was.
+    fn tell(&mut self, now: Instant) -> Option<u64> {
+        if self.since.is_none_or(|since| now.since(since) >= TOLD_AGAIN_AFTER) {
+            (self.since, self.told) = (Some(now), 0);
+        }
+        if self.told >= TOLD_MAX {
+            self.untold += 1;
+            return None;
+        }
+        self.told += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 /// Runs a node until `perform` says that it has stopped, and its links have said goodbye.
@@ -332,3 +366,21 @@ const TURN_POSTS_MAX: usize = TURN_BYTES_MAX / crate::limits::WRITER_BYTES_MAX *
 const INBOX_POSTS_MAX: usize = 256;
 /// A node without a deadline is looked at this often.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Connections that were turned away and told of, in a minute.
+const TOLD_MAX: u32 = 60;
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h17_a_flood_of_strangers_is_told_in_few_lines_and_counted() {
+        let mut turned_away = TurnedAway::default();
+        let start = Instant::from_micros(1);
+        let told = (0..100_000).filter_map(|_| turned_away.tell(start)).collect::<Vec<_>>();
+        assert_eq!(told, vec![0; TOLD_MAX as usize]);
+        assert_eq!(turned_away.tell(start + TOLD_AGAIN_AFTER), Some(100_000 - u64::from(TOLD_MAX)));
+        assert_eq!(turned_away.tell(start + TOLD_AGAIN_AFTER), Some(0));
+    }
+}
