@@ -60,6 +60,8 @@ pub(crate) const PARKED_MAX: usize = 2_048;
 pub(crate) const CONTROL_BYTES_MAX: usize = 8 << 20;
 /// Peers that wait for approval with an open link (rule G5), per node.
 pub(crate) const PENDING_LINKS_MAX: usize = 1_024;
+/// Links of one name at one node: the one in use, one that takes over, a probe, and those that died unseen.
+pub(crate) const LINKS_PER_NAME_MAX: usize = 16;
 /// Channels of one link: the agents of the largest gateway (DESIGN section 10), twice.
 pub(crate) const CHANNELS_PER_LINK_MAX: usize = 40_000;
 /// Certificate chains that one link may have taught its peer (rule I6); one per channel and renewal.

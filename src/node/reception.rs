@@ -1,6 +1,6 @@
 //! The accepting end of a link, as gateway and management server share it: HELLO, WELCOME, refusal.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::group::AssignmentKey;
 use crate::identity::VerifiedPeer;
+use crate::limits::LINKS_PER_NAME_MAX;
 use crate::name::Name;
 use crate::node::{Introduction, LinkEffect, LinkId, PROTOCOL_VERSION};
 use crate::role::Role;
@@ -37,6 +38,39 @@ pub(super) struct Introduced {
     pub(super) assignment_version: u64,
 }
 
+/// How many links each name has: one good certificate must not take the descriptors of all others (rule D7).
+#[derive(Debug, Default)]
+pub(super) struct LinksOfNames(BTreeMap<Name, usize>);
+
+impl LinksOfNames {
+    /// Counts a link that introduced itself; the owner lets it leave when it forgets the link, refused or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::TooManyConnections`].
+    pub(super) fn enter(&mut self, name: &Name) -> Result<(), Error> {
+        let count = self.0.entry(name.clone()).or_default();
+        *count += 1;
+        if *count <= LINKS_PER_NAME_MAX {
+            return Ok(());
+        }
+        Err(Error::new(Code::TooManyConnections)
+            .found(format!("{count} of {name}"))
+            .expected(format!("at most {LINKS_PER_NAME_MAX}")))
+    }
+
+    /// A link is forgotten.
+    pub(super) fn leave(&mut self, caller: &Caller) {
+        let Some(introduced) = &caller.introduced else { return };
+        if let Some(count) = self.0.get_mut(&introduced.name) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&introduced.name);
+            }
+        }
+    }
+}
+
 impl Caller {
     pub(super) fn new(id: LinkId, peer: Arc<VerifiedPeer>, address: String, me: &Introduction, now: Instant) -> Self {
         let link = Link::accepted(me.heartbeat, now).introduced_within(me.hello_timeout, now);
@@ -53,6 +87,9 @@ impl Caller {
 
     /// Checks a HELLO against what TLS proved (rule I1) and against who this node is.
     pub(super) fn introduce(&mut self, hello: &Hello, me: &Introduction) -> Result<&Introduced, Error> {
+        if self.introduced.is_some() {
+            return Err(Error::new(Code::FrameUnexpected).found("a second HELLO"));
+        }
         if hello.version == 0 || PROTOCOL_VERSION > hello.version {
             return Err(Error::new(Code::VersionUnsupported)
                 .found(format!("version {}", hello.version))

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use farpost::Message;
+use farpost::{Code, Message};
 use futures::future::join_all;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::events::within;
 use crate::lab::{GATEWAY, Lab, agent};
 use crate::peer::Peer;
-use crate::wire::AGENT;
+use crate::wire::{AGENT, Hello};
 
 /// More than all places for those who have not yet proven who they are.
 const CROWD: usize = 300;
@@ -52,6 +52,28 @@ async fn d7_a_crowd_of_good_peers_behind_one_address_is_let_in_to_the_last_one()
         assert_eq!(peers.len(), CROWD);
         drop(peers);
         Peer::introduced(lab.gateway_address(), &certified, AGENT).await;
+    }
+    lab.honest_delivers().await;
+}
+
+/// Links of one name beyond a bound are refused; they would take the descriptors of all others.
+#[tokio::test]
+async fn d7_one_good_certificate_holds_sixteen_links_and_no_more() {
+    let lab = Lab::start().await;
+    let certified = lab.authority.issue("pc7.branch.example");
+    lab.group.approve_agent(&certified.name).await.unwrap();
+    for (listener, events) in lab.listeners() {
+        let mark = events.mark();
+        let mut peers = Vec::new();
+        for _ in 0..16 {
+            peers.push(Peer::introduced(listener, &certified, AGENT).await);
+        }
+        let mut one_more = Peer::connect(listener, &certified).await;
+        one_more.hello(&Hello::of(AGENT, &certified.name)).await;
+        one_more.refused(0, Code::TooManyConnections).await;
+        events.after(mark, Code::TooManyConnections, &one_more.address).await;
+        one_more.closed().await;
+        drop(peers);
     }
     lab.honest_delivers().await;
 }

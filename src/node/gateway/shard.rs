@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::group::AssignmentKey;
 use crate::message::Sequence;
-use crate::node::reception::{Caller, role_unexpected};
+use crate::node::reception::{Caller, LinksOfNames, role_unexpected};
 use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
 use crate::role::Role;
@@ -47,6 +47,7 @@ pub(super) struct Shard {
     me: Introduction,
     group_key: Option<AssignmentKey>,
     downs: BTreeMap<LinkId, Down>,
+    names: LinksOfNames,
     timers: Timers<LinkId>,
     touched: Vec<LinkId>,
     available: bool,
@@ -62,6 +63,7 @@ impl Shard {
             me,
             group_key,
             downs: BTreeMap::new(),
+            names: LinksOfNames::default(),
             timers: Timers::new(),
             touched: Vec::new(),
             available: false,
@@ -145,6 +147,7 @@ impl Shard {
 
     fn forget(&mut self, link: LinkId, error: &Error) {
         let Some(down) = self.downs.remove(&link) else { return };
+        self.names.leave(&down.caller);
         if let Some(channel) = &down.channel {
             self.to_control.push(ToControl::Close { relay: RelayId { link, channel: channel.id } });
         }
@@ -193,6 +196,7 @@ impl Shard {
     fn handle_hello(&mut self, link: LinkId, hello: &Hello) -> Result<(), Error> {
         let Some(down) = self.downs.get_mut(&link) else { return Ok(()) };
         let introduced = down.caller.introduce(hello, &self.me)?;
+        self.names.enter(&introduced.name)?;
         if introduced.role != Role::Agent {
             let role = introduced.role;
             return Err(role_unexpected(role.as_str(), &self.me));

@@ -116,6 +116,7 @@ impl ManagementServer {
     fn handle_hello(&mut self, link: LinkId, hello: &Hello) -> Result<(), Error> {
         let Some(down) = self.links.get_mut(&link) else { return Ok(()) };
         let introduced = down.caller.introduce(hello, &self.config.me)?;
+        self.names.enter(&introduced.name)?;
         if introduced.role == Role::ManagementServer {
             return Err(role_unexpected(Role::ManagementServer.as_str(), &self.config.me));
         }
@@ -286,6 +287,7 @@ impl ManagementServer {
 
     fn forget_link(&mut self, link: LinkId, error: &Error) {
         let Some(down) = self.links.remove(&link) else { return };
+        self.names.leave(&down.caller);
         self.pending.remove(&Subject::Link(link));
         for id in down.channels.values() {
             self.forget_channel(*id);

@@ -20,6 +20,7 @@ use crate::identity::{KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::CHALLENGE_PERIOD;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
+use crate::node::reception::LinksOfNames;
 use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::{Instant, Timestamp};
@@ -173,6 +174,7 @@ pub(crate) struct ManagementServer {
     wall: Timestamp,
     challenge: Option<Challenge>,
     links: BTreeMap<LinkId, Downlink>,
+    names: LinksOfNames,
     channels: BTreeMap<u64, Channel>,
     by_agent: BTreeMap<Name, u64>,
     channel_count: u64,
@@ -198,6 +200,7 @@ impl ManagementServer {
             wall,
             challenge: None,
             links: BTreeMap::new(),
+            names: LinksOfNames::default(),
             channels: BTreeMap::new(),
             by_agent: BTreeMap::new(),
             channel_count: 0,
