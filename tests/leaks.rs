@@ -25,7 +25,7 @@ const SERVERS: usize = 40;
 async fn two_hundred_agents_and_forty_servers_leave_no_thread_no_descriptor_and_no_lock() {
     let chain = Chain::new().await;
     let server = chain.server().await.set("output.store", "true").unwrap().start().await.unwrap();
-    let before = Counts::now();
+    let before = standing().await;
     for turn in 0..AGENTS {
         one_agent(&chain, &server, turn).await;
     }
@@ -47,12 +47,15 @@ async fn one_agent(chain: &Chain, server: &farpost::ManagementServer, turn: usiz
     let name = format!("pc{}.branch.example", turn % 50);
     let builder = chain.agent(&name, SERVER, server.local_address().unwrap()).state_directory(state);
     // The one before on this directory may have been dropped: its lock is free as soon as its thread has ended.
-    let agent = loop {
-        match builder.clone().start().await {
-            Err(error) if error.code() == Code::StateDirectoryInUse => tokio::task::yield_now().await,
-            started => break started.unwrap(),
+    let starting = async {
+        loop {
+            match builder.clone().start().await {
+                Err(error) if error.code() == Code::StateDirectoryInUse => tokio::task::yield_now().await,
+                started => return started.unwrap(),
+            }
         }
     };
+    let agent = events::within("the state directory's lock", starting).await;
     let receipt = agent.send(Message::new("here")).await.unwrap();
     events::within("delivery", receipt.delivered()).await.unwrap();
     if turn.is_multiple_of(2) {
@@ -99,6 +102,19 @@ fn open_files() -> Vec<std::path::PathBuf> {
     let files = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
     let paths = files.filter_map(|file| fs::read_link(file.path()).ok());
     paths.filter(|path| !path.to_string_lossy().contains("group.db")).collect()
+}
+
+/// The counts of the two stores and the one server that stand all the time, once each of their threads has its name: a
+/// thread takes it itself, some time after it was made.
+async fn standing() -> Counts {
+    let threads = 2 + std::thread::available_parallelism().map_or(1, usize::from);
+    let all_named = async {
+        while Counts::now().threads < threads {
+            tokio::task::yield_now().await;
+        }
+    };
+    events::within("the server's threads", all_named).await;
+    Counts::now()
 }
 
 /// Waits until the counts are no higher than these, or stand still until the deadline.
