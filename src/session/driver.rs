@@ -164,7 +164,8 @@ impl<M: Machine> Inbox<M> {
             post = self.links.recv() => match post { Some(post) => posts.push(post), None => return false },
             () = timer => {}
         }
-        while posts.len() < TURN_POSTS_MAX {
+        // At most half a turn: 20,000 answers after a failover must not keep heartbeats and data waiting (rule D7).
+        while posts.len() < TURN_POSTS_MAX / 2 {
             let Ok(post) = self.answers.try_recv() else { break };
             posts.push(post);
         }

@@ -12,7 +12,7 @@ use crate::session::clock;
 #[derive(Clone)]
 pub(crate) struct EventHub {
     sender: broadcast::Sender<Event>,
-    notify: Arc<Mutex<Option<Notify>>>,
+    notify: Arc<Mutex<Option<Arc<Notify>>>>,
 }
 
 /// Called when something became available; must not block.
@@ -39,13 +39,15 @@ impl EventHub {
     }
 
     pub(crate) fn notify(&self) {
-        if let Some(notify) = self.notify.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        // Outside of the lock: what is called may set another one.
+        let notify = self.notify.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(notify) = notify {
             notify();
         }
     }
 
     pub(crate) fn set_notify(&self, notify: Notify) {
-        *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = Some(notify);
+        *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(notify));
         self.notify();
     }
 

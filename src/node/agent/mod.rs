@@ -153,6 +153,7 @@ pub(crate) struct Agent {
     down_cursor: u64,
     down_handed: u64,
     rekeying: bool,
+    rekeyed_at: Option<Instant>,
     /// While a move waits for what is out to be acknowledged.
     quiet_by: Option<Instant>,
     stopping: bool,
@@ -183,6 +184,7 @@ impl Agent {
             down_cursor: held.down_cursor,
             down_handed: held.down_cursor,
             rekeying: false,
+            rekeyed_at: None,
             quiet_by: None,
             stopping: false,
             effects: VecDeque::new(),

@@ -306,6 +306,11 @@ impl Agent {
         self.signing = None;
         self.window = self.window.rekeyed(held.delivered, held.durable);
         self.maybe_sent = held.delivered;
+        // Twice in a row is no restored disk but an application or a group that answers nonsense.
+        let again = self.rekeyed_at.replace(now).is_some_and(|before| now.since(before) < REKEY_AGAIN_AFTER);
+        if again {
+            self.not_before = Some(now + REKEY_AGAIN_AFTER);
+        }
         self.open_channel(now);
     }
 
@@ -342,6 +347,8 @@ impl Agent {
     }
 }
 
+/// How long an agent waits with its next channel after a second new epoch in a row: each costs a sync.
+const REKEY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// See [`Agent::open_again`].
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// A key service that did not answer is asked again after this.

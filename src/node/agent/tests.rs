@@ -198,6 +198,18 @@ fn d1_a_new_epoch_has_to_be_seen_as_well() {
     assert_eq!(lab.give(Input::SeenKept { epoch: Epoch(8) }), [Kind::Data]);
 }
 
+/// Each new epoch costs a sync: whoever answers "rolled back" again and again must not have one per round trip.
+#[test]
+fn d1_d7_a_second_new_epoch_in_a_row_waits_before_its_channel() {
+    let mut lab = Lab::new(1, 2);
+    let held = Held { delivered: Sequence(0), durable: Sequence(2), down_cursor: 0 };
+    lab.tell(lab.channel, &Refuse { code: u32::from(Code::RolledBack.number()), ..Refuse::default() });
+    assert_eq!(lab.give(Input::Rekeyed { instance: instance(Epoch(8), 1), held }), [Kind::Open]);
+    lab.tell(lab.channel, &Refuse { code: u32::from(Code::RolledBack.number()), ..Refuse::default() });
+    assert_eq!(lab.rekeys, 2);
+    assert_eq!(lab.give(Input::Rekeyed { instance: instance(Epoch(9), 1), held }), []);
+}
+
 /// The application with a cursor of its own may be ahead of the group's: then only the agent notices.
 #[test]
 fn d1_an_application_that_has_what_an_unseen_boot_never_sent_makes_a_new_epoch() {

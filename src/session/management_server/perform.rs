@@ -125,9 +125,19 @@ impl Performer {
     fn ask_cursor(&self, channel: u64, agent: Name, epoch: Epoch) {
         let (source, mailbox) = (self.cursor_source.clone(), self.mailbox.clone());
         tokio::spawn(async move {
-            let result = match source {
-                Some(source) => source(agent, epoch).await,
-                None => Ok(None),
+            let asked = tokio::spawn(async move {
+                match source {
+                    Some(source) => source(agent, epoch).await,
+                    None => Ok(None),
+                }
+            });
+            // A panic of the application's code is an answer too: the channel must not wait for ever.
+            let result = match tokio::time::timeout(CURSOR_WITHIN, asked).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(panic)) => {
+                    Err(Error::new(Code::OutputFailed).subject("the application's cursor").found(panic.to_string()))
+                }
+                Err(_) => Err(Error::new(Code::TimedOut).subject("the application's cursor")),
             };
             mailbox.post(Input::CursorAnswered { channel, result });
         });
@@ -326,5 +336,7 @@ pub(super) async fn tick(mailbox: Mailbox<Node>) {
 
 /// A store that did not take a commit is tried again after this.
 const COMMIT_AGAIN: Duration = Duration::from_millis(500);
+/// How long the application may look for its cursor.
+const CURSOR_WITHIN: Duration = Duration::from_secs(30);
 /// How late an expiry or a new period may be seen.
 const TICK: Duration = Duration::from_secs(1);
