@@ -19,48 +19,18 @@ use crate::disk::Queue;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::message::{Message, Sequence};
-use crate::node::LinkInput;
 use crate::node::agent::{Agent as Node, Effect, Input};
 use crate::queue::SourcePosition;
 use crate::session::clock;
-use crate::session::driver::{Machine, Mailbox};
+use crate::session::driver::{Mailbox, machine};
 use crate::session::events::{EventHub, Events};
-use crate::time::{Instant, Timestamp};
+use crate::time::Timestamp;
 
 pub use builder::AgentBuilder;
 use receipt::Progress;
 pub use receipt::{Receipt, Watermarks};
 
-impl From<LinkInput> for Input {
-    fn from(input: LinkInput) -> Self {
-        Self::Link(input)
-    }
-}
-
-impl Machine for Node {
-    type Input = Input;
-    type Effect = Effect;
-
-    fn handle(&mut self, input: Input, now: Instant) {
-        Self::handle(self, input, now);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        Self::poll_timeout(self)
-    }
-
-    fn end_turn(&mut self, now: Instant) {
-        Self::end_turn(self, now);
-    }
-
-    fn poll_effect(&mut self) -> Option<Effect> {
-        Self::poll_effect(self)
-    }
-}
+machine!(Node, Input, Effect);
 
 /// A running agent. Clones are not handed out: share it behind an `Arc`.
 ///

@@ -36,6 +36,43 @@ pub(crate) trait Machine: Send + 'static {
     fn poll_effect(&mut self) -> Option<Self::Effect>;
 }
 
+/// Lets the loop run a node: its own methods under the trait's names.
+macro_rules! machine {
+    ($node:ty, $input:ty, $effect:ty) => {
+        impl From<$crate::node::LinkInput> for $input {
+            fn from(input: $crate::node::LinkInput) -> Self {
+                Self::Link(input)
+            }
+        }
+
+        impl $crate::session::driver::Machine for $node {
+            type Input = $input;
+            type Effect = $effect;
+
+            fn handle(&mut self, input: $input, now: $crate::time::Instant) {
+                Self::handle(self, input, now);
+            }
+
+            fn handle_timeout(&mut self, now: $crate::time::Instant) {
+                Self::handle_timeout(self, now);
+            }
+
+            fn poll_timeout(&self) -> Option<$crate::time::Instant> {
+                Self::poll_timeout(self)
+            }
+
+            fn end_turn(&mut self, now: $crate::time::Instant) {
+                Self::end_turn(self, now);
+            }
+
+            fn poll_effect(&mut self) -> Option<$effect> {
+                Self::poll_effect(self)
+            }
+        }
+    };
+}
+pub(crate) use machine;
+
 /// What is posted to a node's loop.
 pub(crate) enum Post<M: Machine> {
     Input(M::Input),

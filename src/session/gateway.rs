@@ -18,46 +18,15 @@ use crate::group::Assignment;
 use crate::identity::Identity;
 use crate::name::Name;
 use crate::net::listen::Listener;
-use crate::node::LinkInput;
 use crate::node::gateway::{Effect, Gateway as Node, Input};
 use crate::role::Role;
 use crate::session::assignment_file::AssignmentFile;
-use crate::session::driver::{IdentityCell, Links, Machine, Mailbox, accept, mailbox, run};
+use crate::session::driver::{IdentityCell, Links, Mailbox, accept, machine, mailbox, run};
 use crate::session::events::{EventHub, Events};
 use crate::session::json::Object;
 use crate::session::{clock, setup, status};
-use crate::time::Instant;
 
-impl From<LinkInput> for Input {
-    fn from(input: LinkInput) -> Self {
-        Self::Link(input)
-    }
-}
-
-impl Machine for Node {
-    type Input = Input;
-    type Effect = Effect;
-
-    fn handle(&mut self, input: Input, now: Instant) {
-        Self::handle(self, input, now);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        Self::poll_timeout(self)
-    }
-
-    fn end_turn(&mut self, now: Instant) {
-        Self::end_turn(self, now);
-    }
-
-    fn poll_effect(&mut self) -> Option<Effect> {
-        Self::poll_effect(self)
-    }
-}
+machine!(Node, Input, Effect);
 
 /// A running gateway. Dropping it stops the node without waiting; [`Self::close`] waits.
 pub struct Gateway {

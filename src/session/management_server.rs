@@ -15,45 +15,14 @@ use tokio::task::JoinHandle;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::node::LinkInput;
 use crate::node::management_server::{Effect, Input, ManagementServer as Node};
-use crate::session::driver::{Machine, Mailbox};
+use crate::session::driver::{Mailbox, machine};
 use crate::session::events::{EventHub, Events};
-use crate::time::Instant;
 
 pub use builder::ManagementServerBuilder;
 pub use deliveries::{DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item};
 
-impl From<LinkInput> for Input {
-    fn from(input: LinkInput) -> Self {
-        Self::Link(input)
-    }
-}
-
-impl Machine for Node {
-    type Input = Input;
-    type Effect = Effect;
-
-    fn handle(&mut self, input: Input, now: Instant) {
-        Self::handle(self, input, now);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        Self::handle_timeout(self, now);
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        Self::poll_timeout(self)
-    }
-
-    fn end_turn(&mut self, now: Instant) {
-        Self::end_turn(self, now);
-    }
-
-    fn poll_effect(&mut self) -> Option<Effect> {
-        Self::poll_effect(self)
-    }
-}
+machine!(Node, Input, Effect);
 
 /// A running management server. Dropping it stops the node without waiting; [`Self::close`] waits.
 pub struct ManagementServer {
