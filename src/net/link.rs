@@ -19,6 +19,9 @@ use crate::time::Timestamp;
 /// Chunks on their way to one link: the node has at most two in flight, and one more that says goodbye.
 pub(crate) const CHUNKS_MAX: usize = 4;
 
+/// Boxed, since a channel has room for 32 of them from its first on, and a gateway has thousands of channels.
+pub(crate) type Chunk = Box<Bytes>;
+
 /// What the loop saw.
 enum Step {
     Received(BytesMut),
@@ -39,7 +42,7 @@ pub(crate) fn drive<S, F>(
     stream: S,
     identity: Identity,
     link: LinkId,
-    chunks: mpsc::Receiver<Bytes>,
+    chunks: mpsc::Receiver<Chunk>,
     at: fn() -> Timestamp,
     mut deliver: impl FnMut(LinkInput) -> F,
 ) -> impl Future<Output = ()>
@@ -71,7 +74,7 @@ where
 
 struct Driver<S> {
     stream: S,
-    chunks: mpsc::Receiver<Bytes>,
+    chunks: mpsc::Receiver<Chunk>,
     /// What is left of the chunk that is being written.
     chunk: Bytes,
     unflushed: bool,
@@ -103,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 continue;
             }
             match self.chunks.poll_recv(context) {
-                Poll::Ready(Some(chunk)) => self.chunk = chunk,
+                Poll::Ready(Some(chunk)) => self.chunk = *chunk,
                 Poll::Ready(None) => return Poll::Ready(Step::Finished),
                 Poll::Pending if self.unflushed => {
                     if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(context)) {
@@ -133,9 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(Ok(_)) => return Poll::Ready(Step::Lost(closed_by_peer())),
                 Poll::Ready(Err(error)) => return Poll::Ready(Step::Lost(error)),
                 Poll::Pending => {
-                    if self.room > READ_BYTES_MIN {
-                        self.buffer = BytesMut::new();
-                    }
+                    // An idle link keeps no buffer.
+                    self.buffer = BytesMut::new();
                     return Poll::Pending;
                 }
             }

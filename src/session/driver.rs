@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -17,7 +16,7 @@ use crate::group::Upstream;
 use crate::identity::Identity;
 use crate::limits::TURN_BYTES_MAX;
 use crate::net::dial::Dialler;
-use crate::net::link::{CHUNKS_MAX, GOODBYE, drive};
+use crate::net::link::{CHUNKS_MAX, Chunk, GOODBYE, drive};
 use crate::net::listen::{Accepted, Listener};
 use crate::node::{LinkEffect, LinkId, LinkInput};
 use crate::session::clock;
@@ -79,7 +78,7 @@ pub(crate) enum Post<M: Machine> {
     /// A link whose chunks go here; `input` tells the node of it.
     Opened {
         link: LinkId,
-        chunks: mpsc::Sender<Bytes>,
+        chunks: mpsc::Sender<Chunk>,
         input: M::Input,
     },
     /// A link that is gone; `input` tells the node.
@@ -225,7 +224,7 @@ pub(crate) fn mailbox<M: Machine>() -> (Mailbox<M>, Inbox<M>) {
 /// The links of a running node: performs [`LinkEffect`]s.
 pub(crate) struct Links<M: Machine> {
     mailbox: Mailbox<M>,
-    chunks: HashMap<LinkId, mpsc::Sender<Bytes>>,
+    chunks: HashMap<LinkId, mpsc::Sender<Chunk>>,
     dials: HashMap<LinkId, AbortHandle>,
     dialler: Option<Dialler>,
     identity: IdentityCell,
@@ -244,7 +243,7 @@ impl<M: Machine> Links<M> {
             LinkEffect::Dial { link, upstream } => self.dial(link, upstream),
             LinkEffect::Transmit { link, bytes } => {
                 // A full channel means a node that forgot how many chunks are out: the link is given up.
-                if self.chunks.get(&link).is_some_and(|chunks| chunks.try_send(bytes).is_err()) {
+                if self.chunks.get(&link).is_some_and(|chunks| chunks.try_send(Box::new(bytes)).is_err()) {
                     self.chunks.remove(&link);
                 }
             }
