@@ -85,7 +85,7 @@ fn child() {
         queue.delivered(Sequence(done));
     }
     for count in (1..=9).cycle() {
-        let lines = (read + 1..=read + count).map(|number| Message::new(line(number))).collect();
+        let lines: Vec<Message> = (read + 1..=read + count).map(|number| Message::new(line(number))).collect();
         let source = SourcePosition { device: 1, inode: 2, fingerprint: 3, offset: read + count };
         match queue.try_append(lines, Timestamp::from_unix_millis(read as i64), Some(source)) {
             Ok((first, last)) => {

@@ -197,18 +197,19 @@ impl Queue {
     /// failed with.
     pub(crate) fn try_append(
         &self,
-        messages: Vec<Message>,
+        messages: impl AsRef<[Message]>,
         sent: Timestamp,
         source: Option<SourcePosition>,
     ) -> Result<(Sequence, Sequence), Error> {
         let mut bytes = 0;
         let mut priority = Priority::Critical;
-        for message in &messages {
+        let messages = messages.as_ref();
+        for message in messages {
             self.check_length(message.payload.len())?;
             bytes += message_bytes(message.payload.len());
             priority = priority.min(message.priority);
         }
-        let mut numbered: Vec<Numbered> = messages.into_iter().map(|message| unnumbered(message, sent)).collect();
+        let mut numbered: Vec<Numbered> = messages.iter().map(|message| unnumbered(message, sent)).collect();
         let mut shared = self.0.link.lock();
         shared.check_open()?;
         if let Err(error) = self.admit(&shared, bytes, numbered.len(), priority) {
@@ -369,8 +370,8 @@ impl Drop for Handle {
     }
 }
 
-fn unnumbered(message: Message, sent: Timestamp) -> Numbered {
-    Numbered { sequence: Sequence::NONE, priority: message.priority, sent, payload: message.payload }
+fn unnumbered(message: &Message, sent: Timestamp) -> Numbered {
+    Numbered { sequence: Sequence::NONE, priority: message.priority, sent, payload: message.payload.clone() }
 }
 
 /// A preface, and some batches before the next.

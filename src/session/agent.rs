@@ -91,7 +91,7 @@ impl Agent {
     ///
     /// [`Code::QueueFull`]: try again when [`Self::set_notify`]'s function was called; else as [`Self::send`].
     pub fn try_send(&self, message: Message) -> Result<Sequence> {
-        Ok(self.shared.try_append(vec![message], None)?.sequence())
+        Ok(self.shared.try_append(&[message], None)?.sequence())
     }
 
     /// How far the messages are, as watermarks.
@@ -210,14 +210,14 @@ impl Shared {
             let space = self.space.notified();
             tokio::pin!(space);
             space.as_mut().enable();
-            match self.try_append(messages.clone(), source) {
+            match self.try_append(&messages, source) {
                 Err(error) if error.code() == Code::QueueFull && self.when_full == WhenFull::Block => space.await,
                 result => return result,
             }
         }
     }
 
-    fn try_append(self: &Arc<Self>, messages: Vec<Message>, source: Option<SourcePosition>) -> Result<Receipt> {
+    fn try_append(self: &Arc<Self>, messages: &[Message], source: Option<SourcePosition>) -> Result<Receipt> {
         if *self.stopped.borrow() {
             return Err(Error::new(Code::Closed));
         }

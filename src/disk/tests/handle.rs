@@ -99,7 +99,7 @@ fn start(directory: Option<&Path>) -> (Queue, Opened, Arc<Collector>) {
 }
 
 fn append(queue: &Queue, first: u64, count: u64) -> Result<(Sequence, Sequence), Error> {
-    let messages = (first..first + count).map(|sequence| Message::new(payload(sequence))).collect();
+    let messages: Vec<Message> = (first..first + count).map(|sequence| Message::new(payload(sequence))).collect();
     queue.try_append(messages, Timestamp::from_unix_millis(SENT), Some(position(first + count - 1)))
 }
 
