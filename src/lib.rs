@@ -66,6 +66,7 @@ pub use group::{
     Upstream,
 };
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
+pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;

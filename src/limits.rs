@@ -30,6 +30,15 @@ pub(crate) const CHAIN_CERTIFICATES_MAX: usize = 8;
 pub(crate) const CHAIN_BYTES_MAX: usize = 16 << 10;
 /// One certificate of it.
 pub(crate) const CERTIFICATE_BYTES_MAX: usize = 8 << 10;
+/// Keys that one subject may have among the presented issuers: two while a CA rolls over. More make path building try
+/// every order of them: eight certificates then cost 100 signature checks, with P-521 keys tens of milliseconds.
+pub(crate) const KEYS_PER_SUBJECT_MAX: usize = 2;
+/// A chain that is checked from files: the path-building tests of BetterTLS have 35 certificates.
+pub(crate) const OFFLINE_CHAIN_CERTIFICATES_MAX: usize = 64;
+/// The whole of it.
+pub(crate) const OFFLINE_CHAIN_BYTES_MAX: usize = 256 << 10;
+/// One certificate of it: what TLS itself could carry (RFC 8446 section 4.4.2 allows more, rustls 64 KiB a message).
+pub(crate) const OFFLINE_CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 /// Names looked at in one certificate: error text and matching cost.
 pub(crate) const SAN_ENTRIES_MAX: usize = 256;
 

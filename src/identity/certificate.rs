@@ -1,10 +1,12 @@
 //! The rules for single certificates that rustls-webpki does not know (rule I2).
 
+use std::collections::BTreeSet;
+
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{ExtendedKeyUsage, ParsedExtension};
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralSubtree, ParsedExtension};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
-    OID_SIG_ED25519,
+    OID_SIG_ED25519, OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
 };
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
@@ -12,7 +14,7 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 
 use crate::code::Code;
 use crate::error::{Error, printable};
-use crate::identity::policy::IdentityPolicy;
+use crate::identity::policy::Purposes;
 use crate::identity::report::Report;
 use crate::time::Timestamp;
 
@@ -41,7 +43,7 @@ pub(super) fn subject_of(certificate: &X509Certificate<'_>) -> String {
 }
 
 /// Checks everything about a leaf but its names and its path.
-pub(super) fn check_leaf(leaf: &X509Certificate<'_>, policy: &IdentityPolicy, at: Timestamp, report: &mut Report) {
+pub(super) fn check_leaf(leaf: &X509Certificate<'_>, purposes: Purposes, at: Timestamp, report: &mut Report) {
     let subject = subject_of(leaf);
     check_validity(leaf, at, &subject, report);
     check_form(leaf, &subject, report);
@@ -56,8 +58,8 @@ pub(super) fn check_leaf(leaf: &X509Certificate<'_>, policy: &IdentityPolicy, at
     check_leaf_key_usage(leaf, &subject, report);
     match leaf.extended_key_usage() {
         Err(error) => report.add(unreadable(&subject, "enhanced key usage", &error.to_string())),
-        Ok(None) => report.add(Error::new(Code::EkuMissing).subject(&subject).found("none").expected(purposes(policy))),
-        Ok(Some(usage)) => check_purposes(usage.value, policy, &subject, report),
+        Ok(None) => report.add(Error::new(Code::EkuMissing).subject(&subject).found("none").expected(purposes.text())),
+        Ok(Some(usage)) => check_purposes(usage.value, purposes, &subject, report),
     }
     check_key(leaf.public_key(), &subject, report);
 }
@@ -82,22 +84,18 @@ fn check_leaf_key_usage(leaf: &X509Certificate<'_>, subject: &str, report: &mut 
 
 /// Checks an intermediate of the path that is used: webpki has no eye for the key usage of issuers, and its check of
 /// the enhanced key usage cannot tell which certificate it looks at.
-pub(super) fn check_issuer(
-    issuer: &X509Certificate<'_>,
-    signs_lists: bool,
-    policy: &IdentityPolicy,
-    report: &mut Report,
-) {
+pub(super) fn check_issuer(issuer: &X509Certificate<'_>, signs_lists: bool, purposes: Purposes, report: &mut Report) {
     let subject = subject_of(issuer);
     check_form(issuer, &subject, report);
     check_key(issuer.public_key(), &subject, report);
     check_may_issue(issuer, Code::IntermediateUnusable, &subject, report);
+    check_name_constraints(issuer, &subject, report);
     if signs_lists && !may_sign_lists(issuer) {
         report.add(no_list_signer(&subject));
     }
     match issuer.extended_key_usage() {
         Err(error) => report.add(unreadable(&subject, "enhanced key usage", &error.to_string())),
-        Ok(Some(usage)) if !usage.value.any => check_purposes(usage.value, policy, &subject, report),
+        Ok(Some(usage)) if !usage.value.any => check_purposes(usage.value, purposes, &subject, report),
         Ok(_) => {}
     }
 }
@@ -108,6 +106,8 @@ pub(super) fn check_anchor(anchor: &X509Certificate<'_>, report: &mut Report) {
     let subject = subject_of(anchor);
     check_may_issue(anchor, Code::TrustUnusable, &subject, report);
     check_key(anchor.public_key(), &subject, report);
+    check_name_constraints(anchor, &subject, report);
+    check_key_identifiers(anchor, &subject, report);
     let unknown = |extension: &&x509_parser::extensions::X509Extension<'_>| {
         extension.critical && matches!(extension.parsed_extension(), ParsedExtension::UnsupportedExtension { .. })
     };
@@ -117,8 +117,27 @@ pub(super) fn check_anchor(anchor: &X509Certificate<'_>, report: &mut Report) {
     }
 }
 
+/// RFC 5280 section 4.2.1.10: name constraints constrain something.
+fn check_name_constraints(issuer: &X509Certificate<'_>, subject: &str, report: &mut Report) {
+    let wrong = |found: String| Error::new(Code::PathInvalid).subject(subject).found(found);
+    match issuer.name_constraints() {
+        Err(error) => report.add(wrong(format!("name constraints: {error}"))),
+        Ok(Some(constraints)) => {
+            let is_empty =
+                |trees: &Option<Vec<GeneralSubtree<'_>>>| trees.as_ref().is_none_or(|trees| trees.is_empty());
+            if is_empty(&constraints.value.permitted_subtrees) && is_empty(&constraints.value.excluded_subtrees) {
+                report.add(wrong("name constraints that constrain nothing".to_owned()));
+            }
+        }
+        Ok(None) => {}
+    }
+}
+
 fn check_may_issue(issuer: &X509Certificate<'_>, code: Code, subject: &str, report: &mut Report) {
     let mut refuse = |found: &str| report.add(Error::new(code).subject(subject).found(found));
+    if issuer.subject().iter().next().is_none() {
+        refuse("a CA without a subject");
+    }
     match issuer.basic_constraints() {
         Ok(Some(constraints)) if constraints.value.ca => {}
         Ok(_) => refuse("no basicConstraints CA"),
@@ -184,15 +203,23 @@ fn check_form(certificate: &X509Certificate<'_>, subject: &str, report: &mut Rep
         let weak = Error::new(Code::SignatureAlgorithmWeak).subject(subject).found(signature_name(&algorithm));
         report.add(weak.expected("RSA, ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519"));
     }
-    let key_identifiers = ["2.5.29.35", "2.5.29.14"];
-    let critical = |oid: &str| key_identifiers.contains(&oid);
-    if certificate.extensions().iter().any(|extension| extension.critical && critical(&extension.oid.to_id_string())) {
+    let mut seen = BTreeSet::new();
+    if !certificate.extensions().iter().all(|extension| seen.insert(extension.oid.as_bytes())) {
+        let twice = Error::new(Code::CertificateUnreadable).subject(subject);
+        report.add(twice.found("an extension that is there twice").expected("each extension once"));
+    }
+    check_key_identifiers(certificate, subject, report);
+}
+
+fn check_key_identifiers(certificate: &X509Certificate<'_>, subject: &str, report: &mut Report) {
+    let identifiers = [OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER];
+    if certificate.extensions().iter().any(|extension| extension.critical && identifiers.contains(&extension.oid)) {
         report.add(Error::new(Code::PathInvalid).subject(subject).found("a key identifier marked critical"));
     }
 }
 
-fn check_purposes(usage: &ExtendedKeyUsage<'_>, policy: &IdentityPolicy, subject: &str, report: &mut Report) {
-    if usage.server_auth && (usage.client_auth || policy.accept_server_auth_alone) {
+fn check_purposes(usage: &ExtendedKeyUsage<'_>, purposes: Purposes, subject: &str, report: &mut Report) {
+    if purposes.are_in(usage) {
         return;
     }
     let known =
@@ -201,11 +228,7 @@ fn check_purposes(usage: &ExtendedKeyUsage<'_>, policy: &IdentityPolicy, subject
     if found.is_empty() {
         found.push("other purposes only");
     }
-    report.add(Error::new(Code::EkuIncomplete).subject(subject).found(found.join(", ")).expected(purposes(policy)));
-}
-
-fn purposes(policy: &IdentityPolicy) -> &'static str {
-    if policy.accept_server_auth_alone { "serverAuth" } else { "serverAuth and clientAuth" }
+    report.add(Error::new(Code::EkuIncomplete).subject(subject).found(found.join(", ")).expected(purposes.text()));
 }
 
 fn check_key(key: &SubjectPublicKeyInfo<'_>, subject: &str, report: &mut Report) {
@@ -239,7 +262,7 @@ pub(super) fn key_kind(key: &SubjectPublicKeyInfo<'_>) -> Result<String, String>
     Err(format!("a key of the kind {algorithm}"))
 }
 
-fn bits_of(number: &[u8]) -> usize {
+pub(super) fn bits_of(number: &[u8]) -> usize {
     let significant = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     let rest = &number[significant..];
     rest.first().map_or(0, |first| rest.len() * 8 - first.leading_zeros() as usize)

@@ -1,6 +1,6 @@
 //! Who a node is, and whether to believe a peer: bytes in, verdicts out.
 //!
-//! [`verify_peer`] is the one place where a chain is judged. rustls-webpki finds the path and checks signatures,
+//! [`PeerCheck::verify`] is the one place where a chain is judged. rustls-webpki finds the path and checks signatures,
 //! validity, name constraints and revocation; what it does not know (DESIGN rule I2: key usage, both purposes, key
 //! kinds, anchors' validity, common names, wildcards, the newest list) is added by `certificate`, `names`, `path` and
 //! `revocation`. Nothing here reads a file, a clock or a socket.
@@ -8,7 +8,9 @@
 pub(crate) mod attestation;
 mod certificate;
 mod check;
+mod form;
 mod hash;
+mod list_signature;
 mod names;
 mod path;
 mod pem;
@@ -35,11 +37,13 @@ use zeroize::Zeroize;
 
 pub(crate) use attestation::{Claim, challenge_of_period};
 pub use check::{CertificateCheck, check_certificate};
+pub use form::CertificateForm;
 pub(crate) use hash::{ChainHash, KeyHash};
-pub use policy::{CrlPolicy, IdentityPolicy, NameRule};
+pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
 pub use report::Report;
-pub(crate) use trust::Trust;
-pub(crate) use verify::{VerifiedPeer, verify_peer};
+pub use trust::Trust;
+pub(crate) use verify::verify_peer;
+pub use verify::{PeerCheck, VerifiedPeer};
 
 use crate::code::Code;
 use crate::error::Error;
@@ -92,6 +96,9 @@ impl Identity {
         let trust = kept(Trust::from_pem(trust, crls), &mut report);
         let chain = kept(pem::certificates(certificates).map_err(Report::of), &mut report);
         let chain = chain.map(|chain| without_anchors(chain, trust.as_ref()));
+        if let (Some(trust), Some(chain)) = (&trust, &chain) {
+            trust.prove_lists_with(chain);
+        }
         let key = kept(signing_key(chain.as_deref().unwrap_or_default(), key).map_err(Report::of), &mut report);
         let own = match (&trust, &chain) {
             (Some(trust), Some(chain)) => kept(verify_peer(trust, &policy, chain, Some(name), at), &mut report),

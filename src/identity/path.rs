@@ -1,6 +1,7 @@
 //! The path from a leaf to a trust anchor: rustls-webpki finds it, our rules are asked about each candidate.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
@@ -13,21 +14,22 @@ use x509_parser::certificate::X509Certificate;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::KeyHash;
-use crate::identity::certificate::{check_issuer, no_list_signer, parse};
-use crate::identity::policy::{CrlPolicy, IdentityPolicy};
+use crate::identity::certificate::{check_issuer, no_list_signer, parse, subject_of};
+use crate::identity::form::{CertificateForm, check_anchor_strictly, check_strictly};
+use crate::identity::policy::{ChainLimits, CrlPolicy};
 use crate::identity::report::Report;
-use crate::identity::trust::{Anchor, Trust};
+use crate::identity::revocation::Standing;
+use crate::identity::trust::Anchor;
+use crate::identity::verify::PeerCheck;
+use crate::limits::KEYS_PER_SUBJECT_MAX;
 use crate::time::Timestamp;
 
 /// A search for a path, with everything that it depends on.
 pub(super) struct Search<'a> {
-    pub(super) trust: &'a Trust,
-    pub(super) policy: &'a IdentityPolicy,
+    pub(super) check: &'a PeerCheck<'a>,
     /// Leaf first.
     pub(super) chain: &'a [CertificateDer<'a>],
     pub(super) leaf: &'a X509Certificate<'a>,
-    pub(super) at: Timestamp,
 }
 
 /// What is known of an accepted path.
@@ -42,31 +44,44 @@ pub(super) struct Path {
 /// What a search does about lists beside webpki's own check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lists {
+    /// They are not asked.
     Nothing,
-    /// Accepts only what lists clear whose signatures were checked before.
-    Proven,
-    /// Remembers whose signatures webpki found good.
-    Learn,
+    /// Refuses what a list has, whoever else vouches for it.
+    Revoked,
+    /// Accepts only what a list with a good signature clears.
+    Decide,
 }
 
 /// Why no candidate was accepted.
 pub(super) struct Refusal {
     pub(super) error: webpki::Error,
     pub(super) findings: Report,
+    /// A candidate was refused for want of a list that webpki may yet find to cover it.
+    needs_webpki: bool,
+}
+
+impl Refusal {
+    fn of(error: webpki::Error) -> Self {
+        Self { error, findings: Report::default(), needs_webpki: false }
+    }
 }
 
 impl Search<'_> {
     /// Finds an accepted path, or adds to the report all that is wrong.
     pub(super) fn run(&self, report: &mut Report) -> Option<Path> {
-        let issued = self.trust.lists().issued(self.at);
-        let (accepted, warnings) = match self.policy.crl_policy {
-            CrlPolicy::Warn => (self.candidate_unless_revoked(&issued), self.list_warnings()),
-            CrlPolicy::IfGiven if self.trust.lists().is_empty() => (self.candidate(None), Vec::new()),
-            CrlPolicy::IfGiven | CrlPolicy::Require if issued.is_empty() => {
+        if let Err(finding) = self.check_subjects() {
+            report.add(finding);
+            return None;
+        }
+        let has_lists = !self.check.trust.lists().is_empty();
+        let (accepted, warnings) = match self.check.policy.crl_policy {
+            CrlPolicy::Warn => (self.search(None, Lists::Revoked), self.list_warnings()),
+            CrlPolicy::IfGiven if !has_lists => (self.candidate(None), Vec::new()),
+            CrlPolicy::Require if !has_lists => {
                 self.explain(webpki::Error::UnknownRevocationStatus, report);
                 return None;
             }
-            CrlPolicy::IfGiven | CrlPolicy::Require => (self.candidate_not_revoked(&issued), Vec::new()),
+            CrlPolicy::IfGiven | CrlPolicy::Require => (self.candidate_not_revoked(), Vec::new()),
         };
         match accepted {
             Ok(not_after) => Some(Path { not_after, warnings }),
@@ -78,27 +93,39 @@ impl Search<'_> {
         }
     }
 
-    /// Every certificate of the path must be on no current list of its issuer.
-    fn candidate_not_revoked(&self, issued: &[&CertRevocationList<'_>]) -> Result<i64, Refusal> {
-        if self.trust.lists().has_proven()
-            && let Ok(not_after) = self.search(None, Lists::Proven)
-        {
-            return Ok(not_after);
-        }
-        self.search(strict(issued), Lists::Learn)
-    }
-
-    /// Under [`CrlPolicy::Warn`]: lists that cannot be used do not count, a revocation does.
-    fn candidate_unless_revoked(&self, issued: &[&CertRevocationList<'_>]) -> Result<i64, Refusal> {
-        let not_after = self.candidate(None)?;
-        for list in issued {
-            if let Err(refusal) = self.candidate(lenient(std::slice::from_ref(list)))
-                && refusal.error == webpki::Error::CertRevoked
-            {
-                return Err(refusal);
+    /// At most [`KEYS_PER_SUBJECT_MAX`] keys under one subject: more are no roll-over, but work for the path building.
+    fn check_subjects(&self) -> Result<(), Error> {
+        let issuers: Vec<_> = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect();
+        for issuer in &issuers {
+            let keys: BTreeSet<&[u8]> = issuers
+                .iter()
+                .filter(|other| other.subject().as_raw() == issuer.subject().as_raw())
+                .map(|other| other.public_key().raw)
+                .collect();
+            if keys.len() > KEYS_PER_SUBJECT_MAX && self.check.limits == ChainLimits::Link {
+                return Err(Error::new(Code::ChainTooLarge)
+                    .subject(subject_of(issuer))
+                    .found(format!("{} keys of one CA", keys.len()))
+                    .expected(format!("at most {KEYS_PER_SUBJECT_MAX}: an old and a new one")));
             }
         }
-        Ok(not_after)
+        Ok(())
+    }
+
+    /// Every certificate of the path must be on no current list of its issuer. Our own look at the lists decides, unless
+    /// one has a scope of its own.
+    fn candidate_not_revoked(&self) -> Result<i64, Refusal> {
+        match self.search(None, Lists::Decide) {
+            Err(refusal) if refusal.needs_webpki => {
+                let presented: Vec<_> = self.chain.iter().filter_map(|der| parse(der).ok()).collect();
+                let issued = self.check.trust.lists().issued(self.check.at, &presented);
+                match strict(&issued) {
+                    Some(options) => self.search(Some(options), Lists::Revoked),
+                    None => Err(Refusal::of(webpki::Error::UnknownRevocationStatus)),
+                }
+            }
+            decided => decided,
+        }
     }
 
     fn list_warnings(&self) -> Vec<Error> {
@@ -106,7 +133,7 @@ impl Search<'_> {
         let mut presented = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect::<Vec<_>>();
         presented.push(self.leaf.clone());
         for certificate in &presented {
-            findings.extend(self.trust.lists().explain(certificate, self.at));
+            findings.extend(self.check.trust.lists().explain(certificate, self.check.at));
         }
         findings
     }
@@ -118,15 +145,20 @@ impl Search<'_> {
 
     /// One search; the result is the first end of a validity on the path.
     fn search(&self, revocation: Option<RevocationOptions<'_>>, lists: Lists) -> Result<i64, Refusal> {
-        let refusal = |error| Refusal { error, findings: Report::default() };
         let judged: RefCell<Result<i64, Report>> = RefCell::new(Err(Report::default()));
-        let leaf = EndEntityCert::try_from(&self.chain[0]).map_err(refusal)?;
+        let needs_webpki = Cell::new(false);
+        let leaf = EndEntityCert::try_from(&self.chain[0]).map_err(Refusal::of)?;
         let judge = |path: &VerifiedPath<'_>| {
             let mut verdict = self.judge(path);
-            if lists == Lists::Proven
-                && !self.all_links(path, |certificate, key| self.trust.lists().clears(certificate, key, self.at))
-            {
-                verdict = Err(Report::default());
+            if lists != Lists::Nothing {
+                let mut report = Report::default();
+                let known = self.judge_by_lists(path, lists, &mut report);
+                needs_webpki.set(needs_webpki.get() || (!known && verdict.is_ok()));
+                if !known || !report.is_clean() {
+                    let mut all = verdict.err().unwrap_or_default();
+                    all.merge(report);
+                    verdict = Err(all);
+                }
             }
             let refused = verdict.is_err();
             // Of several refused candidates the first explains best; an accepted one ends the search.
@@ -138,38 +170,51 @@ impl Search<'_> {
         };
         let found = leaf.verify_for_usage(
             ALGORITHMS,
-            self.trust.roots(),
+            self.check.trust.roots(),
             &self.chain[1..],
             self.unix_time(),
             AnyPurpose,
             revocation,
             Some(&judge),
         );
-        if let (Ok(path), Lists::Learn) = (&found, lists) {
-            self.all_links(path, |certificate, key| {
-                self.trust.lists().learn(certificate, key);
-                true
-            });
-        }
-        let error = found.err();
-        match (error, judged.into_inner()) {
+        match (found.err(), judged.into_inner()) {
             (None, Ok(not_after)) => Ok(not_after),
-            (error, judged) => {
-                Err(Refusal { error: error.unwrap_or(RULES), findings: judged.err().unwrap_or_default() })
-            }
+            (error, judged) => Err(Refusal {
+                error: error.unwrap_or(RULES),
+                findings: judged.err().unwrap_or_default(),
+                needs_webpki: needs_webpki.get(),
+            }),
         }
     }
 
-    /// Asks about each certificate of a path below the anchor, with its issuer's key, until the answer is no.
-    fn all_links(&self, path: &VerifiedPath<'_>, mut ask: impl FnMut(&webpki::Cert<'_>, KeyHash) -> bool) -> bool {
+    /// Asks the lists about each certificate of a path below the anchor. `false` if, of one, they cannot tell.
+    fn judge_by_lists(&self, path: &VerifiedPath<'_>, lists: Lists, report: &mut Report) -> bool {
+        let held = self.check.trust.lists();
+        let mut known = true;
+        let mut ask = |certificate: &webpki::Cert<'_>, issuer_key: &[u8]| {
+            let standing = held.standing(certificate, issuer_key, self.check.at);
+            let told = match (lists, standing) {
+                (_, Standing::Revoked) => true,
+                (Lists::Decide, Standing::Uncovered) => true,
+                (Lists::Decide, Standing::Unknown) => {
+                    known = false;
+                    false
+                }
+                _ => false,
+            };
+            if told && let Ok(parsed) = parse(&certificate.der()) {
+                let findings = held.explain(&parsed, self.check.at).into_iter();
+                let wanted = |finding: &Error| lists == Lists::Decide || finding.code() == Code::CertificateRevoked;
+                findings.filter(wanted).for_each(|finding| report.add(finding));
+            }
+        };
         let mut certificate: &webpki::Cert<'_> = path.end_entity();
         for issuer in path.intermediate_certificates() {
-            if !ask(certificate, KeyHash::of(&issuer.subject_public_key_info())) {
-                return false;
-            }
+            ask(certificate, &issuer.subject_public_key_info());
             certificate = issuer;
         }
-        ask(certificate, KeyHash::of(&webpki::spki_for_anchor(path.anchor())))
+        ask(certificate, &webpki::spki_for_anchor(path.anchor()));
+        known
     }
 
     /// The time of the search. A leaf that is not valid now is refused in any case; the search then looks at the
@@ -177,7 +222,7 @@ impl Search<'_> {
     fn unix_time(&self) -> UnixTime {
         let validity = self.leaf.validity();
         let (first, last) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-        let seconds = self.at.unix_seconds().min(last).max(first);
+        let seconds = self.check.at.unix_seconds().min(last).max(first);
         UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
     }
 
@@ -191,14 +236,21 @@ impl Search<'_> {
             match parse(&der) {
                 Err(finding) => report.add(finding),
                 Ok(issuer) => {
-                    let signs_lists = self.trust.lists().has_issuer(issuer.subject().as_raw());
-                    check_issuer(&issuer, signs_lists, self.policy, &mut report);
+                    let signs_lists = self.check.trust.lists().has_issuer(issuer.subject().as_raw());
+                    check_issuer(&issuer, signs_lists, self.check.purposes(), &mut report);
+                    if self.check.form == CertificateForm::Strict {
+                        check_strictly(&issuer, &mut report);
+                    }
                     not_after = not_after.min(issuer.validity().not_after.timestamp());
                     issuers += u32::from(issuer.subject() != issuer.issuer());
                 }
             }
         }
-        match self.trust.anchor_of(path.anchor()) {
+        if let Some(most) = self.check.intermediates_max.filter(|most| issuers > *most) {
+            let wrong = Error::new(Code::PathInvalid).subject(subject_of(self.leaf));
+            report.add(wrong.found(format!("{issuers} intermediates")).expected(format!("at most {most}")));
+        }
+        match self.check.trust.anchor_of(path.anchor()) {
             None => report.add(Error::new(Code::Internal).found("a path to an anchor that is not held")),
             Some(anchor) => {
                 self.judge_anchor(anchor, issuers, &mut report);
@@ -209,26 +261,32 @@ impl Search<'_> {
     }
 
     fn judge_anchor(&self, anchor: &Anchor, issuers: u32, report: &mut Report) {
-        let now = self.at.unix_seconds();
+        if self.check.form == CertificateForm::Strict {
+            match parse(anchor.der()) {
+                Ok(certificate) => check_anchor_strictly(&certificate, report),
+                Err(finding) => report.add(finding),
+            }
+        }
+        let now = self.check.at.unix_seconds();
         let mut refuse = |found: String, expected: String| {
             report.add(Error::new(Code::TrustUnusable).subject(&anchor.subject).found(found).expected(expected));
         };
         if now < anchor.not_before {
             refuse(
                 format!("valid from {}", Timestamp::from_unix_seconds(anchor.not_before)),
-                format!("valid at {}", self.at),
+                format!("valid at {}", self.check.at),
             );
         }
         if now > anchor.not_after {
             refuse(
                 format!("valid until {}", Timestamp::from_unix_seconds(anchor.not_after)),
-                format!("valid at {}", self.at),
+                format!("valid at {}", self.check.at),
             );
         }
         if anchor.path_length.is_some_and(|most| issuers > most) {
             refuse(format!("{issuers} intermediates under it"), format!("at most {}", anchor.path_length.unwrap_or(0)));
         }
-        if anchor.has_list && !anchor.may_sign_lists && self.policy.crl_policy != CrlPolicy::Warn {
+        if anchor.has_list && !anchor.may_sign_lists && self.check.policy.crl_policy != CrlPolicy::Warn {
             report.add(no_list_signer(&anchor.subject));
         }
     }
@@ -240,12 +298,6 @@ fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptio
     let builder = RevocationOptionsBuilder::new(lists).ok()?;
     let builder = builder.with_status_policy(UnknownStatusPolicy::Deny);
     Some(builder.with_expiration_policy(ExpirationPolicy::Enforce).build())
-}
-
-fn lenient<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
-    let builder = RevocationOptionsBuilder::new(lists).ok()?;
-    let builder = builder.with_status_policy(UnknownStatusPolicy::Allow);
-    Some(builder.with_expiration_policy(ExpirationPolicy::Ignore).build())
 }
 
 /// webpki asks about each certificate without saying which: our own rules look at each instead.
@@ -262,7 +314,7 @@ impl ExtendedKeyUsageValidator for AnyPurpose {
 pub(super) const RULES: webpki::Error = webpki::Error::CertDistrusted;
 
 /// The signatures that a path may have (rule I2): no SHA-1, no RSA below 2048 bits.
-static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+pub(super) static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::ECDSA_P256_SHA256,
     algorithms::ECDSA_P256_SHA384,
     algorithms::ECDSA_P256_SHA512,

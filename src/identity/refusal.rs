@@ -41,9 +41,9 @@ impl Search<'_> {
 
     /// Adds what the lists say about presented certificates, of that what is asked for.
     fn explain_lists(&self, chain: &[CertificateDer<'_>], wanted: impl Fn(&Error) -> bool, report: &mut Report) {
-        for der in chain.iter().filter(|der| !self.trust.holds(der)) {
+        for der in chain.iter().filter(|der| !self.check.trust.holds(der)) {
             let Ok(certificate) = parse(der) else { continue };
-            let findings = self.trust.lists().explain(&certificate, self.at);
+            let findings = self.check.trust.lists().explain(&certificate, self.check.at);
             findings.into_iter().filter(&wanted).for_each(|finding| report.add(finding));
         }
     }
@@ -56,7 +56,7 @@ impl Search<'_> {
         match error {
             E::UnknownIssuer => finding(Code::IssuerUnknown)
                 .found(format!("issued by {}", crate::error::printable(&self.leaf.issuer().to_string())))
-                .expected(format!("a path to one of: {}", self.trust.describe(4))),
+                .expected(format!("a path to one of: {}", self.check.trust.describe(4))),
             E::CertRevoked => finding(Code::CertificateRevoked).found("a certificate of the path is on its issuer's list"),
             E::CertExpired { not_after, .. } => {
                 self.about_issuer(Code::CertificateExpired, "valid until", not_after.as_secs(), true)
@@ -100,7 +100,7 @@ impl Search<'_> {
         Error::new(code)
             .subject(subject)
             .found(format!("{what} {}", seconds(time)))
-            .expected(format!("valid at {}", self.at))
+            .expected(format!("valid at {}", self.check.at))
     }
 }
 

@@ -1,13 +1,16 @@
 //! Revocation lists: the newest of each issuer, and what they say.
 //!
-//! rustls-webpki takes the first list of an issuer, believes one that was issued in the future, and looks neither at
-//! the number nor at an anchor's key usage; that is closed here.
+//! rustls-webpki takes the first list of an issuer, believes one that was issued in the future, looks neither at the
+//! number nor at an anchor's key usage, and verifies a list's signature anew in every handshake; that is closed here.
+//! A list's signature is checked once, and then a handshake costs a look-up, however long the list is. webpki decides
+//! where a list has a scope of its own (an issuing distribution point).
 
 use std::sync::OnceLock;
 
 use rustls::pki_types::CertificateRevocationListDer;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::oid_registry::OID_X509_EXT_CRL_NUMBER;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
@@ -15,6 +18,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use crate::code::Code;
 use crate::error::{Error, printable};
 use crate::identity::KeyHash;
+use crate::identity::list_signature::is_signed_by;
 use crate::identity::report::Report;
 use crate::time::Timestamp;
 
@@ -28,22 +32,45 @@ pub(super) struct RevocationLists {
 struct RevocationList {
     list: CertRevocationList<'static>,
     issuer: String,
+    /// The key identifier of the key that signed it, as the list says: a CA that renewed its key has a list for each.
+    authority_key: Option<Vec<u8>>,
     /// Big-endian without leading zeros; RFC 5280 section 5.2.3 allows 20 octets.
     number: Vec<u8>,
     /// Seconds since 1970.
     this_update: i64,
     next_update: Option<i64>,
-    /// The issuer's key with which webpki found the signature good. Set once; a list never has another signature.
+    /// The issuer's key with which the signature was found good. Set once; a list never has another signature.
     proven_by: OnceLock<KeyHash>,
+    /// The list itself, while its issuer's key was not known when it was read.
+    unproven: Option<Box<[u8]>>,
+}
+
+/// What the lists say of one certificate of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// A current list of its issuer, signed with its issuer's key, does not have it.
+    Clear,
+    /// A list of its issuer has it, whatever the list's scope and age.
+    Revoked,
+    /// No list, or none that is current: [`RevocationLists::explain`] says which.
+    Uncovered,
+    /// Only the path validation can tell: the lists have scopes, or another key's signature.
+    Unknown,
 }
 
 impl RevocationLists {
     /// Parses lists and keeps, of each issuer and scope, the one with the highest number, then the latest start. One
     /// that cannot be used is a finding, so that a damaged file is never taken for "nothing is revoked".
-    pub(super) fn new(ders: &[CertificateRevocationListDer<'_>], report: &mut Report) -> Self {
+    /// `issuers` are the certificates of CAs whose keys are known: a list that one of them should have signed and did not
+    /// is a finding as well, so that it takes no other's place (SECURITY H9).
+    pub(super) fn new(
+        ders: &[CertificateRevocationListDer<'_>],
+        issuers: &[X509Certificate<'_>],
+        report: &mut Report,
+    ) -> Self {
         let mut lists: Vec<RevocationList> = Vec::new();
         for der in ders {
-            match RevocationList::parse(der) {
+            match RevocationList::parse(der, issuers) {
                 Err(finding) => report.add(finding),
                 Ok(list) => match lists.iter_mut().find(|held| held.has_scope_of(&list)) {
                     None => lists.push(list),
@@ -59,9 +86,17 @@ impl RevocationLists {
         self.lists.is_empty()
     }
 
-    /// The lists that had been issued at this time, as the path validation takes them.
-    pub(super) fn issued(&self, at: Timestamp) -> Vec<&CertRevocationList<'_>> {
-        self.lists.iter().filter(|list| list.this_update <= at.unix_seconds()).map(|list| &list.list).collect()
+    /// The lists that had been issued at this time, as the path validation takes them, which asks the first that fits:
+    /// those of the keys that these presented certificates name come first, and of them those for everything.
+    pub(super) fn issued(&self, at: Timestamp, presented: &[X509Certificate<'_>]) -> Vec<&CertRevocationList<'_>> {
+        let named: Vec<&[u8]> = presented.iter().filter_map(authority_key_of).collect();
+        let mut issued: Vec<&RevocationList> =
+            self.lists.iter().filter(|list| list.this_update <= at.unix_seconds()).collect();
+        issued.sort_by_key(|list| {
+            let is_named = list.authority_key.as_deref().is_some_and(|key| named.contains(&key));
+            (!is_named, list.list.issuing_distribution_point().is_some())
+        });
+        issued.into_iter().map(|list| &list.list).collect()
     }
 
     /// Adds a finding for each list that is older than the previous one of the same issuer and scope.
@@ -79,38 +114,41 @@ impl RevocationLists {
         }
     }
 
-    /// Whether a list whose signature was checked before, with this issuer's key, says that a certificate is not
-    /// revoked. webpki hashes and verifies the whole list in every handshake, which takes milliseconds for a list of
-    /// 100,000 entries. `false` means only that webpki must be asked.
-    pub(super) fn clears(&self, certificate: &webpki::Cert<'_>, issuer_key: KeyHash, at: Timestamp) -> bool {
-        let now = at.unix_seconds();
-        self.only_list_of(certificate).is_some_and(|list| {
-            list.proven_by.get() == Some(&issuer_key)
-                && list.this_update <= now
-                && list.next_update.is_some_and(|end| now < end)
-                && matches!(list.list.find_serial(certificate.serial()), Ok(None))
-        })
-    }
-
-    /// Remembers that webpki accepted a certificate by its issuer's list.
-    pub(super) fn learn(&self, certificate: &webpki::Cert<'_>, issuer_key: KeyHash) {
-        if let Some(list) = self.only_list_of(certificate) {
-            // Of two issuers with one name and two keys only the one that signed the list is ever accepted by it.
-            let _ = list.proven_by.set(issuer_key);
+    /// Checks the signatures that are still open with the keys of these certificates: those of a node's own chain. A
+    /// certificate need not be verified for that: a list speaks only for the key that it was proven with.
+    pub(super) fn prove_with(&self, issuers: &[X509Certificate<'_>]) {
+        for list in &self.lists {
+            for issuer in
+                issuers.iter().filter(|issuer| list.list.issuer() == subject_content(issuer.subject().as_raw()))
+            {
+                list.is_proven_by(KeyHash::of(issuer.public_key().raw), issuer.public_key().raw);
+            }
         }
     }
 
-    /// Whether a signature was checked before, so that asking [`Self::clears`] makes sense.
-    pub(super) fn has_proven(&self) -> bool {
-        self.lists.iter().any(|list| list.proven_by.get().is_some())
-    }
-
-    /// The list that webpki would take for a certificate, where there is no choice: the issuer's only one, without a
-    /// scope of its own.
-    fn only_list_of(&self, certificate: &webpki::Cert<'_>) -> Option<&RevocationList> {
-        let mut of_issuer = self.lists.iter().filter(|list| list.list.issuer() == certificate.issuer());
-        let list = of_issuer.next()?;
-        (of_issuer.next().is_none() && list.list.issuing_distribution_point().is_none()).then_some(list)
+    /// What the lists say of a certificate whose issuer has this key (SubjectPublicKeyInfo in DER).
+    pub(super) fn standing(&self, certificate: &webpki::Cert<'_>, issuer_key: &[u8], at: Timestamp) -> Standing {
+        let now = at.unix_seconds();
+        let of_issuer = || self.lists.iter().filter(|list| list.list.issuer() == certificate.issuer());
+        let has = |list: &RevocationList| matches!(list.list.find_serial(certificate.serial()), Ok(Some(_)));
+        if of_issuer().filter(|list| list.this_update <= now).any(has) {
+            return Standing::Revoked;
+        }
+        if of_issuer().next().is_none() {
+            return Standing::Uncovered;
+        }
+        let key = KeyHash::of(issuer_key);
+        let (mut stale, mut unknown) = (false, false);
+        for list in of_issuer() {
+            if list.list.issuing_distribution_point().is_some() || !list.is_proven_by(key, issuer_key) {
+                unknown = true;
+            } else if list.this_update <= now && list.next_update.is_some_and(|end| now < end) {
+                return Standing::Clear;
+            } else {
+                stale = true;
+            }
+        }
+        if stale && !unknown { Standing::Uncovered } else { Standing::Unknown }
     }
 
     /// Whether a list of the issuer with this subject (DER) is held, so that its right to sign lists matters.
@@ -155,7 +193,7 @@ impl RevocationLists {
 }
 
 impl RevocationList {
-    fn parse(der: &CertificateRevocationListDer<'_>) -> Result<Self, Error> {
+    fn parse(der: &CertificateRevocationListDer<'_>, issuers: &[X509Certificate<'_>]) -> Result<Self, Error> {
         let unusable = |found: String| Error::new(Code::CrlUnusable).found(found);
         let list = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(problem_with(&error)))?;
         let (rest, parsed) = CertificateRevocationList::from_der(der)
@@ -172,12 +210,66 @@ impl RevocationList {
         };
         let this_update = parsed.last_update().timestamp();
         let next_update = parsed.next_update().map(|end| end.timestamp());
-        Ok(Self { list: list.into(), issuer, number, this_update, next_update, proven_by: OnceLock::new() })
+        let authority_key =
+            parsed.extensions().iter().find_map(|extension| key_identifier(extension.parsed_extension()));
+        let mut out = Self {
+            list: list.into(),
+            issuer,
+            authority_key: authority_key.map(<[u8]>::to_vec),
+            number,
+            this_update,
+            next_update,
+            proven_by: OnceLock::new(),
+            unproven: None,
+        };
+        match out.prove(der, issuers) {
+            Some(true) => {}
+            None => out.unproven = Some(der.as_ref().into()),
+            Some(false) => {
+                return Err(unusable("a signature that its issuer's key did not make".to_owned())
+                    .subject(out.issuer)
+                    .expected("the list as its issuer published it"));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Checks the signature with the keys that the issuer is known to have; `None` if the list names another key, or the
+    /// issuer is not known.
+    fn prove(&self, der: &[u8], issuers: &[X509Certificate<'_>]) -> Option<bool> {
+        let mut outcome = None;
+        for issuer in issuers.iter().filter(|issuer| self.list.issuer() == subject_content(issuer.subject().as_raw())) {
+            let key = issuer.public_key().raw;
+            if is_signed_by(der, key) {
+                // Nobody else has it yet, so that it is not set.
+                let _ = self.proven_by.set(KeyHash::of(key));
+                return Some(true);
+            }
+            let own = issuer.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+                _ => None,
+            });
+            if self.authority_key.as_deref().zip(own).is_none_or(|(named, own)| named == own) {
+                outcome = Some(false);
+            }
+        }
+        outcome
+    }
+
+    /// Whether the signature is good under this key; looked at once.
+    fn is_proven_by(&self, key: KeyHash, public_key: &[u8]) -> bool {
+        if let Some(proven) = self.proven_by.get() {
+            return *proven == key;
+        }
+        let good = self.unproven.as_deref().is_some_and(|der| is_signed_by(der, public_key));
+        // Of two issuers with one name and two keys only the one that signed the list proves it.
+        good && *self.proven_by.get_or_init(|| key) == key
     }
 
     fn has_scope_of(&self, other: &Self) -> bool {
         self.list.issuer() == other.list.issuer()
             && self.list.issuing_distribution_point() == other.list.issuing_distribution_point()
+            && self.authority_key == other.authority_key
     }
 
     /// What orders the lists of one issuer and scope.
@@ -219,6 +311,19 @@ impl RevocationList {
         }
         findings
     }
+}
+
+/// The key identifier of an authority key identifier extension.
+fn key_identifier<'a>(extension: &'a ParsedExtension<'a>) -> Option<&'a [u8]> {
+    match extension {
+        ParsedExtension::AuthorityKeyIdentifier(identifier) => Some(identifier.key_identifier.as_ref()?.0),
+        _ => None,
+    }
+}
+
+/// The key that a certificate says it was signed with.
+fn authority_key_of<'a>(certificate: &'a X509Certificate<'a>) -> Option<&'a [u8]> {
+    certificate.extensions().iter().find_map(|extension| key_identifier(extension.parsed_extension()))
 }
 
 /// webpki holds a name as the content of its SEQUENCE, x509-parser with tag and length.

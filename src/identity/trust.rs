@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 /// The anchors and the revocation lists of a node. There is no fallback to a system's store; the
 /// default trusts nobody.
 #[derive(Debug, Default)]
-pub(crate) struct Trust {
+pub struct Trust {
     /// As webpki takes them; `anchors[i]` has what webpki does not keep of `roots[i]`.
     roots: Vec<TrustAnchor<'static>>,
     anchors: Vec<Anchor>,
@@ -33,6 +33,12 @@ pub(super) struct Anchor {
     der: CertificateDer<'static>,
 }
 
+impl Anchor {
+    pub(super) fn der(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+}
+
 impl Trust {
     /// Trust from files' bytes: each of `trust` holds certificates, each of `lists` revocation lists.
     ///
@@ -40,7 +46,7 @@ impl Trust {
     ///
     /// All that is wrong with the files. An anchor that has merely expired is no fault while others stand; a path that
     /// ends at it is refused.
-    pub(crate) fn from_pem(trust: &[&[u8]], lists: &[&[u8]]) -> Result<Self, Report> {
+    pub fn from_pem(trust: &[&[u8]], lists: &[&[u8]]) -> Result<Self, Report> {
         let mut report = Report::default();
         let mut anchors = Vec::new();
         for file in trust {
@@ -74,12 +80,13 @@ impl Trust {
     /// # Errors
     ///
     /// As [`Self::from_pem`].
-    pub(crate) fn new(
+    pub fn new(
         certificates: &[CertificateDer<'_>],
         lists: &[CertificateRevocationListDer<'_>],
     ) -> Result<Self, Report> {
         let mut report = Report::default();
-        let lists = RevocationLists::new(lists, &mut report);
+        let issuers: Vec<_> = certificates.iter().filter_map(|der| parse(der).ok()).collect();
+        let lists = RevocationLists::new(lists, &issuers, &mut report);
         let mut trust = Self { roots: Vec::new(), anchors: Vec::new(), lists };
         for certificate in certificates {
             if let Err(findings) = trust.add(certificate) {
@@ -130,6 +137,12 @@ impl Trust {
         let address = std::ptr::from_ref(root).cast::<()>();
         let exact = self.roots.iter().position(|held| std::ptr::from_ref(held).cast::<()>() == address);
         exact.or_else(|| self.roots.iter().position(same)).and_then(|index| self.anchors.get(index))
+    }
+
+    /// Checks the signatures of lists whose issuers are in a node's own chain, before a handshake has to.
+    pub(super) fn prove_lists_with(&self, chain: &[CertificateDer<'_>]) {
+        let issuers: Vec<_> = chain.iter().filter_map(|der| parse(der).ok()).collect();
+        self.lists.prove_with(&issuers);
     }
 
     pub(super) fn lists(&self) -> &RevocationLists {

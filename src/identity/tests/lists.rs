@@ -155,10 +155,8 @@ fn a_list_whose_signature_was_checked_before_still_refuses_everything_it_refused
     let judge = |leaf: &Issued, issuer: &Issued, at| {
         verify_peer(&trust, &policy, &[leaf.der(), issuer.der()], None, at).map_err(|report| codes(&report)).map(|_| ())
     };
-    assert!(!trust.lists().has_proven());
     for _ in 0..3 {
         judge(&good, &issuing, now()).unwrap();
-        assert!(trust.lists().has_proven());
         assert_eq!(judge(&bad, &issuing, now()).unwrap_err(), [Code::CertificateRevoked]);
         // An issuer with the same name and another key: the list is not its list.
         let twin = root.intermediate("issuing", |_| {});
