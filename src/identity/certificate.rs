@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{ExtendedKeyUsage, GeneralSubtree, ParsedExtension};
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralName, GeneralSubtree, ParsedExtension};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
     OID_SIG_ED25519, OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
@@ -131,6 +131,14 @@ fn check_name_constraints(issuer: &X509Certificate<'_>, subject: &str, report: &
         }
         Ok(None) => {}
     }
+}
+
+/// Whether a CA has name constraints on other than DNS names and addresses.
+pub(super) fn constrains_other_names(issuer: &X509Certificate<'_>) -> bool {
+    let Ok(Some(constraints)) = issuer.name_constraints() else { return false };
+    let trees = [&constraints.value.permitted_subtrees, &constraints.value.excluded_subtrees];
+    let mut trees = trees.into_iter().flatten().flatten();
+    trees.any(|tree| !matches!(tree.base, GeneralName::DNSName(_) | GeneralName::IPAddress(_)))
 }
 
 fn check_may_issue(issuer: &X509Certificate<'_>, code: Code, subject: &str, report: &mut Report) {

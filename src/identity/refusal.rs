@@ -4,7 +4,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::certificate::{parse, subject_of};
+use crate::identity::certificate::{constrains_other_names, parse, subject_of};
 use crate::identity::path::{RULES, Search};
 use crate::identity::report::Report;
 use crate::identity::revocation::problem_with;
@@ -57,7 +57,9 @@ impl Search<'_> {
             E::UnknownIssuer => finding(Code::IssuerUnknown)
                 .found(format!("issued by {}", crate::error::printable(&self.leaf.issuer().to_string())))
                 .expected(format!("a path to one of: {}", self.check.trust.describe(4))),
-            E::CertRevoked => finding(Code::CertificateRevoked).found("a certificate of the path is on its issuer's list"),
+            E::CertRevoked => {
+                finding(Code::CertificateRevoked).found("a certificate of the path is on its issuer's list")
+            }
             E::CertExpired { not_after, .. } => {
                 self.about_issuer(Code::CertificateExpired, "valid until", not_after.as_secs(), true)
             }
@@ -65,26 +67,62 @@ impl Search<'_> {
                 self.about_issuer(Code::CertificateNotYetValid, "valid from", not_before.as_secs(), false)
             }
             E::InvalidSignatureForPublicKey | E::SignatureAlgorithmMismatch => {
-                finding(Code::SignatureInvalid).found("a signature that the issuer's key did not make")
+                self.about_signature(finding(Code::SignatureInvalid))
             }
             E::CaUsedAsEndEntity => finding(Code::CertificateIsCa).found("basicConstraints CA"),
             E::EndEntityUsedAsCa => finding(Code::IntermediateUnusable).found("an issuer that is no CA"),
-            E::NameConstraintViolation | E::MalformedNameConstraint => finding(Code::NameConstraintViolated)
-                .found("a name outside the constraints of a CA of the path, or a constraint on other than DNS names and addresses"),
-            E::UnsupportedSignatureAlgorithmContext(_) | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                finding(Code::SignatureAlgorithmWeak).found("a signature of the path by an algorithm or key that is not accepted")
+            E::NameConstraintViolation | E::MalformedNameConstraint => {
+                self.about_constraint(finding(Code::NameConstraintViolated))
             }
-            E::CrlExpired { next_update, .. } => finding(Code::CrlStale)
-                .found(format!("next update was due {}", seconds(next_update.as_secs()))),
-            E::UnknownRevocationStatus => finding(Code::CrlMissing)
-                .found("no revocation list that covers every certificate of the path"),
+            E::UnsupportedSignatureAlgorithmContext(_) | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+                finding(Code::SignatureAlgorithmWeak)
+                    .found("a signature of the path by an algorithm or key that is not accepted")
+            }
+            E::CrlExpired { next_update, .. } => {
+                finding(Code::CrlStale).found(format!("next update was due {}", seconds(next_update.as_secs())))
+            }
+            E::UnknownRevocationStatus => {
+                finding(Code::CrlMissing).found("no revocation list that covers every certificate of the path")
+            }
             other if concerns_revocation(other) => finding(Code::CrlUnusable).found(problem_with(other)),
-            E::BadDer | E::BadDerTime | E::TrailingData(_) | E::UnsupportedCertVersion | E::ExtensionValueInvalid
-            | E::MalformedExtensions | E::InvalidSerialNumber | E::MalformedDnsIdentifier => {
-                finding(Code::CertificateUnreadable).found(format!("{error:?}")).expected("X.509 version 3 in DER")
+            E::BadDer
+            | E::BadDerTime
+            | E::TrailingData(_)
+            | E::UnsupportedCertVersion
+            | E::ExtensionValueInvalid
+            | E::MalformedExtensions
+            | E::InvalidSerialNumber
+            | E::MalformedDnsIdentifier => {
+                finding(Code::CertificateUnreadable).found(problem_with_form(error)).expected("X.509 version 3 in DER")
             }
             other => finding(Code::PathInvalid).found(problem_with_path(other)),
         }
+    }
+
+    /// A wrong signature; where the chain has a CA's certificate for its own other key, that is why no path was found.
+    fn about_signature(&self, finding: Error) -> Error {
+        let parsed: Vec<_> = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect();
+        match parsed.iter().find(|one| one.subject().as_raw() == one.issuer().as_raw()) {
+            None => finding.found("a signature that the issuer's key did not make"),
+            Some(own) => finding
+                .subject(subject_of(own))
+                .found("no path but over a certificate that a CA issued to itself for another key")
+                .expected("a path without one, since such a roll-over is not followed")
+                .remedy("trust the CA's old and its new root certificate while both are in use"),
+        }
+    }
+
+    /// A name that a CA may not issue, or a constraint of a kind that is not read.
+    fn about_constraint(&self, finding: Error) -> Error {
+        let presented =
+            self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).map(|one| constrains_other_names(&one));
+        if presented.chain(self.check.trust.constrain_other_names()).any(|other| other) {
+            return finding
+                .found("a CA of the path with name constraints on directory names, mail addresses or URIs")
+                .expected("constraints on DNS names and addresses only: others cannot be checked")
+                .remedy("use a CA without such constraints");
+        }
+        finding.found("a name outside the constraints of a CA of the path")
     }
 
     /// A finding about the presented issuer whose validity begins or ends then.
@@ -123,6 +161,17 @@ fn concerns_revocation(error: &webpki::Error) -> bool {
             | E::UnsupportedCrlSignatureAlgorithmContext(_)
             | E::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
     )
+}
+
+/// Why webpki does not read a certificate.
+fn problem_with_form(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::BadDerTime => "a time that cannot be read, or one before 1970".to_owned(),
+        webpki::Error::TrailingData(_) => {
+            "something after the extensions, or unique identifiers before them".to_owned()
+        }
+        other => format!("{other:?}"),
+    }
 }
 
 fn problem_with_path(error: &webpki::Error) -> String {

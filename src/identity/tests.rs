@@ -1,6 +1,5 @@
 //! Every way in which a certificate can be bad, alone and together (rules I2 and I3).
 
-mod conformance;
 mod lists;
 mod proofs;
 

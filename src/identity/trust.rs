@@ -4,7 +4,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAncho
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::certificate::{check_anchor, may_sign_lists, parse, subject_of};
+use crate::identity::certificate::{check_anchor, constrains_other_names, may_sign_lists, parse, subject_of};
 use crate::identity::pem;
 use crate::identity::report::Report;
 use crate::identity::revocation::RevocationLists;
@@ -137,6 +137,11 @@ impl Trust {
         let address = std::ptr::from_ref(root).cast::<()>();
         let exact = self.roots.iter().position(|held| std::ptr::from_ref(held).cast::<()>() == address);
         exact.or_else(|| self.roots.iter().position(same)).and_then(|index| self.anchors.get(index))
+    }
+
+    /// Of each anchor, whether it has name constraints on other than DNS names and addresses.
+    pub(super) fn constrain_other_names(&self) -> impl Iterator<Item = bool> {
+        self.anchors.iter().map(|anchor| parse(&anchor.der).is_ok_and(|anchor| constrains_other_names(&anchor)))
     }
 
     /// Checks the signatures of lists whose issuers are in a node's own chain, before a handshake has to.
