@@ -42,6 +42,30 @@ pub(crate) const OFFLINE_CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 /// Names looked at in one certificate: error text and matching cost.
 pub(crate) const SAN_ENTRIES_MAX: usize = 256;
 
+/// A PKCS#12 file (SECURITY H16): a key and a chain take 10 KiB.
+pub(crate) const PFX_BYTES_MAX: usize = 1 << 20;
+/// A file of certificates and keys that is imported, or stands in an identity directory.
+pub(crate) const SOURCE_BYTES_MAX: usize = 1 << 20;
+/// A file of revocation lists; one of 500,000 entries takes about 20 MiB.
+pub(crate) const LIST_FILE_BYTES_MAX: usize = 64 << 20;
+/// Files of an identity directory that are read.
+pub(crate) const STORE_FILES_MAX: usize = 256;
+/// Certificates of one file, or of all that an import looks at: a CA's bundle of every intermediate has some hundred.
+pub(crate) const MATERIAL_CERTIFICATES_MAX: usize = 1_024;
+/// Private keys of one file, or of all that an import looks at.
+pub(crate) const MATERIAL_KEYS_MAX: usize = 64;
+/// Iterations of one key derivation (SECURITY H16): programs write 2,000 to 600,000.
+pub(crate) const PASSWORD_ITERATIONS_MAX: u64 = 1_000_000;
+/// Iterations of a file's key derivations together: integrity code, certificates and two keys at the most each, three
+/// hashes a time in the old schemes.
+pub(crate) const PASSWORD_WORK_MAX: u64 = 10_000_000;
+/// Memory of one scrypt: OpenSSL's and this library's keys take 16 MiB.
+pub(crate) const SCRYPT_BYTES_MAX: u64 = 64 << 20;
+/// N × r × p of one scrypt; OpenSSL writes 131,072, which takes 46 ms.
+pub(crate) const SCRYPT_WORK_MAX: u64 = 1 << 20;
+/// A password, in bytes.
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
+
 /// TCP connect.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From an accepted TCP connection to an accepted HELLO, in all.

@@ -11,6 +11,7 @@ mod check;
 mod form;
 mod hash;
 mod list_signature;
+pub(crate) mod import;
 mod names;
 mod path;
 mod pem;

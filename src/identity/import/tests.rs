@@ -1,0 +1,226 @@
+//! Every format, as other programs write it, and damaged in every place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::PrivateKeyDer;
+
+use super::*;
+use crate::identity::testing::{Issued, openssl};
+
+fn with(password: &str) -> Options<'_> {
+    Options::with_password(Some(password))
+}
+
+fn outcome(bytes: &[u8], options: &Options<'_>) -> Result<(usize, usize), Code> {
+    let material = read(bytes, options).map_err(|error| {
+        assert!(!error.found_text().is_empty() && !error.remedy_text().is_empty(), "{error}");
+        error.code()
+    })?;
+    for key in &material.keys {
+        let loadable = PrivateKeyDer::try_from(key.der.to_vec()).map_err(str::to_owned).and_then(|der| {
+            let provider = rustls::crypto::aws_lc_rs::default_provider();
+            provider.key_provider.load_private_key(der).map(|_| ()).map_err(|error| error.to_string())
+        });
+        assert_eq!(loadable, Ok(()));
+    }
+    Ok((material.certificates.len(), material.keys.len()))
+}
+
+fn folder() -> Option<PathBuf> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/conformance");
+    let folder = std::env::var_os("FARPOST_CONFORMANCE").map_or_else(|| default.into(), PathBuf::from).join("pkcs12");
+    if !folder.is_dir() {
+        eprintln!("skipped: no PKCS#12 samples");
+        return None;
+    }
+    Some(folder)
+}
+
+fn password_of(file: &str) -> &'static str {
+    match file {
+        _ if file.starts_with("empty-password") => "",
+        _ if file.starts_with("unicode-password") => "pässwörd€",
+        _ => "changeit",
+    }
+}
+
+/// What the samples' README asks for: `None` must be read.
+fn expected(file: &str) -> Option<&'static [Code]> {
+    Some(match file.split('.').next().unwrap_or_default() {
+        "nomac" | "nothing-encrypted" | "certs-in-clear" => &[Code::PfxUnprotected],
+        "certs-only" => &[Code::PfxWithoutKey],
+        "key-only" => &[Code::PfxWithoutCertificate],
+        "truncated" => &[Code::PfxUnreadable, Code::SourceUnreadable],
+        "bitflip" => &[Code::PfxUnreadable, Code::PasswordWrong],
+        "rc2-128-3des" | "2key-3des" => &[Code::PfxUnsupported],
+        "k-pbes1-md5-des" | "k-pbes1-sha1-3des" | "k-traditional-dek-info" => &[Code::KeyEncryptionUnsupported],
+        _ => return None,
+    })
+}
+
+#[test]
+fn h16_every_shared_sample_has_the_outcome_that_its_readme_lists() {
+    let Some(folder) = folder() else { return };
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let outcome = outcome(&fs::read(&path).unwrap(), &with(password_of(&file)));
+        match expected(&file) {
+            None => assert!(outcome.is_ok_and(|(_, keys)| keys == 1), "{file}: {outcome:?}"),
+            Some(codes) => assert!(outcome.is_err_and(|code| codes.contains(&code)), "{file}: {outcome:?}"),
+        }
+        count += 1;
+    }
+    println!("{count} samples");
+    assert!(count >= 30, "{count}");
+}
+
+#[test]
+fn h16_what_a_sample_lacks_in_protection_can_be_waived_and_a_wrong_password_cannot() {
+    let Some(folder) = folder() else { return };
+    for file in ["nomac.p12", "nothing-encrypted.p12", "certs-in-clear.p12"] {
+        let bytes = fs::read(folder.join(file)).unwrap();
+        let waived = Options { allow_unprotected: true, ..with("changeit") };
+        assert!(outcome(&bytes, &waived).is_ok(), "{file}");
+    }
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        if expected(&file).is_some() || file.contains("600000") {
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(outcome(&bytes, &with("wrong")), Err(Code::PasswordWrong), "{file}");
+        let missing = Options::with_password(None);
+        let is_empty = file.starts_with("empty-password");
+        assert_eq!(outcome(&bytes, &missing).err(), (!is_empty).then_some(Code::PasswordMissing), "{file}");
+    }
+}
+
+/// A node's certificate of three, its key, and what OpenSSL makes of them.
+struct Files {
+    directory: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Issued::root(|_| {});
+        let middle = root.intermediate("middle", |_| {});
+        let leaf = middle.leaf(|_| {});
+        fs::write(directory.path().join("leaf.pem"), leaf.pem()).unwrap();
+        fs::write(directory.path().join("leaf.der"), leaf.der()).unwrap();
+        fs::write(directory.path().join("key.pem"), leaf.key_pem()).unwrap();
+        fs::write(directory.path().join("chain.pem"), root.pem() + &middle.pem()).unwrap();
+        fs::write(directory.path().join("list.crl"), middle.list(1, &[], |_| {})).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the command makes; `None` where there is no OpenSSL.
+    fn make(&self, arguments: &str, file: &str) -> Option<Vec<u8>> {
+        let output = openssl(self.path(), arguments)?;
+        assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        Some(fs::read(self.path().join(file)).unwrap())
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.path().join(file)).unwrap()
+    }
+}
+
+#[test]
+fn blocks_in_any_order_with_text_between_them_and_single_der_objects_are_read() {
+    let files = Files::new();
+    let mixed = [files.read("chain.pem"), b"text\n".to_vec(), files.read("key.pem"), files.read("leaf.pem")].concat();
+    assert_eq!(outcome(&mixed, &with("")), Ok((3, 1)));
+    assert_eq!(outcome(&files.read("leaf.der"), &with("")), Ok((1, 0)));
+    let Some(traditional) = files.make("ec -in key.pem -out sec1.pem", "sec1.pem") else { return };
+    assert_eq!(outcome(&traditional, &with("")), Ok((0, 1)));
+    let der = files.make("pkcs8 -topk8 -nocrypt -in key.pem -outform DER -out key.der", "key.der").unwrap();
+    assert_eq!(outcome(&der, &with("")), Ok((0, 1)));
+    let encrypted =
+        files.make("pkcs8 -topk8 -in key.pem -passout pass:x -outform DER -out enc.der", "enc.der").unwrap();
+    assert_eq!(outcome(&encrypted, &with("x")), Ok((0, 1)));
+    assert_eq!(outcome(&encrypted, &with("y")), Err(Code::PasswordWrong));
+    assert_eq!(outcome(&encrypted, &Options::with_password(None)), Err(Code::PasswordMissing));
+    let request = "req -new -key key.pem -subj /CN=a -out request.pem";
+    assert_eq!(outcome(&files.make(request, "request.pem").unwrap(), &with("")), Err(Code::SourceUnreadable));
+}
+
+#[test]
+fn a_chain_as_pkcs7_is_read_in_pem_and_der_and_under_the_label_that_windows_gives_it() {
+    let files = Files::new();
+    let arguments = "crl2pkcs7 -in list.crl -certfile leaf.pem -certfile chain.pem -out chain.p7b";
+    let Some(pem) = files.make(arguments, "chain.p7b") else { return };
+    let material = read(&pem, &with("")).unwrap();
+    assert_eq!((material.certificates.len(), material.lists.len()), (3, 1));
+    let der = files.make(&format!("{arguments} -outform DER"), "chain.p7b").unwrap();
+    assert_eq!(outcome(&der, &with("")), Ok((3, 0)));
+    let mislabelled = String::from_utf8(pem).unwrap().replace("PKCS7", "CERTIFICATE");
+    assert_eq!(outcome(mislabelled.as_bytes(), &with("")), Ok((3, 0)));
+}
+
+#[test]
+fn h16_a_file_that_asks_for_too_much_work_is_refused_before_it_is_done() {
+    let files = Files::new();
+    let export = "pkcs12 -export -in leaf.pem -inkey key.pem -out big.p12 -passout pass:x";
+    let Some(big) = files.make(&format!("{export} -iter 1000001"), "big.p12") else { return };
+    assert_eq!(outcome(&big, &with("x")), Err(Code::WorkTooLarge));
+    let scrypt = files.make("pkcs8 -topk8 -in key.pem -passout pass:x -scrypt -out s.pem", "s.pem").unwrap();
+    assert_eq!(outcome(&scrypt, &with("x")), Ok((0, 1)));
+    assert_eq!(outcome(&scrypt, &Options { iterations_max: 100_000, ..with("x") }), Err(Code::WorkTooLarge));
+    let old = files.make(&format!("{export} -iter 2048 -macalg sha1"), "big.p12").unwrap();
+    let small = Options { iterations_max: 1_000, ..with("x") };
+    assert_eq!(outcome(&old, &small), Err(Code::WorkTooLarge));
+    assert_eq!(outcome(&old, &with("x")), Ok((1, 1)));
+}
+
+#[test]
+fn every_truncation_and_every_changed_byte_of_each_format_is_read_or_refused_without_a_panic() {
+    let files = Files::new();
+    let export = "pkcs12 -export -in leaf.pem -inkey key.pem -certfile chain.pem -out all.p12 -passout pass:x -iter 1";
+    let Some(pfx) = files.make(export, "all.p12") else { return };
+    let p7b = files.make("crl2pkcs7 -nocrl -certfile leaf.pem -outform DER -out c.p7b", "c.p7b").unwrap();
+    let key = "pkcs8 -topk8 -in key.pem -passout pass:x -iter 1 -outform DER -out enc.der";
+    let key = files.make(key, "enc.der").unwrap();
+    for whole in [pfx, p7b, key, files.read("leaf.der")] {
+        assert!(outcome(&whole, &with("x")).is_ok());
+        for cut in 0..whole.len() {
+            assert!(outcome(&whole[..cut], &with("x")).is_err(), "cut at {cut}");
+        }
+        let small = Options { iterations_max: 1_000, ..with("x") };
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << (at % 8);
+            // A changed certificate may still be one: whether it is good is asked later. What must hold is no panic.
+            let _ = read(&changed, &small);
+        }
+    }
+}
+
+#[test]
+fn ten_megabytes_a_hundred_thousand_blocks_and_noise_are_refused() {
+    let large = [&b"0\x83\x98\x96\x80"[..], &vec![0; 10_000_000]].concat();
+    assert_eq!(outcome(&large, &with("")), Err(Code::SourceUnreadable));
+    let blocks = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".repeat(100_000);
+    assert_eq!(outcome(blocks.as_bytes(), &with("")), Err(Code::SourceUnreadable));
+    for noise in [&b""[..], b"0", b"hello", b"0\x80", b"0\x80\0\0", &[0x30; 1000], b"-----BEGIN X-----"] {
+        assert!(outcome(noise, &with("")).is_err(), "{noise:?}");
+    }
+}
+
+#[test]
+fn h14_neither_key_nor_password_is_in_what_is_shown() {
+    let Some(folder) = folder() else { return };
+    let bytes = fs::read(folder.join("default-ecdsa.p12")).unwrap();
+    let material = read(&bytes, &with("changeit")).unwrap();
+    let shown = format!("{material:?} {:?} {}", material.keys, read(&bytes, &with("sesame")).unwrap_err());
+    assert!(!shown.contains("changeit") && !shown.contains("sesame"), "{shown}");
+    assert!(shown.len() < 400, "{shown}");
+}
