@@ -10,8 +10,8 @@ mod certificate;
 mod check;
 mod form;
 mod hash;
-mod list_signature;
 pub(crate) mod import;
+mod list_signature;
 mod names;
 mod path;
 mod pem;
@@ -19,6 +19,7 @@ mod policy;
 mod refusal;
 mod report;
 mod revocation;
+pub(crate) mod selection;
 mod trust;
 mod verify;
 
@@ -30,7 +31,7 @@ mod tests;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
@@ -42,6 +43,7 @@ pub use form::CertificateForm;
 pub(crate) use hash::{ChainHash, KeyHash};
 pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
 pub use report::Report;
+pub use selection::{CertificateSummary, Selector};
 pub use trust::Trust;
 pub(crate) use verify::verify_peer;
 pub use verify::{PeerCheck, VerifiedPeer};
@@ -96,6 +98,34 @@ impl Identity {
         let mut report = Report::default();
         let trust = kept(Trust::from_pem(trust, crls), &mut report);
         let chain = kept(pem::certificates(certificates).map_err(Report::of), &mut report);
+        Self::assemble(name, chain, key, trust, policy, at, report)
+    }
+
+    /// Makes an identity from what was read already; `key` is in DER.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_pem`].
+    pub(crate) fn from_parts(
+        name: &Name,
+        chain: Vec<CertificateDer<'static>>,
+        key: &[u8],
+        trust: Trust,
+        policy: IdentityPolicy,
+        at: Timestamp,
+    ) -> Result<Self, Report> {
+        Self::assemble(name, Some(chain), key, Some(trust), policy, at, Report::default())
+    }
+
+    fn assemble(
+        name: &Name,
+        chain: Option<Vec<CertificateDer<'static>>>,
+        key: &[u8],
+        trust: Option<Trust>,
+        policy: IdentityPolicy,
+        at: Timestamp,
+        mut report: Report,
+    ) -> Result<Self, Report> {
         let chain = chain.map(|chain| without_anchors(chain, trust.as_ref()));
         if let (Some(trust), Some(chain)) = (&trust, &chain) {
             trust.prove_lists_with(chain);
@@ -249,7 +279,8 @@ fn without_anchors(mut chain: Vec<CertificateDer<'static>>, trust: Option<&Trust
 /// Loads the private key and compares it with the leaf's; a key that cannot be compared does not match.
 fn signing_key(chain: &[CertificateDer<'static>], key: &[u8]) -> Result<CertifiedKey, Error> {
     let mut der = pem::private_key(key)?;
-    let loaded = default_provider().key_provider.load_private_key(der.clone_key());
+    // Borrowed: what is handed over by value stays in memory that nobody clears (H14).
+    let loaded = any_supported_type(&der);
     der.zeroize();
     let loaded = loaded.map_err(|error| {
         Error::new(Code::KeyUnreadable)

@@ -1,0 +1,157 @@
+//! Which certificate is a node's: the candidates for a name out of a pile of files, and the choice among them (rule I4).
+//!
+//! A *candidate* is a certificate that claims the name and is no CA's. It is *usable* if its key is in the pile and the
+//! one verify function takes it. Two rules choose: in a running node's store the usable one with the latest start is
+//! live ([`live`]); an import takes a usable one only if there is no second one ([`the_only`]). The order in which files
+//! were read decides nothing.
+
+mod candidate;
+mod choice;
+
+#[cfg(test)]
+mod tests;
+
+pub use candidate::CertificateSummary;
+pub(crate) use candidate::{Candidate, is_authority, issuer_of_list};
+pub use choice::Selector;
+pub(crate) use choice::{live, the_only};
+
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::identity::import::ImportedKey;
+use crate::identity::{Identity, IdentityPolicy, KeyHash, Report, Trust};
+use crate::limits::{MATERIAL_CERTIFICATES_MAX, MATERIAL_KEYS_MAX};
+use crate::name::Name;
+use crate::time::Timestamp;
+
+/// Certificates and keys of many files. A file is a number that the shell gave it.
+#[derive(Default)]
+pub(crate) struct Pile {
+    certificates: Vec<PiledCertificate>,
+    keys: Vec<PiledKey>,
+}
+
+struct PiledCertificate {
+    file: usize,
+    der: CertificateDer<'static>,
+}
+
+/// A private key that can be loaded.
+pub(crate) struct PiledKey {
+    pub(crate) file: usize,
+    pub(crate) der: Zeroizing<Vec<u8>>,
+    /// The name of its public key.
+    pub(crate) hash: KeyHash,
+}
+
+impl Pile {
+    /// Adds a file's certificates; what is there already is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::StoreTooLarge`].
+    pub(crate) fn add_certificates(&mut self, file: usize, ders: Vec<CertificateDer<'static>>) -> Result<(), Error> {
+        for der in ders {
+            if self.certificates.len() >= MATERIAL_CERTIFICATES_MAX {
+                return Err(Error::new(Code::StoreTooLarge)
+                    .found(format!("more than {MATERIAL_CERTIFICATES_MAX} certificates")));
+            }
+            if !self.certificates.iter().any(|known| known.der == der) {
+                self.certificates.push(PiledCertificate { file, der });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a private key; answers the name of its public key.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::KeyUnreadable`] for what is no key of an accepted kind; [`Code::StoreTooLarge`].
+    pub(crate) fn add_key(&mut self, file: usize, key: ImportedKey) -> Result<KeyHash, Error> {
+        if self.keys.len() >= MATERIAL_KEYS_MAX {
+            return Err(Error::new(Code::StoreTooLarge).found(format!("more than {MATERIAL_KEYS_MAX} private keys")));
+        }
+        let hash = public_key_of(&key.der)?;
+        if !self.keys.iter().any(|known| known.hash == hash) {
+            self.keys.push(PiledKey { file, der: key.der, hash });
+        }
+        Ok(hash)
+    }
+
+    /// The key of this name.
+    pub(crate) fn key(&self, hash: KeyHash) -> Option<&PiledKey> {
+        self.keys.iter().find(|key| key.hash == hash)
+    }
+
+    /// The names of all keys.
+    pub(crate) fn key_hashes(&self) -> impl Iterator<Item = KeyHash> + '_ {
+        self.keys.iter().map(|key| key.hash)
+    }
+
+    /// All candidates for a name, judged with this trust. `has_leaves` tells the files whose leaves compete; issuers and
+    /// keys are taken from all of them.
+    pub(crate) fn candidates(
+        &self,
+        name: &Name,
+        trust: &Trust,
+        policy: &IdentityPolicy,
+        at: Timestamp,
+        has_leaves: impl Fn(usize) -> bool,
+    ) -> Vec<Candidate> {
+        let is_competing = |certificate: &&PiledCertificate| has_leaves(certificate.file);
+        let ders: Vec<&CertificateDer<'static>> = self.certificates.iter().map(|piled| &piled.der).collect();
+        self.certificates
+            .iter()
+            .filter(is_competing)
+            .filter_map(|leaf| Candidate::new(leaf.file, &leaf.der, name, &ders))
+            .map(|candidate| candidate.judged(self, name, trust, policy, at))
+            .collect()
+    }
+
+    /// What can be said of the certificates that are no CA's, for an error that has no candidate.
+    pub(crate) fn leaves(&self, has_leaves: impl Fn(usize) -> bool) -> Vec<CertificateSummary> {
+        let leaves = self.certificates.iter().filter(|piled| has_leaves(piled.file) && !is_authority(&piled.der));
+        leaves.filter_map(|piled| CertificateSummary::of(&piled.der)).collect()
+    }
+
+    /// The identity of a candidate: made by the check that its peers will make.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::from_pem`].
+    pub(crate) fn identity_of(
+        &self,
+        candidate: &Candidate,
+        name: &Name,
+        trust: Trust,
+        policy: IdentityPolicy,
+        at: Timestamp,
+    ) -> Result<Identity, Report> {
+        let key = candidate.key().and_then(|hash| self.key(hash));
+        let Some(key) = key else { return Err(Report::of(candidate.key_missing())) };
+        Identity::from_parts(name, candidate.chain().to_vec(), &key.der, trust, policy, at)
+    }
+}
+
+/// The name of a private key's public key.
+///
+/// # Errors
+///
+/// [`Code::KeyUnreadable`].
+pub(crate) fn public_key_of(key: &[u8]) -> Result<KeyHash, Error> {
+    let unreadable = |found: String| {
+        Error::new(Code::KeyUnreadable)
+            .found(found)
+            .expected("RSA 2048 to 4096, ECDSA P-256, P-384 or P-521, or Ed25519")
+    };
+    let der = PrivateKeyDer::try_from(key).map_err(|problem| unreadable(problem.to_owned()))?;
+    // Borrowed: what is handed over by value stays in memory that nobody clears.
+    let loaded = any_supported_type(&der).map_err(|error| unreadable(error.to_string()))?;
+    let public = loaded.public_key().map(|public| KeyHash::of(&public));
+    public.ok_or_else(|| unreadable("a key without a public key".to_owned()))
+}
