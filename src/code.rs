@@ -133,6 +133,17 @@ codes! {
     IdentityReloadFailed = 1602, Error, 21036, "a new identity could not be used; the last good one stays", "see what was found and replace the file";
     CertificateExpiring = 1701, Warning, 0, "a certificate expires soon", "renew it";
     OwnCertificateRefused = 1801, Error, 20070, "the peer refused this node's certificate", "compare with this node's own check: farpost cert check";
+    RequestUnusable = 1802, Error, 0, "the certificate request cannot be used", "request again: farpost cert request";
+    RequestRefused = 1803, Error, 0, "the certificate authority refused the request", "see the reason it gave, or ask who runs the authority";
+    RequestsFull = 1804, Warning, 0, "too many certificate requests wait for an answer", "answer or remove some in the hand-off directory";
+    AuthorityAnswerUnusable = 1805, Error, 0, "the authority's answer to a request cannot be used", "see what was found; let the authority issue again from the request beside it";
+    TokenUnreadable = 1806, Error, 0, "the enrolment token cannot be read", "copy it again as it was shown, or make another: farpost token create";
+    TokenUnknown = 1807, Error, 0, "the group knows no such enrolment token", "make one: farpost token create";
+    TokenExpired = 1808, Error, 0, "the enrolment token has expired", "make another: farpost token create";
+    TokenUsed = 1809, Error, 0, "the enrolment token was used already", "find out who used it if it was not you; make another: farpost token create";
+    TokenElsewhere = 1810, Error, 0, "the enrolment token is for another name, role or gateway", "enrol as the token says, or make another: farpost token create";
+    TokenProofInvalid = 1811, Error, 0, "the proof of an enrolment token is wrong", "look at what sent it: it does not hold the token";
+    TokensFull = 1812, Error, 0, "too many enrolment tokens are open", "wait until some expire, or delete some: farpost token delete";
 
     // ── FP2xxx links and routing ──
     PeerOverranCredit = 2001, Error, 0, "the peer sent more than its credit allowed", "update the peer's software";

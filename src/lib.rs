@@ -67,6 +67,7 @@ pub use group::{
 };
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
+pub use identity::{CertificateRequest, KeyKind};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
@@ -75,6 +76,8 @@ pub use session::Events;
 pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
 pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
+#[cfg(feature = "management-server")]
+pub use session::{CertificateAuthority, Issuance, Order, Reason};
 #[cfg(feature = "management-server")]
 pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,

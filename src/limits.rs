@@ -41,6 +41,18 @@ pub(crate) const OFFLINE_CHAIN_BYTES_MAX: usize = 256 << 10;
 pub(crate) const OFFLINE_CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 /// Names looked at in one certificate: error text and matching cost.
 pub(crate) const SAN_ENTRIES_MAX: usize = 256;
+/// A certificate request: an RSA-4096 key and signature are 1.1 KiB, names and what Windows adds 1 KiB.
+pub(crate) const REQUEST_BYTES_MAX: usize = 8 << 10;
+/// Attributes of a certificate request: certreq writes five.
+pub(crate) const REQUEST_ATTRIBUTES_MAX: usize = 8;
+/// A common name (RFC 5280 appendix A, ub-common-name).
+pub(crate) const COMMON_NAME_BYTES_MAX: usize = 64;
+/// Requests that wait in a hand-off directory: agents of several of the largest gateways that renew in one week.
+pub(crate) const OPEN_REQUESTS_MAX: usize = 50_000;
+/// What a person writes into a file that refuses a request.
+pub(crate) const REFUSAL_BYTES_MAX: usize = 512;
+/// How long a node waits before it asks again for an answer that people give.
+pub(crate) const HAND_OFF_RETRY: Duration = Duration::from_secs(60);
 
 /// A PKCS#12 file (SECURITY H16): a key and a chain take 10 KiB.
 pub(crate) const PFX_BYTES_MAX: usize = 1 << 20;

@@ -95,7 +95,7 @@ fn dns_name(text: &str) -> Result<Name, Error> {
 }
 
 /// A name as a certificate may hold it. The absolute form (with a dot at its end) is another text and not folded.
-fn exact(text: &str) -> Option<Name> {
+pub(super) fn exact(text: &str) -> Option<Name> {
     if text.ends_with('.') { None } else { Name::parse(text).ok() }
 }
 
@@ -127,7 +127,7 @@ fn only_common_name(common: &[Option<String>], report: &mut Report) -> Option<Na
 }
 
 /// The text of an attribute; `None` where it has none that is certain.
-fn text_of(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+pub(super) fn text_of(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     const T61_STRING: u32 = 20;
     const BMP_STRING: u32 = 30;
     let data = attribute.attr_value().data;

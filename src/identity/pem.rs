@@ -1,5 +1,6 @@
 //! Certificates, keys and revocation lists out of files' bytes: PEM, or one DER object.
 
+use pkcs8::LineEnding;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
@@ -68,6 +69,12 @@ pub(super) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error>
     }
     PrivateKeyDer::from_pem_slice(bytes)
         .map_err(|error| unreadable().found(format!("no private key in {} bytes: {error:?}", bytes.len())))
+}
+
+/// One DER object as a PEM section, with lines of 64 characters (RFC 7468).
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    // It fails only for a label that is none, or a text above the memory's size.
+    pkcs8::der::pem::encode_string(label, LineEnding::LF, der).unwrap_or_default()
 }
 
 /// A DER object begins with a SEQUENCE; PEM text never does (0x30 is the digit 0).

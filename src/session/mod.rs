@@ -3,6 +3,10 @@
 #[cfg(feature = "agent")]
 mod agent;
 mod assignment_file;
+mod atomic_file;
+#[cfg(feature = "management-server")]
+mod authority;
+mod certificate_request;
 mod clock;
 mod driver;
 mod events;
@@ -21,6 +25,8 @@ mod status;
 
 #[cfg(feature = "agent")]
 pub use agent::{Agent, AgentBuilder, Receipt, Received, Watermarks};
+#[cfg(feature = "management-server")]
+pub use authority::{CertificateAuthority, Issuance, Order, Reason};
 pub use events::Events;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, GatewayBuilder};

@@ -1,0 +1,74 @@
+//! Who issues certificates to the nodes of a management group.
+//!
+//! A management server that renews or enrols nodes asks its [`CertificateAuthority`]. Two are built in: [`LocalAuthority`]
+//! signs with a key on this computer, [`HandOff`] puts the request into a directory for a person or an enterprise CA and
+//! picks the answer up later. An application may bring its own.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use rustls::pki_types::CertificateDer;
+
+use crate::error::Result;
+use crate::identity::CertificateRequest;
+use crate::name::Name;
+use crate::role::Role;
+use crate::time::Timestamp;
+
+/// Issues certificates to the nodes of a group.
+///
+/// What it is asked is decided already: the node proved itself, or a one-time token, and the request was checked. What
+/// it answers is checked again before a node gets it.
+pub trait CertificateAuthority: Send + Sync {
+    /// Issues a certificate, refuses, or says when to ask again. The same order may come any number of times.
+    fn issue(&self, order: Order) -> BoxFuture<'_, Result<Issuance>>;
+}
+
+/// What a certificate is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Order {
+    /// The request: its name is [`Self::name`].
+    pub request: CertificateRequest,
+    /// The node.
+    pub name: Name,
+    /// What the group knows it as, or what its token is for.
+    pub role: Role,
+    /// The gateway that it came through; none if it came directly.
+    pub via: Option<Name>,
+    /// Why it asks.
+    pub reason: Reason,
+}
+
+impl Order {
+    /// An order of a request for the name that it holds.
+    pub fn new(request: CertificateRequest, role: Role, via: Option<Name>, reason: Reason) -> Self {
+        Self { name: request.name().clone(), request, role, via, reason }
+    }
+}
+
+/// Why a node asks for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It has none yet, and showed a one-time token.
+    Enrolment,
+    /// It has one that will end.
+    Renewal {
+        /// When the one that it showed ends.
+        current_not_after: Timestamp,
+    },
+}
+
+/// What an authority answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Issuance {
+    /// The certificate, then its intermediates.
+    Issued(Vec<CertificateDer<'static>>),
+    /// Not yet: ask again.
+    Pending {
+        /// How long to wait before.
+        retry_after: Duration,
+    },
+}
