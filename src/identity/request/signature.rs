@@ -20,10 +20,11 @@ use crate::identity::request::unusable;
 /// [`Code::RequestUnusable`], [`Code::SignatureAlgorithmWeak`] for what is not accepted (rule I2: no SHA-1).
 pub(super) fn check(request: &X509CertificationRequest<'_>) -> Result<()> {
     let info = &request.certification_request_info;
-    let oid = request.signature_algorithm.algorithm.to_id_string();
+    // The bytes: the text of an object identifier may be that of another, badly written.
+    let oid = &request.signature_algorithm.algorithm;
     let kind = key_kind(&info.subject_pki).unwrap_or_default();
     let family = kind.split(' ').next().unwrap_or_default();
-    let known = ALGORITHMS.iter().find(|(known, of, _)| *known == oid && (*of == kind || *of == family));
+    let known = ALGORITHMS.iter().find(|(known, of, _)| *known == oid.as_bytes() && (*of == kind || *of == family));
     let Some((_, _, algorithm)) = known else {
         return Err(Error::new(Code::SignatureAlgorithmWeak)
             .found(format!("a request signed with {oid} by a key of the kind {kind}"))
@@ -36,8 +37,8 @@ pub(super) fn check(request: &X509CertificationRequest<'_>) -> Result<()> {
     })
 }
 
-/// Signature algorithm, kind or family of the key, and how it is checked.
-static ALGORITHMS: [(&str, &str, &dyn SignatureVerificationAlgorithm); 13] = [
+/// Signature algorithm (object identifier in DER), kind or family of the key, and how it is checked.
+static ALGORITHMS: [(&[u8], &str, &dyn SignatureVerificationAlgorithm); 13] = [
     (RSA_SHA256, "RSA", RSA_PKCS1_2048_8192_SHA256),
     (RSA_SHA384, "RSA", RSA_PKCS1_2048_8192_SHA384),
     (RSA_SHA512, "RSA", RSA_PKCS1_2048_8192_SHA512),
@@ -50,11 +51,12 @@ static ALGORITHMS: [(&str, &str, &dyn SignatureVerificationAlgorithm); 13] = [
     (ECDSA_SHA256, "ECDSA P-521", ECDSA_P521_SHA256),
     (ECDSA_SHA384, "ECDSA P-521", ECDSA_P521_SHA384),
     (ECDSA_SHA512, "ECDSA P-521", ECDSA_P521_SHA512),
-    ("1.3.101.112", "Ed25519", ED25519),
+    (EDDSA_25519, "Ed25519", ED25519),
 ];
-const RSA_SHA256: &str = "1.2.840.113549.1.1.11";
-const RSA_SHA384: &str = "1.2.840.113549.1.1.12";
-const RSA_SHA512: &str = "1.2.840.113549.1.1.13";
-const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
-const ECDSA_SHA384: &str = "1.2.840.10045.4.3.3";
-const ECDSA_SHA512: &str = "1.2.840.10045.4.3.4";
+const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
+const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c];
+const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
+const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+const ECDSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04];
+const EDDSA_25519: &[u8] = &[0x2b, 0x65, 0x70];
