@@ -77,7 +77,7 @@ pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
 pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
 #[cfg(feature = "management-server")]
-pub use session::{CertificateAuthority, Issuance, Order, Reason};
+pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
 #[cfg(feature = "management-server")]
 pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,

@@ -49,6 +49,8 @@ pub(crate) const REQUEST_ATTRIBUTES_MAX: usize = 8;
 pub(crate) const COMMON_NAME_BYTES_MAX: usize = 64;
 /// Requests that wait in a hand-off directory: agents of several of the largest gateways that renew in one week.
 pub(crate) const OPEN_REQUESTS_MAX: usize = 50_000;
+/// Of these, requests of one node: it keeps the key that waits, so that a second one is rare already.
+pub(crate) const OPEN_REQUESTS_PER_NAME_MAX: usize = 4;
 /// What a person writes into a file that refuses a request.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 512;
 /// How long a node waits before it asks again for an answer that people give.

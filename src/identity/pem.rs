@@ -12,7 +12,7 @@ use crate::error::Error;
 /// # Errors
 ///
 /// [`Code::CertificateUnreadable`] where a section is damaged or there is none.
-pub(super) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     if is_der(bytes) {
         return Ok(vec![CertificateDer::from(bytes.to_vec())]);
     }

@@ -5,6 +5,7 @@
 //! anything from a request but the name and the key; one that does (`openssl ca -copy_extensions copyall`, AD CS) gets
 //! only requests that say no more than that.
 
+mod answer;
 mod shape;
 mod signature;
 #[cfg(test)]

@@ -4,6 +4,12 @@
 //! signs with a key on this computer, [`HandOff`] puts the request into a directory for a person or an enterprise CA and
 //! picks the answer up later. An application may bring its own.
 
+mod hand_off;
+mod index;
+mod local;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -14,6 +20,9 @@ use crate::identity::CertificateRequest;
 use crate::name::Name;
 use crate::role::Role;
 use crate::time::Timestamp;
+
+pub use hand_off::HandOff;
+pub use local::{LocalAuthority, LocalCertificate};
 
 /// Issues certificates to the nodes of a group.
 ///

@@ -131,7 +131,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
     paths.iter().map(|path| read(path)).collect()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let (file, metadata) = open(path)?;
     let mut bytes = Vec::new();
     read_into(&mut bytes, file, &metadata, path)?;
@@ -140,7 +140,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Reads a key that only its owner can read, and that nobody but root or this process's user owns (SECURITY H13):
 /// looked at through the open file, not through its path. The bytes are cleared when they are dropped (H14).
-fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+pub(super) fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let (file, metadata) = open(path)?;
     let exposed = |found: String, expected: &str| {
         Error::new(Code::KeyExposed).subject(path.display().to_string()).found(found).expected(expected)

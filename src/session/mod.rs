@@ -26,7 +26,7 @@ mod status;
 #[cfg(feature = "agent")]
 pub use agent::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
-pub use authority::{CertificateAuthority, Issuance, Order, Reason};
+pub use authority::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
 pub use events::Events;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, GatewayBuilder};

@@ -6,6 +6,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use farpost::Code;
+use pkcs8::LineEnding;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 
@@ -47,6 +49,13 @@ pub(crate) fn write(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), F
         let _ = fs::remove_file(beside);
         unreadable(path, &error)
     })
+}
+
+/// One DER object as a PEM section; the text is cleared when it is dropped, since it may be a key.
+pub(crate) fn pem(label: &str, der: &[u8]) -> Result<Zeroizing<String>, Failure> {
+    pkcs8::der::pem::encode_string(label, LineEnding::LF, der)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::new(Code::Internal, label).found(error))
 }
 
 /// Makes a directory that only its owner reads, with those above it.

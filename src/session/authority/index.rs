@@ -1,13 +1,13 @@
-//! What an authority has issued and revoked.
+//! What an authority has issued and revoked: the file `index.json`.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use farpost::Code;
-
-use crate::failure::Failure;
-use crate::files::{self, Readers};
+use crate::code::Code;
+use crate::error::{Error, Result, printable};
+use crate::session::atomic_file;
+use crate::session::identity_files::read;
 
 /// The file `index.json`.
 #[derive(Serialize, Deserialize, Default)]
@@ -30,26 +30,34 @@ pub(super) struct Issued {
 }
 
 impl Index {
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        serde_json::from_str(&files::read_text(path)?).map_err(|error| {
-            Failure::new(Code::FileUnreadable, path.display())
-                .found(error)
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        serde_json::from_slice(&read(path)?).map_err(|error| {
+            Error::new(Code::FileUnreadable)
+                .subject(path.display().to_string())
+                .found(error.to_string())
                 .expected("the index of a certification authority")
                 .remedy("restore it from a backup: without it nothing can be revoked")
         })
     }
 
-    pub(super) fn write(&self, path: &Path) -> Result<(), Failure> {
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)
-            .map_err(|error| Failure::new(Code::Internal, path.display()).found(error))?;
-        files::write(path, (text + "\n").as_bytes(), Readers::All)
+            .map_err(|error| Error::new(Code::Internal).subject(path.display().to_string()).found(error.to_string()))?;
+        atomic_file::replace(path, atomic_file::ALL, (text + "\n").as_bytes())
+    }
+
+    /// Adds a certificate, and forgets those that ended long ago: no list needs them.
+    pub(super) fn add(&mut self, issued: Issued, now: i64) {
+        self.issued.retain(|old| old.until > now - KEPT_AFTER_END);
+        self.issued.push(issued);
     }
 
     /// Marks a certificate as revoked; again does nothing.
-    pub(super) fn revoke(&mut self, serial: &str, at: i64) -> Result<(), Failure> {
+    pub(super) fn revoke(&mut self, serial: &str, at: i64) -> Result<()> {
         let wanted = serial.trim_start_matches('0');
         let Some(issued) = self.issued.iter_mut().find(|issued| issued.serial.trim_start_matches('0') == wanted) else {
-            return Err(Failure::new(Code::CertificateMissing, format!("serial {serial}"))
+            return Err(Error::new(Code::CertificateMissing)
+                .subject(format!("serial {}", printable(serial)))
                 .found("no certificate of this authority with that serial number")
                 .expected("one of those in index.json")
                 .remedy("give the authority that issued it: --directory"));
@@ -58,3 +66,6 @@ impl Index {
         Ok(())
     }
 }
+
+/// Seconds that a certificate stays in the index after its end: a year, for those who ask what there was.
+const KEPT_AFTER_END: i64 = 366 * 86_400;

@@ -1,0 +1,393 @@
+//! An authority on this computer: its key, what it signs, what it revokes.
+//!
+//! Its directory holds `ca.pem`, `ca.key` (mode 0600), `index.json` (issued serials, revocations, the list's number),
+//! `lock` and, once made, `ca.crl`. Every call takes the lock, reads what is there and writes what it changed, so that
+//! any number of processes and threads share one authority.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::ops::Add;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+use futures::future::BoxFuture;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _,
+    RevokedCertParams, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
+};
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+use zeroize::Zeroizing;
+
+use super::index::{Index, Issued};
+use super::{CertificateAuthority, Issuance, Order};
+use crate::code::Code;
+use crate::error::{Error, Result};
+use crate::identity::{CertificateRequest, pem};
+use crate::name::Name;
+use crate::session::identity_files::{read, read_key};
+use crate::session::{atomic_file, clock};
+use crate::time::Timestamp;
+
+const CERTIFICATE: &str = "ca.pem";
+const KEY: &str = "ca.key";
+const CRL: &str = "ca.crl";
+const INDEX: &str = "index.json";
+const LOCK: &str = "lock";
+
+/// A certification authority in a directory of this computer, as `farpost ca init` makes one.
+///
+/// From a request it takes the name and the key, and nothing else: certificates have both enhanced key usages,
+/// digitalSignature, the name as dNSName and, where it fits, as common name, and random serial numbers of 126 bits.
+#[derive(Clone, Debug)]
+pub struct LocalAuthority {
+    directory: PathBuf,
+    valid_for: Duration,
+    /// One order at a time: the lock's next owner would only wait on another thread.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A certificate that a [`LocalAuthority`] issued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LocalCertificate {
+    /// The certificate, then its intermediates.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its serial number, hexadecimal.
+    pub serial: String,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+impl LocalCertificate {
+    /// The chain as PEM, leaf first.
+    pub fn to_pem(&self) -> String {
+        self.chain.iter().map(|der| pem::encode("CERTIFICATE", der)).collect()
+    }
+}
+
+impl LocalAuthority {
+    /// Makes a new authority in a directory; one that is there is left alone. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::FileUnreadable`] where there is one, or the directory cannot be written; [`Code::ArgumentInvalid`] for a
+    /// common name that is none.
+    pub fn make(directory: impl Into<PathBuf>, common_name: &str, valid_for: Duration) -> Result<Self> {
+        let directory = directory.into();
+        if common_name.is_empty() || common_name.chars().any(char::is_control) {
+            let found = format!("\"{}\"", crate::error::printable(common_name));
+            return Err(Error::new(Code::ArgumentInvalid).subject("--name").found(found).expected("a common name"));
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+        made.map_err(|error| unusable_file(&directory, &error))?;
+        let _lock = lock(&directory, LOCK_WAIT)?;
+        let key_path = directory.join(KEY);
+        if key_path.exists() {
+            return Err(Error::new(Code::FileUnreadable)
+                .subject(key_path.display().to_string())
+                .found("a certification authority")
+                .expected("a directory without one")
+                .remedy("choose another --directory; what this one has issued depends on its key"));
+        }
+        let key = Zeroizing::new(KeyPair::generate().map_err(|error| unsigned(&error))?);
+        let now = clock::wall().unix_seconds();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = distinguished_name(Some(common_name));
+        params.serial_number = Some(new_serial()?.0);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_before = after(date_time_ymd(1970, 1, 1), now - CLOCK_SKEW);
+        params.not_after = after(date_time_ymd(1970, 1, 1), later(now, valid_for));
+        let certificate = params.self_signed(&*key).map_err(|error| unsigned(&error))?;
+        Index::default().write(&directory.join(INDEX))?;
+        atomic_file::replace(&directory.join(CERTIFICATE), atomic_file::ALL, certificate.pem().as_bytes())?;
+        // Last: with the key the authority is there, and whole.
+        let key = Zeroizing::new(key.serialize_pem());
+        atomic_file::write_new(&key_path, atomic_file::OWNER, key.as_bytes())?;
+        Ok(Self::of(directory, DEFAULT_VALIDITY))
+    }
+
+    /// The authority in a directory, whose certificates are valid for so long, and at most until its own ends. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::FileMissing`] where there is none; [`Code::KeyExposed`], [`Code::KeyUnreadable`],
+    /// [`Code::KeyMismatch`], [`Code::TrustUnusable`], [`Code::CertificateExpired`], [`Code::FileUnreadable`].
+    pub fn open(directory: impl Into<PathBuf>, valid_for: Duration) -> Result<Self> {
+        let authority = Self::of(directory.into(), valid_for);
+        authority.unlock()?;
+        Ok(authority)
+    }
+
+    fn of(directory: PathBuf, valid_for: Duration) -> Self {
+        Self { directory, valid_for, turn: Arc::default() }
+    }
+
+    /// The file with the authority's own certificate: the trust anchor of its nodes.
+    pub fn certificate_file(&self) -> PathBuf {
+        self.directory.join(CERTIFICATE)
+    }
+
+    /// The file that [`Self::write_crl`] writes.
+    pub fn crl_file(&self) -> PathBuf {
+        self.directory.join(CRL)
+    }
+
+    /// Issues a certificate for a request's name and key, with further names. Its serial number is in the index before
+    /// anybody has it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`]; [`Code::TimedOut`] where another process keeps the authority locked.
+    pub fn sign(&self, request: &CertificateRequest, further_names: &[Name]) -> Result<LocalCertificate> {
+        let mut open = self.unlock()?;
+        let now = clock::wall().unix_seconds();
+        let until = later(now, self.valid_for).min(open.until);
+        let key = SubjectPublicKeyInfo::from_der(request.public_key()).map_err(|error| unsigned(&error))?;
+        let (serial_number, serial) = new_serial()?;
+        let name = request.name();
+        let mut names = vec![name.to_string()];
+        names.extend(further_names.iter().filter(|further| *further != name).map(Name::to_string));
+        let mut params = CertificateParams::new(names).map_err(|error| unsigned(&error))?;
+        let common_name = CertificateRequest::fits_common_name(name).then_some(name.as_str());
+        params.distinguished_name = distinguished_name(common_name);
+        params.serial_number = Some(serial_number);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = after(date_time_ymd(1970, 1, 1), now - CLOCK_SKEW);
+        params.not_after = after(date_time_ymd(1970, 1, 1), until);
+        let certificate = params.signed_by(&key, &open.issuer()?).map_err(|error| unsigned(&error))?;
+        open.index.add(Issued { serial: serial.clone(), name: name.to_string(), until, revoked: None }, now);
+        open.index.write(&self.directory.join(INDEX))?;
+        let mut chain = vec![certificate.der().clone()];
+        chain.append(&mut open.intermediates);
+        Ok(LocalCertificate { chain, serial, not_after: Timestamp::from_unix_seconds(until) })
+    }
+
+    /// Revokes a serial number, hexadecimal; the next list has it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::CertificateMissing`] if it is not one of this authority's; as [`Self::sign`].
+    pub fn revoke(&self, serial: &str) -> Result<()> {
+        let mut open = self.unlock()?;
+        open.index.revoke(serial, clock::wall().unix_seconds())?;
+        open.index.write(&self.directory.join(INDEX))
+    }
+
+    /// Writes `ca.crl`, PEM, with a number above the last one's, which is the answer. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::sign`].
+    pub fn write_crl(&self, current_for: Duration) -> Result<u64> {
+        let mut open = self.unlock()?;
+        open.index.crl_number += 1;
+        let mut revoked_certs = Vec::new();
+        for issued in &open.index.issued {
+            if let Some(revoked) = issued.revoked {
+                revoked_certs.push(RevokedCertParams {
+                    serial_number: serial_from_hex(&issued.serial)?,
+                    revocation_time: after(date_time_ymd(1970, 1, 1), revoked),
+                    reason_code: None,
+                    invalidity_date: None,
+                });
+            }
+        }
+        let now = clock::wall().unix_seconds();
+        let params = CertificateRevocationListParams {
+            this_update: after(date_time_ymd(1970, 1, 1), now - CLOCK_SKEW),
+            next_update: after(date_time_ymd(1970, 1, 1), later(now, current_for)),
+            crl_number: SerialNumber::from(open.index.crl_number),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let crl = params.signed_by(&open.issuer()?).map_err(|error| unsigned(&error))?;
+        // The number first: a list that is lost is followed by a higher one.
+        open.index.write(&self.directory.join(INDEX))?;
+        let pem = crl.pem().map_err(|error| unsigned(&error))?;
+        atomic_file::replace(&self.directory.join(CRL), atomic_file::ALL, pem.as_bytes())?;
+        Ok(open.index.crl_number)
+    }
+
+    /// Takes the lock and reads what is there.
+    fn unlock(&self) -> Result<Unlocked> {
+        let key_path = self.directory.join(KEY);
+        if !key_path.exists() {
+            return Err(Error::new(Code::FileMissing)
+                .subject(key_path.display().to_string())
+                .found("none")
+                .expected("a certification authority")
+                .remedy("farpost ca init"));
+        }
+        let lock = lock(&self.directory, LOCK_WAIT)?;
+        let certificates = pem::certificates(&read(&self.certificate_file())?)?;
+        let key = read_key(&key_path)?;
+        let unreadable = |found: String| {
+            Error::new(Code::KeyUnreadable).subject(key_path.display().to_string()).found(found).expected("a PEM key")
+        };
+        let text = std::str::from_utf8(&key).map_err(|error| unreadable(error.to_string()))?;
+        let key = Zeroizing::new(KeyPair::from_pem(text).map_err(|error| unreadable(error.to_string()))?);
+        let (certificate, intermediates, until) = self.own_certificate(certificates, &key)?;
+        let index = Index::read(&self.directory.join(INDEX))?;
+        Ok(Unlocked { certificate, intermediates, until, key, index, _lock: lock })
+    }
+
+    /// The authority's own certificate, those that its nodes have to present with theirs, and its end.
+    fn own_certificate(&self, certificates: Vec<CertificateDer<'static>>, key: &KeyPair) -> Result<Own> {
+        let file = self.certificate_file().display().to_string();
+        let unusable = |found: String| Error::new(Code::TrustUnusable).subject(file.clone()).found(found);
+        let first = certificates.first().cloned().ok_or_else(|| unusable("no certificate".to_owned()))?;
+        let mut intermediates = Vec::new();
+        for der in certificates {
+            let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| unusable(error.to_string()))?;
+            if parsed.subject() != parsed.issuer() {
+                intermediates.push(der.clone());
+            }
+        }
+        let (_, own) = X509Certificate::from_der(&first).map_err(|error| unusable(error.to_string()))?;
+        if !own.is_ca() {
+            return Err(unusable("a certificate that is no CA's".to_owned()).expected("the authority's own"));
+        }
+        if own.public_key().raw != key.subject_public_key_info() {
+            return Err(Error::new(Code::KeyMismatch)
+                .subject(file)
+                .found("another key than that of ca.key")
+                .expected("the certificate of ca.key"));
+        }
+        let until = own.validity().not_after.timestamp();
+        if until <= clock::wall().unix_seconds() {
+            return Err(Error::new(Code::CertificateExpired)
+                .subject(file)
+                .found(format!("valid until {}", Timestamp::from_unix_seconds(until)))
+                .expected("an authority that is valid now")
+                .remedy("farpost ca init makes a new one, which every node has to trust"));
+        }
+        Ok((first, intermediates, until))
+    }
+}
+
+impl CertificateAuthority for LocalAuthority {
+    fn issue(&self, order: Order) -> BoxFuture<'_, Result<Issuance>> {
+        Box::pin(async move {
+            if order.name != *order.request.name() {
+                return Err(Error::new(Code::Internal)
+                    .subject(order.name.as_str())
+                    .found("a request for another name"));
+            }
+            let _turn = self.turn.lock().await;
+            let authority = self.clone();
+            let signed = tokio::task::spawn_blocking(move || authority.sign(&order.request, &[])).await;
+            let signed = signed.map_err(|error| Error::new(Code::Internal).found(error.to_string()))??;
+            Ok(Issuance::Issued(signed.chain))
+        })
+    }
+}
+
+type Own = (CertificateDer<'static>, Vec<CertificateDer<'static>>, i64);
+
+/// An authority that this call alone may use until it is dropped.
+struct Unlocked {
+    certificate: CertificateDer<'static>,
+    intermediates: Vec<CertificateDer<'static>>,
+    /// The end of the authority's own certificate, in seconds since 1970.
+    until: i64,
+    key: Zeroizing<KeyPair>,
+    index: Index,
+    _lock: Flock<File>,
+}
+
+impl Unlocked {
+    fn issuer(&self) -> Result<Issuer<'static, &KeyPair>> {
+        Issuer::from_ca_cert_der(&self.certificate, &*self.key).map_err(|error| unsigned(&error))
+    }
+}
+
+/// Waits for the lock of an authority: it is held for the time of one signature and one write.
+pub(super) fn lock(directory: &Path, wait: Duration) -> Result<Flock<File>> {
+    let path = directory.join(LOCK);
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let mut file = opened.map_err(|error| unusable_file(&path, &error))?;
+    let start = Instant::now();
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EWOULDBLOCK)) if start.elapsed() < wait => file = back,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                return Err(Error::new(Code::TimedOut)
+                    .subject(path.display().to_string())
+                    .found(format!("another process that has kept the lock for {wait:?}"))
+                    .remedy("look who uses the authority, then try again"));
+            }
+            Err((_, errno)) => return Err(unusable_file(&path, &errno.into())),
+        }
+        std::thread::sleep(LOCK_POLL);
+    }
+}
+
+/// 126 random bits, positive and always 16 bytes long; the number and its text.
+fn new_serial() -> Result<(SerialNumber, String)> {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).map_err(|_| Error::new(Code::Internal).subject("random numbers").found("none"))?;
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    Ok((SerialNumber::from_slice(&bytes), bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+fn serial_from_hex(text: &str) -> Result<SerialNumber> {
+    let digits: Option<Vec<u8>> = text.bytes().map(|byte| char::from(byte).to_digit(16)?.try_into().ok()).collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2) && !digits.is_empty()).ok_or_else(|| {
+        Error::new(Code::FileUnreadable)
+            .subject(INDEX)
+            .found(format!("serial \"{}\"", crate::error::printable(text)))
+            .expected("pairs of hexadecimal digits")
+    })?;
+    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
+fn distinguished_name(common_name: Option<&str>) -> DistinguishedName {
+    let mut out = DistinguishedName::new();
+    if let Some(common_name) = common_name {
+        out.push(DnType::CommonName, common_name);
+    }
+    out
+}
+
+/// Seconds since 1970, so much later.
+fn later(now: i64, by: Duration) -> i64 {
+    now.saturating_add(i64::try_from(by.as_secs()).unwrap_or(i64::MAX)).min(YEAR_9999)
+}
+
+/// Seconds since 1970 as the time that certificates are given.
+fn after<T: Add<Duration, Output = T>>(year_1970: T, seconds: i64) -> T {
+    year_1970 + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+fn unsigned(error: &rcgen::Error) -> Error {
+    Error::new(Code::Internal).subject("the certificate").found(error.to_string())
+}
+
+fn unusable_file(path: &Path, error: &std::io::Error) -> Error {
+    let code = if error.kind() == std::io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
+    Error::new(code).subject(path.display().to_string()).found(error.to_string())
+}
+
+/// What certificates get unless told otherwise.
+const DEFAULT_VALIDITY: Duration = Duration::from_secs(90 * 86_400);
+/// How far a node's clock may be behind the authority's.
+const CLOCK_SKEW: i64 = 300;
+/// 9999-12-31, the last day that a certificate can name (RFC 5280 section 4.1.2.5).
+const YEAR_9999: i64 = 253_402_214_400;
+/// How long a call waits for others; one signature and one write take milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(5);
