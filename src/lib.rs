@@ -58,7 +58,10 @@ mod sim;
 pub mod bench;
 
 pub use code::{Code, Severity};
-pub use config::{Backoff, Config, Failback, IdentityFiles, NodeAddress, Output, QueueSettings, Upstreams, WhenFull};
+pub use config::{
+    AuthorityKind, AuthoritySettings, Backoff, Config, Failback, IdentityFiles, NodeAddress, Output, QueueSettings,
+    Upstreams, WhenFull,
+};
 pub use error::{Error, Result};
 pub use event::Event;
 pub use group::{

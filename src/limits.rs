@@ -41,6 +41,10 @@ pub(crate) const OFFLINE_CHAIN_BYTES_MAX: usize = 256 << 10;
 pub(crate) const OFFLINE_CERTIFICATE_BYTES_MAX: usize = 64 << 10;
 /// Names looked at in one certificate: error text and matching cost.
 pub(crate) const SAN_ENTRIES_MAX: usize = 256;
+/// What a local authority's certificates get: renewed before half of it is over, so that a node may be off for weeks.
+pub(crate) const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(90 * 86_400);
+/// The longest that may be configured: ten years, as the laboratory CA's own.
+pub(crate) const CERTIFICATE_VALIDITY_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 /// A certificate request: an RSA-4096 key and signature are 1.1 KiB, names and what Windows adds 1 KiB.
 pub(crate) const REQUEST_BYTES_MAX: usize = 8 << 10;
 /// Attributes of a certificate request: certreq writes five.

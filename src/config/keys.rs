@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::values::{
-    CrlPolicy, NameRule, Unfit, UnknownAgents, WhenFull, boolean, duration, ip_address, listen_address, name,
-    node_address, one_of, path, size, words,
+    AuthorityKind, CrlPolicy, NameRule, Unfit, UnknownAgents, WhenFull, boolean, duration, ip_address, listen_address,
+    name, node_address, one_of, path, size, words,
 };
 use crate::error::{Error, Result};
-use crate::limits::{MESSAGE_BYTES_MAX, UPSTREAMS_MAX};
+use crate::limits::{CERTIFICATE_VALIDITY_MAX, MESSAGE_BYTES_MAX, UPSTREAMS_MAX};
 use crate::role::Role;
 
 /// One key of the configuration.
@@ -59,6 +59,7 @@ const LISTENERS: &[Role] = &[Role::Gateway, Role::ManagementServer];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Entries of a list of files or addresses: far above what anybody configures.
@@ -164,6 +165,15 @@ pub(super) const KEYS: &[Key] = &[
     one("unknown_agents", "pending, reject or approve", Default::Text("pending"), SERVER,
         |config, text| store(&mut config.unknown_agents, one_of(text, &[("pending", UnknownAgents::Pending), ("reject", UnknownAgents::Reject), ("approve", UnknownAgents::Approve)])),
         "what happens to agents that the group has never seen"),
+    one("authority.kind", "none, local or hand-off", Default::Text("none"), SERVER,
+        |config, text| store(&mut config.authority.kind, one_of(text, &[("none", AuthorityKind::None), ("local", AuthorityKind::Local), ("hand-off", AuthorityKind::HandOff)])),
+        "who issues certificates to nodes that renew or enrol: nobody, a key in a directory here, or others through a directory"),
+    one("authority.directory", "directory", Default::Unset, SERVER,
+        |config, text| store(&mut config.authority.directory, path(text).map(Some)),
+        "the directory of the local authority (farpost ca init), or where requests and answers lie"),
+    one("authority.validity", "duration", Default::Text("90d"), SERVER,
+        |config, text| store(&mut config.authority.validity, duration(text, MINUTE, CERTIFICATE_VALIDITY_MAX)),
+        "how long the local authority's certificates are valid; never longer than its own"),
     one("output.path", "file or -", Default::Unset, SERVER,
         |config, text| store(&mut config.output.path, path(text).map(Some)),
         "deliveries as JSON lines; - is standard output"),

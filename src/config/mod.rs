@@ -22,7 +22,7 @@ use crate::limits;
 use crate::name::Name;
 use crate::role::Role;
 
-pub use values::{CrlPolicy, NameRule, NodeAddress, UnknownAgents, WhenFull};
+pub use values::{AuthorityKind, CrlPolicy, NameRule, NodeAddress, UnknownAgents, WhenFull};
 
 /// A node's configuration: parsed, typed values; what was not set has its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,20 @@ pub struct Config {
     pub probe_interval: Duration,
     /// What happens to agents that the group has never seen (management server).
     pub unknown_agents: UnknownAgents,
+    /// Who issues certificates to the group's nodes (management server).
+    pub authority: AuthoritySettings,
+}
+
+/// Who issues certificates to the group's nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuthoritySettings {
+    /// What it is.
+    pub kind: AuthorityKind,
+    /// The directory of the local authority, or of the hand-off.
+    pub directory: Option<PathBuf>,
+    /// How long the local authority's certificates are valid.
+    pub validity: Duration,
 }
 
 /// The files of an identity: a directory, or certificate, key and trust by name.
@@ -179,6 +193,11 @@ impl Config {
             failback: Failback { hold_down: limits::FAILBACK_HOLD_DOWN, jitter: limits::FAILBACK_JITTER },
             probe_interval: keys::PROBE_INTERVAL,
             unknown_agents: UnknownAgents::Pending,
+            authority: AuthoritySettings {
+                kind: AuthorityKind::None,
+                directory: None,
+                validity: limits::CERTIFICATE_VALIDITY,
+            },
         }
     }
 
@@ -237,6 +256,8 @@ impl Config {
             Role::Agent | Role::Gateway => require(self.upstream.primary.is_some(), "upstream.primary"),
             Role::ManagementServer => require(self.store_url.is_some(), "store.url"),
         }
+        let needs_directory = self.authority.kind != AuthorityKind::None;
+        require(!needs_directory || self.authority.directory.is_some(), "authority.directory");
         missing
     }
 

@@ -228,6 +228,26 @@ fn the_examples_of_the_documentation_are_read() {
     assert_eq!(gateway.hosts.len(), 1);
 }
 
+#[test]
+fn an_authority_needs_its_directory_and_belongs_to_a_management_server() {
+    let mut server = Config::from_toml(SERVER, "management-server.toml").unwrap();
+    assert_eq!(server.authority.kind, AuthorityKind::None);
+    assert_eq!(server.authority.validity, Duration::from_secs(90 * 86_400));
+    for kind in ["local", "hand-off"] {
+        server.set("authority.kind", kind).unwrap();
+        server.authority.directory = None;
+        let error = server.validate().unwrap_err();
+        assert_eq!((error.code(), error.subject_text()), (Code::ConfigMissingKey, "authority.directory"), "{kind}");
+        server.set("authority.directory", "/var/lib/farpost/ca").unwrap();
+        server.validate().unwrap();
+    }
+    for (key, value) in [("authority.kind", "ad-cs"), ("authority.validity", "59s"), ("authority.validity", "3651d")] {
+        assert_eq!(server.set(key, value).unwrap_err().code(), Code::ConfigBadValue, "{key} = {value}");
+    }
+    let mut agent = Config::from_toml(AGENT, "agent.toml").unwrap();
+    assert_eq!(agent.set("authority.kind", "local").unwrap_err().code(), Code::ConfigUnknownKey);
+}
+
 const AGENT: &str = r#"
 role = "agent"
 name = "pc7.branch.example"

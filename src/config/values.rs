@@ -100,6 +100,18 @@ pub enum UnknownAgents {
     Approve,
 }
 
+/// Who issues certificates to the nodes of a group when they ask for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum AuthorityKind {
+    /// Nobody: requests are refused.
+    #[default]
+    None,
+    /// A key in a directory of this computer.
+    Local,
+    /// A person or an enterprise CA, through a directory.
+    HandOff,
+}
+
 /// A value that is one of a few words.
 pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, Unfit> {
     words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {

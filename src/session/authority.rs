@@ -10,15 +10,19 @@ mod local;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rustls::pki_types::CertificateDer;
 
-use crate::error::Result;
+use crate::code::Code;
+use crate::config::{AuthorityKind, AuthoritySettings};
+use crate::error::{Error, Result};
 use crate::identity::CertificateRequest;
 use crate::name::Name;
 use crate::role::Role;
+use crate::session::setup;
 use crate::time::Timestamp;
 
 pub use hand_off::HandOff;
@@ -31,6 +35,23 @@ pub use local::{LocalAuthority, LocalCertificate};
 pub trait CertificateAuthority: Send + Sync {
     /// Issues a certificate, refuses, or says when to ask again. The same order may come any number of times.
     fn issue(&self, order: Order) -> BoxFuture<'_, Result<Issuance>>;
+}
+
+/// The authority that a configuration names; none where it names none.
+///
+/// # Errors
+///
+/// [`crate::Code::ConfigMissingKey`]; what [`LocalAuthority::open`] and [`HandOff::open`] find.
+pub(crate) async fn of_settings(settings: AuthoritySettings) -> Result<Option<Arc<dyn CertificateAuthority>>> {
+    let opened = tokio::task::spawn_blocking(move || -> Result<Option<Arc<dyn CertificateAuthority>>> {
+        let directory = || setup::required(settings.directory.clone(), "authority.directory");
+        Ok(match settings.kind {
+            AuthorityKind::None => None,
+            AuthorityKind::Local => Some(Arc::new(LocalAuthority::open(directory()?, settings.validity)?)),
+            AuthorityKind::HandOff => Some(Arc::new(HandOff::open(directory()?)?)),
+        })
+    });
+    opened.await.map_err(|error| Error::new(Code::Internal).found(error.to_string()))?
 }
 
 /// What a certificate is asked for.

@@ -172,7 +172,7 @@ fn description(order: &Order, stem: &str) -> String {
     };
     let _ = writeln!(text, "asked = {}", clock::wall());
     let _ = writeln!(text, "key_kind = \"{}\"", order.request.key_kind());
-    let _ = writeln!(text, "key_sha256 = \"{}\"", order.request.key_fingerprint());
+    let _ = writeln!(text, "key_sha256 = \"{}\"", order.request.key_hash());
     text
 }
 

@@ -30,6 +30,7 @@ use super::{CertificateAuthority, Issuance, Order};
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::identity::{CertificateRequest, pem};
+use crate::limits::CERTIFICATE_VALIDITY;
 use crate::name::Name;
 use crate::session::identity_files::{read, read_key};
 use crate::session::{atomic_file, clock};
@@ -111,7 +112,7 @@ impl LocalAuthority {
         // Last: with the key the authority is there, and whole.
         let key = Zeroizing::new(key.serialize_pem());
         atomic_file::write_new(&key_path, atomic_file::OWNER, key.as_bytes())?;
-        Ok(Self::of(directory, DEFAULT_VALIDITY))
+        Ok(Self::of(directory, CERTIFICATE_VALIDITY))
     }
 
     /// The authority in a directory, whose certificates are valid for so long, and at most until its own ends. Blocks.
@@ -382,8 +383,6 @@ fn unusable_file(path: &Path, error: &std::io::Error) -> Error {
     Error::new(code).subject(path.display().to_string()).found(error.to_string())
 }
 
-/// What certificates get unless told otherwise.
-const DEFAULT_VALIDITY: Duration = Duration::from_secs(90 * 86_400);
 /// How far a node's clock may be behind the authority's.
 const CLOCK_SKEW: i64 = 300;
 /// 9999-12-31, the last day that a certificate can name (RFC 5280 section 4.1.2.5).

@@ -6,7 +6,6 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair, SubjectPublicKeyInfo};
 use tempfile::TempDir;
 
 use super::*;
-use crate::code::Code;
 use crate::identity::testing::{Issued, NAME, name, openssl};
 use crate::identity::{IdentityPolicy, KeyKind, Trust, verify_peer};
 use crate::session::clock;
@@ -162,4 +161,22 @@ fn h13_an_authority_that_cannot_be_used_is_told_when_it_is_opened() {
     let directory = tempfile::tempdir().unwrap();
     LocalAuthority::make(directory.path(), "Lab CA", Duration::ZERO).unwrap();
     assert_eq!(code(LocalAuthority::open(directory.path(), DAY)), Code::CertificateExpired);
+}
+
+#[tokio::test]
+async fn a_configuration_names_its_authority() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = crate::config::Config::new(Role::ManagementServer);
+    assert!(of_settings(config.authority.clone()).await.unwrap().is_none());
+    config.set("authority.kind", "local").unwrap();
+    let open = |config: &crate::config::Config| of_settings(config.authority.clone());
+    assert_eq!(open(&config).await.err().unwrap().code(), Code::ConfigMissingKey);
+    config.set("authority.directory", &directory.path().display().to_string()).unwrap();
+    assert_eq!(open(&config).await.err().unwrap().code(), Code::FileMissing);
+    authority(&directory);
+    let opened = open(&config).await.unwrap().unwrap();
+    assert!(matches!(opened.issue(order(&request(KeyKind::P256))).await, Ok(Issuance::Issued(_))));
+    config.set("authority.kind", "hand-off").unwrap();
+    let opened = open(&config).await.unwrap().unwrap();
+    assert!(matches!(opened.issue(order(&request(KeyKind::P256))).await, Ok(Issuance::Pending { .. })));
 }

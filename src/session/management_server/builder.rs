@@ -22,6 +22,7 @@ use crate::name::Name;
 use crate::net::listen::Listener;
 use crate::node::management_server::{Config as NodeConfig, ManagementServer as Node, Output};
 use crate::role::Role;
+use crate::session::authority::{self, CertificateAuthority};
 use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
 use crate::session::events::EventHub;
 use crate::session::json::Object;
@@ -34,6 +35,7 @@ pub struct ManagementServerBuilder {
     group: ManagementGroup,
     config: Config,
     cursor_source: Option<CursorSource>,
+    certificate_authority: Option<Arc<dyn CertificateAuthority>>,
 }
 
 impl ManagementServer {
@@ -41,7 +43,7 @@ impl ManagementServer {
     pub fn builder(identity: Identity, group: ManagementGroup) -> ManagementServerBuilder {
         let mut config = Config::new(Role::ManagementServer);
         config.name = Some(identity.name().clone());
-        ManagementServerBuilder { identity, group, config, cursor_source: None }
+        ManagementServerBuilder { identity, group, config, cursor_source: None, certificate_authority: None }
     }
 
     /// A management server as a configuration file describes it: opens the group store, and makes it if there is none.
@@ -59,7 +61,8 @@ impl ManagementServer {
         let url = setup::required(config.store_url.clone(), "store.url")?;
         let name = setup::required(config.management_group.clone(), "management_group")?;
         let group = ManagementGroup::open_new(&url, &name).await?;
-        Ok(ManagementServerBuilder { identity, group, config: config.clone(), cursor_source: None })
+        let config = config.clone();
+        Ok(ManagementServerBuilder { identity, group, config, cursor_source: None, certificate_authority: None })
     }
 }
 
@@ -89,6 +92,13 @@ impl ManagementServerBuilder {
         self
     }
 
+    /// Who issues certificates to the group's nodes when they renew or enrol, instead of what `authority.kind` says.
+    #[must_use]
+    pub fn certificate_authority(mut self, authority: impl CertificateAuthority + 'static) -> Self {
+        self.certificate_authority = Some(Arc::new(authority));
+        self
+    }
+
     /// Sets any option by its key in the configuration file.
     ///
     /// # Errors
@@ -104,9 +114,14 @@ impl ManagementServerBuilder {
     /// # Errors
     ///
     /// [`Code::GroupMismatch`], [`Code::StoreUnavailable`], [`Code::StateDirectoryInUse`], [`Code::ListenFailed`],
-    /// [`Code::OutputFailed`].
+    /// [`Code::OutputFailed`]; what [`LocalAuthority::open`](crate::LocalAuthority::open) and
+    /// [`HandOff::open`](crate::HandOff::open) find.
     pub async fn start(self) -> Result<ManagementServer> {
-        let Self { identity, group, mut config, cursor_source } = self;
+        let Self { identity, group, mut config, cursor_source, certificate_authority } = self;
+        let certificate_authority = match certificate_authority {
+            Some(authority) => Some(authority),
+            None => authority::of_settings(config.authority.clone()).await?,
+        };
         let (events, first_events) = EventHub::new();
         let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?.map(Arc::new);
         config.management_group.get_or_insert(group.name().await?);
@@ -149,6 +164,7 @@ impl ManagementServerBuilder {
             knocks: Arc::default(),
             sessions: Arc::default(),
             position,
+            certificate_authority,
         };
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {

@@ -19,6 +19,7 @@ use crate::limits::{CHANGE_POLL, DOWN_IN_FLIGHT_MAX};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{Chain, Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
+use crate::session::authority::CertificateAuthority;
 use crate::session::driver::{IdentityCell, Links, Mailbox};
 use crate::session::events::EventHub;
 use crate::session::{ManagementGroup, clock};
@@ -43,6 +44,9 @@ pub(super) struct Performer {
     pub(super) sessions: Waiting<(u64, SessionRequest)>,
     /// The file output's path and lengths.
     pub(super) position: Option<(String, Lengths)>,
+    /// Who issues certificates to the group's nodes.
+    #[expect(dead_code, reason = "no node asks for a certificate over its link yet")]
+    pub(super) certificate_authority: Option<Arc<dyn CertificateAuthority>>,
 }
 
 impl Performer {
