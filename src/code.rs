@@ -128,7 +128,10 @@ codes! {
     AttestationInvalid = 1501, Error, 20072, "an agent's attestation has a wrong signature", "look at the gateway that passed it on: it may be compromised";
     AttestationStale = 1502, Warning, 0, "an agent's attestation has lapsed", "nothing: the agent signs a new one";
     AttestationElsewhere = 1503, Error, 20072, "an agent's attestation was made for another gateway", "look at the gateway that showed it: it may be compromised";
+    SignerFailed = 1504, Error, 20068, "the private key's owner did not sign", "look at the token or key service that holds the key";
     ChainUnknown = 1505, Error, 0, "a channel names a certificate chain that was never sent", "update the peer's software";
+    SignerTimedOut = 1506, Error, 20068, "the private key's owner did not sign in time", "look at the token or key service that holds the key: it hangs, or is too slow for the load";
+    SignerUnusable = 1507, Error, 20068, "the private key's owner cannot sign for this certificate", "give the token's own public key and only the schemes that it has";
     IdentityReloaded = 1601, Info, 20053, "a new identity is in use", "";
     IdentityReloadFailed = 1602, Error, 21036, "a new identity could not be used; the last good one stays", "see what was found and replace the file";
     CertificateExpiring = 1701, Warning, 0, "a certificate expires soon", "renew it";

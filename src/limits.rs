@@ -84,6 +84,13 @@ pub(crate) const SCRYPT_WORK_MAX: u64 = 1 << 20;
 /// A password, in bytes.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 1_024;
 
+/// A signature by a key that its owner keeps: a TPM takes 100 to 500 ms, and HELLO must still come within its 10 s.
+pub(crate) const SIGN_WITHIN: Duration = Duration::from_secs(5);
+/// Signatures that wait for such an owner, per identity: what a TPM makes in twice that time; later ones fail at once.
+pub(crate) const SIGNATURES_WAITING_MAX: usize = 64;
+/// Calls of such an owner at once: a thread each.
+pub(crate) const SIGNATURES_AT_ONCE_MAX: usize = 16;
+
 /// TCP connect.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From an accepted TCP connection to an accepted HELLO, in all.

@@ -12,6 +12,7 @@ use webpki::EndEntityCert;
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::identity::signer::signer_error;
 use crate::identity::{Identity, KeyHash, VerifiedPeer};
 use crate::message::Epoch;
 use crate::name::Name;
@@ -56,13 +57,36 @@ impl Claim<'_> {
 ///
 /// # Errors
 ///
-/// [`Code::Internal`]: the key was checked when the identity was made.
+/// What a [`Signer`](crate::identity::Signer) found; else [`Code::Internal`], since the key was checked when the identity
+/// was made.
 pub(crate) fn sign(identity: &Identity, bytes: &[u8]) -> Result<(u16, Bytes), Error> {
+    sign_by(identity, &SCHEMES, bytes)
+}
+
+fn sign_by(identity: &Identity, schemes: &[SignatureScheme], bytes: &[u8]) -> Result<(u16, Bytes), Error> {
     let fault = |found: String| Error::new(Code::Internal).subject("attestation").found(found);
     let signer =
-        identity.certified_key().key.choose_scheme(&SCHEMES).ok_or_else(|| fault("no signature scheme".to_owned()))?;
-    let signature = signer.sign(bytes).map_err(|error| fault(error.to_string()))?;
+        identity.certified_key().key.choose_scheme(schemes).ok_or_else(|| fault("no signature scheme".to_owned()))?;
+    let signature =
+        signer.sign(bytes).map_err(|error| signer_error(&error).unwrap_or_else(|| fault(error.to_string())))?;
     Ok((signer.scheme().into(), signature.into()))
+}
+
+/// Signs with the key behind an identity by one scheme, and checks the signature with the certificate.
+///
+/// # Errors
+///
+/// [`Code::SignerUnusable`] for a wrong signature; what the signer found.
+pub(super) fn prove_key(identity: &Identity, scheme: SignatureScheme) -> Result<(), Error> {
+    let mut bytes = PROOF_CONTEXT.to_vec();
+    put_field(&mut bytes, identity.name().as_str().as_bytes());
+    let (by, signature) = sign_by(identity, &[scheme], &bytes)?;
+    verify(&identity.snapshot.own, by, &bytes, &signature).map_err(|wrong| {
+        Error::new(Code::SignerUnusable)
+            .subject(format!("{scheme:?}"))
+            .found(wrong.found_text())
+            .expected("a signature that the certificate's key verifies")
+    })
 }
 
 /// Checks a signature over bytes that begin with a context string against a verified chain's leaf.
@@ -105,6 +129,8 @@ fn put_field(out: &mut Vec<u8>, field: &[u8]) {
 
 /// What is signed can never be taken for something else that a certificate key signs: TLS 1.3 begins with 64 spaces.
 const CONTEXT: &[u8] = b"farpost attestation 1\0";
+/// What a key that the process does not hold signs when an identity is made with it.
+const PROOF_CONTEXT: &[u8] = b"farpost key proof 1\0";
 const CHALLENGE_CONTEXT: &[u8] = b"farpost challenge 1\0";
 
 /// The schemes of TLS 1.3: no SHA-1, no PKCS#1 v1.5.

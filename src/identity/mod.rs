@@ -21,6 +21,7 @@ mod report;
 mod request;
 mod revocation;
 pub(crate) mod selection;
+pub(crate) mod signer;
 mod trust;
 mod verify;
 
@@ -50,6 +51,7 @@ pub(crate) use verify::verify_peer;
 pub use verify::{PeerCheck, VerifiedPeer};
 pub(crate) use request::file_stem;
 pub use request::{CertificateRequest, KeyKind};
+pub use signer::{SignatureScheme, Signer};
 pub(crate) use trust::Trust;
 pub(crate) use verify::{VerifiedPeer, verify_peer};
 

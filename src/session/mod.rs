@@ -21,6 +21,7 @@ mod management_group;
 #[cfg(feature = "management-server")]
 mod management_server;
 mod setup;
+mod signer;
 mod status;
 
 #[cfg(feature = "agent")]

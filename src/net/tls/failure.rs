@@ -7,6 +7,7 @@ use rustls::AlertDescription;
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::Identity;
+use crate::identity::signer::signer_error;
 use crate::net::tls::no_alpn;
 use crate::net::tls::verifier::Verdict;
 use crate::time::Timestamp;
@@ -45,7 +46,7 @@ pub(super) fn explain(identity: &Identity, error: &io::Error, at: Timestamp) -> 
             .expected("a TLS 1.3 handshake")
             .remedy("look at what connects to this port"),
         Some(rustls::Error::PeerIncompatible(what)) => failed(format!("{what:?}")).expected("TLS 1.3"),
-        Some(other) => failed(other.to_string()),
+        Some(other) => signer_error(other).unwrap_or_else(|| failed(other.to_string())),
         None => failed(match error.kind() {
             io::ErrorKind::UnexpectedEof => "the connection was closed during the handshake".to_owned(),
             _ => error.to_string(),
