@@ -504,6 +504,9 @@ fn is_refusal(code: Code) -> bool {
             | Code::StoreCorrupt
             | Code::PendingFull
             | Code::ApprovalWithdrawn
+            // The node's own token did not answer: no upstream has said anything yet.
+            | Code::SignerFailed
+            | Code::SignerTimedOut
     );
     !passes && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused)
 }
@@ -518,9 +521,14 @@ mod tests {
 
     #[test]
     fn f2_a_store_out_of_reach_or_a_withdrawn_approval_is_no_refusal_and_a_rejection_is_one() {
-        for code in
-            [Code::StoreUnavailable, Code::StoreBusy, Code::PendingFull, Code::ApprovalWithdrawn, Code::LinkDown]
-        {
+        for code in [
+            Code::StoreUnavailable,
+            Code::StoreBusy,
+            Code::PendingFull,
+            Code::ApprovalWithdrawn,
+            Code::SignerFailed,
+            Code::LinkDown,
+        ] {
             assert!(!is_refusal(code), "{code}");
         }
         for code in [Code::GatewayPending, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused] {
