@@ -131,6 +131,12 @@ pub(crate) const DOWN_IN_FLIGHT_MAX: u64 = 16;
 /// Upstreams of one assignment.
 pub(crate) const UPSTREAMS_MAX: usize = 16;
 
+/// Attestations of one link that wait to be checked: one per channel. Those of channels that ended meanwhile count too.
+pub(crate) const CHECKS_PER_LINK_MAX: usize = CHANNELS_PER_LINK_MAX;
+/// Chains of which a management server knows, for a minute at most, that they are good: the agents of the largest gateway,
+/// so that one that moves to another gateway or comes again costs its own signature only.
+pub(crate) const VERIFIED_CHAINS_MAX: usize = 20_000;
+
 /// The period of the group's challenge (rule I6).
 pub(crate) const CHALLENGE_PERIOD: Duration = Duration::from_secs(600);
 /// Periods after which an attestation lapses (rule I6).

@@ -4,6 +4,7 @@ mod builder;
 mod deliveries;
 mod output_file;
 mod perform;
+mod verify;
 
 use std::fmt;
 use std::net::SocketAddr;

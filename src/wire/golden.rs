@@ -174,7 +174,8 @@ fn chain() -> Chain {
 }
 
 fn attestation() -> Attestation {
-    Attestation { period: 2_990_000, scheme: 0x0403, signature: bytes(0x50, 8), chain: bytes(0x80, 32) }
+    let (signature, chain, gateway_key) = (bytes(0x50, 8), bytes(0x80, 32), bytes(0xa0, 32));
+    Attestation { period: 2_990_000, scheme: 0x0403, signature, chain, gateway_key }
 }
 
 fn open() -> Open {

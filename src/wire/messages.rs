@@ -108,6 +108,9 @@ pub(crate) struct Attestation {
     /// The chain of the key that signed, by SHA-256.
     #[prost(bytes = "bytes", tag = "4")]
     pub(crate) chain: Bytes,
+    /// The key hash of the gateway that was signed, as the agent says.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) gateway_key: Bytes,
 }
 
 /// OPEN: a channel for one agent's session.

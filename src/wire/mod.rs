@@ -88,6 +88,7 @@
 //!            2 scheme u32               TLS SignatureScheme (RFC 8446, section 4.2.3)
 //!            3 signature bytes
 //!            4 chain bytes              32: the SHA-256 of a CHAIN
+//!            5 gateway_key bytes        32: the key hash that was signed (section 8); may be left out
 //! OPEN       1 name string              the agent's
 //!            2 epoch fixed64            D1
 //!            3 boot u64                 the durable boot counter, from 1
@@ -219,7 +220,9 @@
 //! ```
 //!
 //! The key hash is SHA-256 of the SubjectPublicKeyInfo (DER) of that node's leaf: the gateway's, or the management
-//! server's where the agent is connected to it directly. The `connection` counts up with every link that the agent
+//! server's where the agent is connected to it directly. `gateway_key` says which one was signed. It is not believed: a
+//! signature that holds for a key that is not the link's is refused as one made for another gateway (FP1503) instead of a
+//! wrong one (FP1501); without it, or with a length other than 32, every such signature is FP1501. The `connection` counts up with every link that the agent
 //! takes into use; it is the one that its last OPEN named.
 //!
 //! **CHAIN** teaches the upstream end a certificate chain, in as many frames as it needs: at most 8 certificates, 8 KiB
@@ -230,7 +233,8 @@
 //!
 //! The management server takes an attestation of the present period, the one before, and the one after (another
 //! server's clock); others are FP1502, a chain that was not taught FP1505, a wrong signature FP1501. An agent sends a
-//! new ATTEST on its channel with every new CHALLENGE. Two periods after the last one the channel is refused (FP1502).
+//! new ATTEST on its channel with every new CHALLENGE. One of an older period than the channel has shown, or the same
+//! again, is passed over; of those that come while one is being checked only the last is looked at. Two periods after the last one the channel is refused (FP1502).
 //! The same gateway may show the same attestation to another server of the group.
 //!
 //! # 9. Channels

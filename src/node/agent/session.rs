@@ -120,7 +120,11 @@ impl Agent {
                 gateway_key,
                 period: challenge.period,
                 // Filled by the signature; while that is awaited it is not shown.
-                attestation: Attestation { period: challenge.period, ..Attestation::default() },
+                attestation: Attestation {
+                    period: challenge.period,
+                    gateway_key: Bytes::copy_from_slice(&gateway_key.0),
+                    ..Attestation::default()
+                },
             });
             self.effects.push_back(Effect::Sign { token: self.tokens, bytes: claim.to_be_signed() });
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::attesting::Checking;
 use super::{Delivery, Effect, ManagementServer, Subject};
 use crate::code::Code;
 use crate::error::Error;
@@ -46,6 +47,7 @@ pub(super) struct Channel {
     pub(super) stage: Stage,
     pub(super) peer: Option<Arc<VerifiedPeer>>,
     pub(super) attested_period: u64,
+    pub(super) checking: Option<Checking>,
     pub(super) fence: u64,
     pub(super) store_cursor: Sequence,
     order: Order,
@@ -84,6 +86,7 @@ impl Channel {
             stage: Stage::Verifying,
             peer: None,
             attested_period: 0,
+            checking: None,
             fence: 0,
             store_cursor: Sequence::NONE,
             order: Order::after(Sequence::NONE),

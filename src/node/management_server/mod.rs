@@ -1,5 +1,6 @@
 //! The management server: authenticates, authorises, hands messages to the application, acknowledges.
 
+mod attesting;
 mod channel;
 mod delivery;
 mod links;
@@ -25,7 +26,7 @@ use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::{Instant, Timestamp};
 use crate::wire::Challenge;
-use channel::Channel;
+use channel::{Channel, Stage};
 use delivery::Outlet;
 pub(crate) use delivery::{Batch, Delivery};
 use links::Downlink;
@@ -115,8 +116,9 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum Effect {
     Link(LinkEffect),
-    /// Verify a chain (unless `peer` was verified already) and an attestation's signature by its leaf.
+    /// Verify a chain and an attestation's signature by its leaf. `link` is who asks: each link has its turn.
     VerifyAgent {
+        link: LinkId,
         channel: u64,
         agent: Name,
         chain: Chain,
@@ -160,7 +162,7 @@ pub(crate) enum Effect {
     Stopped,
 }
 
-/// A chain to verify, or one that was.
+/// A chain to verify; whether one that was verified still holds depends on trust and time (SECURITY 21).
 #[derive(Clone, Debug)]
 pub(crate) enum Chain {
     Der(Vec<Bytes>),

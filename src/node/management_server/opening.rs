@@ -1,20 +1,19 @@
 //! How a channel is opened: attestation, the group's approval, the session with its fence, the cursor.
 
-use std::sync::Arc;
-
+use super::attesting::{Checking, claimed_key};
 use super::channel::{Channel, Stage};
 use super::{Chain, Effect, ManagementServer, Output, Standing, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Approved, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment};
-use crate::identity::{ChainHash, Claim, KeyHash, VerifiedPeer, challenge_of_period};
+use crate::identity::{ChainHash, Claim, KeyHash, challenge_of_period};
 use crate::limits::{CHALLENGE_PERIODS_VALID, CHANNELS_PER_LINK_MAX, PENDING_LINKS_MAX};
 use crate::message::{Epoch, Gap, Sequence};
 use crate::name::Name;
 use crate::node::LinkId;
 use crate::role::Role;
-use crate::wire::{Attestation, Content, Open, Opened, STATUS_ACCEPTED, STATUS_PENDING};
+use crate::wire::{Content, Open, Opened, STATUS_ACCEPTED, STATUS_PENDING};
 
 impl ManagementServer {
     pub(super) fn handle_open(&mut self, link: LinkId, number: u32, open: Open) -> Result<(), Error> {
@@ -49,13 +48,14 @@ impl ManagementServer {
 
     /// Asks for the check of the attestation that the channel shows (rule I6): right gateway, right group, a challenge
     /// that has not lapsed, a chain that is known.
-    fn verify_attestation(&mut self, id: u64) -> Result<(), Error> {
+    pub(super) fn verify_attestation(&mut self, id: u64) -> Result<(), Error> {
         let Some(channel) = self.channels.get(&id) else { return Ok(()) };
         let Some(down) = self.links.get(&channel.link) else { return Ok(()) };
         let missing = || Error::new(Code::AttestationInvalid).found("no attestation");
         let attestation = channel.open.attestation.as_ref().ok_or_else(missing)?;
         let challenge = self.challenge_of(attestation.period)?;
-        let gateway_key = if channel.via.is_some() { down.caller.peer.key_hash() } else { self.config.key };
+        let proven = if channel.via.is_some() { down.caller.peer.key_hash() } else { self.config.key };
+        let (gateway_key, elsewhere) = claimed_key(attestation, proven);
         let chain = if channel.via.is_none() {
             Chain::Verified(down.caller.peer.clone())
         } else {
@@ -65,8 +65,12 @@ impl ManagementServer {
         let scheme = u16::try_from(attestation.scheme)
             .map_err(|_| Error::new(Code::AttestationInvalid).found(format!("scheme {}", attestation.scheme)))?;
         let claim = self.claim(channel, &challenge, gateway_key);
+        let (link, period) = (channel.link, attestation.period);
         let (agent, signature) = (channel.agent.clone(), attestation.signature.clone());
-        self.effects.push_back(Effect::VerifyAgent { channel: id, agent, chain, claim, scheme, signature });
+        if let Some(channel) = self.channels.get_mut(&id) {
+            channel.checking = Some(Checking { period, elsewhere, again: false });
+        }
+        self.effects.push_back(Effect::VerifyAgent { link, channel: id, agent, chain, claim, scheme, signature });
         Ok(())
     }
 
@@ -93,36 +97,6 @@ impl ManagementServer {
                 .expected(format!("period {now} or the one before")));
         }
         Ok(challenge_of_period(&self.config.challenge_secret, &self.config.me.group, period))
-    }
-
-    /// ATTEST: a renewed attestation for a channel that stands.
-    pub(super) fn handle_attest(&mut self, id: u64, attestation: Attestation) {
-        if let Some(channel) = self.channels.get_mut(&id) {
-            channel.open.attestation = Some(attestation);
-            if let Err(error) = self.verify_attestation(id) {
-                self.refuse_channel(id, &error);
-            }
-        }
-    }
-
-    pub(super) fn handle_agent_verified(&mut self, id: u64, result: Result<Arc<VerifiedPeer>, Error>) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        let peer = match result {
-            Ok(peer) => peer,
-            Err(error) => return self.refuse_channel(id, &error),
-        };
-        channel.attested_period = channel.open.attestation.as_ref().map_or(0, |attestation| attestation.period);
-        // Verified once per link: the next channel of this chain needs the signature's check only.
-        if let Some(down) = self.links.get_mut(&channel.link)
-            && channel.via.is_some()
-        {
-            down.chains.insert(peer.chain_hash(), Chain::Verified(peer.clone()));
-        }
-        channel.peer = Some(peer);
-        if channel.stage == Stage::Verifying {
-            channel.stage = Stage::Authorising;
-            self.ask_standing_of_channel(id);
-        }
     }
 
     pub(super) fn ask_standing_of_channel(&mut self, id: u64) {

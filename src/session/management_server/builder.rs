@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, watch};
 use super::ManagementServer;
 use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
-use super::perform::{CursorSource, Performer, follow_group, tick, verifiers};
+use super::perform::{CursorSource, Performer, follow_group, tick};
+use super::verify::Verifiers;
 use crate::code::Code;
 use crate::config::Config;
 use crate::disk::StateDirectory;
@@ -132,7 +133,7 @@ impl ManagementServerBuilder {
         let (batches, receiver) = mpsc::unbounded_channel();
         let mut deliveries = Some(Deliveries::new(receiver, mailbox.clone()));
         let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
-        let (server, verify) = (setup::name(&config)?, verifiers(&mailbox, &identity)?);
+        let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
         let change = group.change().await?;
         let lengths = Lengths::default();
         let output = match &config.output.path {

@@ -1,26 +1,23 @@
 //! The management server's effects, performed: the group store in batches, signatures on threads of their own.
 
-use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use rustls::pki_types::CertificateDer;
 
 use super::BatchSender;
 use super::output_file::Lengths;
+use super::verify::{Verification, Verifiers};
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionRequest};
-use crate::identity::{VerifiedPeer, attestation};
 use crate::limits::{CHANGE_POLL, DOWN_IN_FLIGHT_MAX};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
-use crate::node::management_server::{Chain, Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
+use crate::node::management_server::{Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
 use crate::session::authority::CertificateAuthority;
-use crate::session::driver::{IdentityCell, Links, Mailbox};
+use crate::session::driver::{Links, Mailbox};
 use crate::session::events::EventHub;
 use crate::session::{ManagementGroup, clock};
 use crate::store::{OutputPosition, Store, StoreThread, StoredRun};
@@ -39,7 +36,7 @@ pub(super) struct Performer {
     pub(super) events: EventHub,
     pub(super) batches: BatchSender,
     pub(super) cursor_source: Option<CursorSource>,
-    pub(super) verify: std_mpsc::Sender<Verification>,
+    pub(super) verify: Verifiers,
     pub(super) knocks: Waiting<(Subject, Knock)>,
     pub(super) sessions: Waiting<(u64, SessionRequest)>,
     /// The file output's path and lengths.
@@ -54,9 +51,8 @@ impl Performer {
     pub(super) fn perform(&mut self, effect: Effect, links: &mut Links<Node>) -> bool {
         match effect {
             Effect::Link(effect) => links.perform(effect),
-            Effect::VerifyAgent { channel, agent, chain, claim, scheme, signature } => {
-                // The threads end with the sender only.
-                let _ = self.verify.send(Verification { channel, agent, chain, claim, scheme, signature });
+            Effect::VerifyAgent { link, channel, agent, chain, claim, scheme, signature } => {
+                self.verify.order(link, Verification { channel, agent, chain, claim, scheme, signature });
             }
             Effect::Authorise { subject, knock } => self.authorise(subject, knock),
             Effect::OpenSession { channel, request } => self.open_session(channel, request),
@@ -248,63 +244,6 @@ fn push<T>(waiting: &Waiting<T>, value: T) -> bool {
 
 fn take<T>(waiting: &Waiting<T>) -> Vec<T> {
     std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// An attestation to check.
-pub(super) struct Verification {
-    channel: u64,
-    agent: Name,
-    chain: Chain,
-    claim: Vec<u8>,
-    scheme: u16,
-    signature: Bytes,
-}
-
-/// The threads that check signatures: one per core, so that a failover of many agents does not stop the data.
-///
-/// # Errors
-///
-/// [`Code::Internal`] if the system gives no thread.
-pub(super) fn verifiers(mailbox: &Mailbox<Node>, identity: &IdentityCell) -> Result<std_mpsc::Sender<Verification>> {
-    let (sender, receiver) = std_mpsc::channel::<Verification>();
-    let receiver = Arc::new(Mutex::new(receiver));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    for index in 0..threads {
-        let (receiver, mailbox, identity) = (receiver.clone(), mailbox.clone(), identity.clone());
-        let work = move || {
-            loop {
-                let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok(verification) = next else { return };
-                let channel = verification.channel;
-                let result = verification.run(&identity);
-                mailbox.post(Input::AgentVerified { channel, result });
-            }
-        };
-        let thread = std::thread::Builder::new().name(format!("farpost-verify-{index}")).spawn(work);
-        thread.map_err(|error| Error::new(Code::Internal).subject("a thread").found(error.to_string()))?;
-    }
-    Ok(sender)
-}
-
-impl Verification {
-    fn run(self, identity: &IdentityCell) -> Result<Arc<VerifiedPeer>> {
-        let peer = match self.chain {
-            Chain::Verified(peer) => peer,
-            Chain::Der(certificates) => {
-                let chain: Vec<CertificateDer<'_>> =
-                    certificates.iter().map(|der| CertificateDer::from(&der[..])).collect();
-                let identity = identity.borrow().clone();
-                Arc::new(identity.verify(&chain, Some(&self.agent), clock::wall())?)
-            }
-        };
-        if !peer.proves(&self.agent) {
-            return Err(Error::new(Code::NameMismatch)
-                .found(format!("{:?}", peer.names()))
-                .expected(self.agent.to_string()));
-        }
-        attestation::verify(&peer, self.scheme, &self.claim, &self.signature)?;
-        Ok(peer)
-    }
 }
 
 /// Looks at the group's change counter, and tells the node when it moved (rule G2). `known` is how it stood before the

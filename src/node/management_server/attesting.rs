@@ -1,0 +1,85 @@
+//! The attestations of a channel (rule I6): which one is checked, which one stands.
+
+use std::sync::Arc;
+
+use super::{Chain, ManagementServer, Stage};
+use crate::code::Code;
+use crate::error::Error;
+use crate::identity::{KeyHash, VerifiedPeer};
+use crate::wire::Attestation;
+
+/// What is being checked of a channel: one attestation at a time, so that answers cannot be taken for one another, and
+/// so that a gateway that shows them without end has one check per channel under way.
+#[derive(Debug)]
+pub(super) struct Checking {
+    pub(super) period: u64,
+    /// The attestation says that it was made for this other gateway: the check can only tell whether that is true.
+    pub(super) elsewhere: Option<KeyHash>,
+    /// Another one came meanwhile: it is checked next.
+    pub(super) again: bool,
+}
+
+/// The key that an attestation's signature is checked for, and whether it is another one than those that the link has
+/// proven: a signature that holds for it shows a replay, and never opens anything.
+pub(super) fn claimed_key(attestation: &Attestation, proven: KeyHash) -> (KeyHash, Option<KeyHash>) {
+    match <[u8; 32]>::try_from(&attestation.gateway_key[..]).map(KeyHash) {
+        Ok(said) if said != proven => (said, Some(said)),
+        _ => (proven, None),
+    }
+}
+
+impl ManagementServer {
+    /// ATTEST: a renewed attestation for a channel that stands, or waits.
+    pub(super) fn handle_attest(&mut self, id: u64, attestation: Attestation) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let reached = channel.checking.as_ref().map_or(channel.attested_period, |checking| checking.period);
+        let known = channel.open.attestation.as_ref() == Some(&attestation);
+        // An older one cannot take back what a newer one gave, and the same again gives nothing.
+        if known || attestation.period < reached {
+            return;
+        }
+        channel.open.attestation = Some(attestation);
+        if let Some(checking) = &mut channel.checking {
+            checking.again = true;
+        } else if let Err(error) = self.verify_attestation(id) {
+            self.refuse_channel(id, &error);
+        }
+    }
+
+    pub(super) fn handle_agent_verified(&mut self, id: u64, result: Result<Arc<VerifiedPeer>, Error>) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let Some(checking) = channel.checking.take() else { return };
+        let peer = match (result, checking.elsewhere) {
+            (Ok(peer), None) => peer,
+            (Ok(_), Some(other)) => {
+                let shown_by = channel.via.as_ref().map_or_else(|| "a link of its own".to_owned(), ToString::to_string);
+                let error = Error::new(Code::AttestationElsewhere)
+                    .found(format!("one that the agent made for the gateway with the key {other}"))
+                    .expected(format!("one for the key of {shown_by}"));
+                return self.refuse_channel(id, &error);
+            }
+            (Err(error), _) => return self.refuse_channel(id, &error),
+        };
+        channel.attested_period = channel.attested_period.max(checking.period);
+        // The next channel of this chain names it; what is kept is its bytes, whether it still holds is asked each time.
+        if let Some(down) = self.links.get_mut(&channel.link)
+            && channel.via.is_some()
+        {
+            down.chains.insert(peer.chain_hash(), Chain::Verified(peer.clone()));
+        }
+        let key = peer.key_hash();
+        let before = channel.peer.replace(peer).map(|peer| peer.key_hash());
+        if channel.stage == Stage::Verifying {
+            channel.stage = Stage::Authorising;
+        }
+        if before != Some(key) {
+            // The first one; or the agent has a new key, which the group may not have approved (H10).
+            self.ask_standing_of_channel(id);
+        }
+        if checking.again
+            && let Err(error) = self.verify_attestation(id)
+        {
+            self.refuse_channel(id, &error);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! The threads that check attestations (rule I6): fair between links, and behind everything else that wants the CPU.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
+
+use crate::code::Code;
+use crate::error::{Error, Result};
+use crate::identity::{ChainHash, Identity, Trust, VerifiedPeer, attestation};
+use crate::limits::{CHECKS_PER_LINK_MAX, VERIFIED_CHAINS_MAX};
+use crate::name::Name;
+use crate::node::LinkId;
+use crate::node::management_server::{Chain, Input, ManagementServer as Node};
+use crate::session::clock;
+use crate::session::driver::{IdentityCell, Mailbox};
+use crate::time::Timestamp;
+
+/// An attestation to check.
+pub(super) struct Verification {
+    pub(super) channel: u64,
+    pub(super) agent: Name,
+    pub(super) chain: Chain,
+    pub(super) claim: Vec<u8>,
+    pub(super) scheme: u16,
+    pub(super) signature: Bytes,
+}
+
+/// Where checks are ordered; the threads end when it is dropped.
+pub(super) struct Verifiers {
+    desk: Arc<Desk>,
+    mailbox: Mailbox<Node>,
+}
+
+impl Verifiers {
+    /// Starts the threads: one fewer than there are cores, since the loop and TLS want one.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Internal`] if the system gives no thread.
+    pub(super) fn start(mailbox: &Mailbox<Node>, identity: &IdentityCell) -> Result<Self> {
+        let verifiers = Self { desk: Arc::default(), mailbox: mailbox.clone() };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for index in 0..cores.saturating_sub(1).max(1) {
+            let (desk, mailbox, identity) = (verifiers.desk.clone(), mailbox.clone(), identity.clone());
+            let work = move || {
+                // Data, heartbeats and handshakes go first; where the system does not allow it, they share.
+                let _ = rustix::process::nice(NICE);
+                while let Some(verification) = desk.next() {
+                    let channel = verification.channel;
+                    let identity = identity.borrow().clone();
+                    // What a parser of other people's bytes makes of them costs this agent, and no thread.
+                    let checked =
+                        catch_unwind(AssertUnwindSafe(|| verification.run(&identity, &desk.chains, clock::wall())));
+                    let fault = || Error::new(Code::Internal).subject("the check of an attestation").found("a panic");
+                    let result = checked.unwrap_or_else(|_| Err(fault()));
+                    mailbox.post(Input::AgentVerified { channel, result });
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("farpost-verify-{index}")).spawn(work);
+            thread.map_err(|error| Error::new(Code::Internal).subject("a thread").found(error.to_string()))?;
+        }
+        Ok(verifiers)
+    }
+
+    /// Orders a check; its answer is posted to the node.
+    pub(super) fn order(&self, link: LinkId, verification: Verification) {
+        let channel = verification.channel;
+        if !self.desk.turns().push(link, verification) {
+            let found = format!("{CHECKS_PER_LINK_MAX} attestations of this link that wait to be checked");
+            let result = Err(Error::new(Code::TooManyConnections).found(found));
+            return self.mailbox.post(Input::AgentVerified { channel, result });
+        }
+        self.desk.ordered.notify_one();
+    }
+}
+
+impl Drop for Verifiers {
+    fn drop(&mut self) {
+        self.desk.turns().closed = true;
+        self.desk.ordered.notify_all();
+    }
+}
+
+/// What the threads share.
+#[derive(Default)]
+struct Desk {
+    turns: Mutex<Turns<Verification>>,
+    ordered: Condvar,
+    chains: VerifiedChains,
+}
+
+impl Desk {
+    fn turns(&self) -> MutexGuard<'_, Turns<Verification>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next check; none when the node has ended.
+    fn next(&self) -> Option<Verification> {
+        let mut turns = self.turns();
+        loop {
+            if turns.closed {
+                return None;
+            }
+            if let Some(next) = turns.pop() {
+                return Some(next);
+            }
+            turns = self.ordered.wait(turns).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// What waits, by link: each has its turn, so that a gateway that shows 40,000 forged attestations delays its own agents
+/// only (rule D7).
+struct Turns<T> {
+    links: HashMap<LinkId, VecDeque<T>>,
+    /// The links that have something waiting, the next one first.
+    order: VecDeque<LinkId>,
+    closed: bool,
+}
+
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Self { links: HashMap::new(), order: VecDeque::new(), closed: false }
+    }
+}
+
+impl<T> Turns<T> {
+    /// False if the link has too much waiting.
+    fn push(&mut self, link: LinkId, item: T) -> bool {
+        let waiting = self.links.entry(link).or_default();
+        if waiting.len() >= CHECKS_PER_LINK_MAX {
+            return false;
+        }
+        if waiting.is_empty() {
+            self.order.push_back(link);
+        }
+        waiting.push_back(item);
+        true
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let link = self.order.pop_front()?;
+        let waiting = self.links.get_mut(&link)?;
+        let item = waiting.pop_front();
+        if waiting.is_empty() {
+            self.links.remove(&link);
+        } else {
+            self.order.push_back(link);
+        }
+        item
+    }
+}
+
+/// Which chains were found good with the trust in use in this minute. A verdict is never kept by the certificate alone
+/// (SECURITY 21): another snapshot of the identity, and the next minute, begin with none.
+#[derive(Default)]
+struct VerifiedChains(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    /// Held, so that no other snapshot can be taken for it.
+    trust: Option<Arc<Trust>>,
+    minute: i64,
+    peers: HashMap<ChainHash, Arc<VerifiedPeer>>,
+}
+
+impl VerifiedChains {
+    /// The verdict on a chain, which `verify` finds if it is not known.
+    fn get_or_verify(
+        &self,
+        hash: ChainHash,
+        identity: &Identity,
+        at: Timestamp,
+        verify: impl FnOnce() -> Result<VerifiedPeer>,
+    ) -> Result<Arc<VerifiedPeer>> {
+        if let Some(peer) = self.at(identity, at).peers.get(&hash) {
+            return Ok(peer.clone());
+        }
+        let peer = Arc::new(verify()?);
+        let mut kept = self.at(identity, at);
+        if kept.peers.len() < VERIFIED_CHAINS_MAX {
+            kept.peers.insert(hash, peer.clone());
+        }
+        Ok(peer)
+    }
+
+    /// What is known with this trust and in this minute.
+    fn at(&self, identity: &Identity, at: Timestamp) -> MutexGuard<'_, Kept> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = at.unix_seconds().div_euclid(60);
+        let same = kept.trust.as_ref().is_some_and(|trust| Arc::ptr_eq(trust, identity.trust()));
+        if !same || kept.minute != minute {
+            *kept = Kept { trust: Some(identity.trust().clone()), minute, peers: HashMap::new() };
+        }
+        kept
+    }
+}
+
+impl Verification {
+    fn run(self, identity: &Identity, chains: &VerifiedChains, at: Timestamp) -> Result<Arc<VerifiedPeer>> {
+        let peer = match &self.chain {
+            Chain::Verified(peer) => chains.get_or_verify(peer.chain_hash(), identity, at, || {
+                Ok(identity.verify(peer.chain(), Some(&self.agent), at)?)
+            }),
+            Chain::Der(certificates) => chains.get_or_verify(ChainHash::of(certificates), identity, at, || {
+                let chain: Vec<CertificateDer<'_>> =
+                    certificates.iter().map(|der| CertificateDer::from(&der[..])).collect();
+                Ok(identity.verify(&chain, Some(&self.agent), at)?)
+            }),
+        }?;
+        if !peer.proves(&self.agent) {
+            return Err(Error::new(Code::NameMismatch)
+                .found(format!("{:?}", peer.names()))
+                .expected(self.agent.to_string()));
+        }
+        if peer.not_after() < at {
+            return Err(Error::new(Code::CertificateExpired).found(format!("until {}", peer.not_after())));
+        }
+        attestation::verify(&peer, self.scheme, &self.claim, &self.signature)?;
+        Ok(peer)
+    }
+}
+
+/// How far the threads stand back behind the rest of the process.
+const NICE: i32 = 10;
+
+#[cfg(test)]
+mod tests;
