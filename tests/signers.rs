@@ -112,7 +112,7 @@ impl Lab {
     /// An identity with its key in a token.
     fn signed(&self, name: &str, (key, scheme): (KeyPair, SignatureScheme)) -> (Identity, Arc<Token>) {
         let token = Token::of(&key, scheme);
-        let certified = self.authority.issue_for(name, key);
+        let certified = self.authority.issue_with(name, key, |_| ());
         let (chain, trust) = (certified.pem(), self.authority.pem());
         let (name, policy, signer) = (Name::parse(name).unwrap(), IdentityPolicy::default(), token.clone());
         let identity =

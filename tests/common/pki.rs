@@ -32,17 +32,13 @@ impl Certified {
         self.issue_spoilt(name, |_| ())
     }
 
-    /// A node's certificate for a key of any kind.
-    pub(crate) fn issue_for(&self, name: &str, key: KeyPair) -> Self {
-        self.issue_with(name, key, |_| ())
-    }
-
     /// A node's certificate, good in every respect but what `spoil` does to it.
     pub(crate) fn issue_spoilt(&self, name: &str, spoil: impl FnOnce(&mut CertificateParams)) -> Self {
         self.issue_with(name, KeyPair::generate().unwrap(), spoil)
     }
 
-    fn issue_with(&self, name: &str, key: KeyPair, spoil: impl FnOnce(&mut CertificateParams)) -> Self {
+    /// The same for a key of any kind.
+    pub(crate) fn issue_with(&self, name: &str, key: KeyPair, spoil: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = params(name);
         params.subject_alt_names = CertificateParams::new(vec![name.to_owned()]).unwrap().subject_alt_names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -129,6 +129,8 @@ pub(crate) struct Attestation {
     pub(crate) signature: Vec<u8>,
     #[prost(bytes = "vec", tag = "4")]
     pub(crate) chain: Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    pub(crate) gateway_key: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -163,7 +165,17 @@ impl Open {
     /// The first session of an agent's new queue, attested by its key as connected to the node with `neighbour`'s key
     /// (section 8).
     pub(crate) fn attested(agent: &Certified, neighbour: &Certified, challenge: &Challenge) -> Self {
-        let mut open = Self { name: agent.name.clone(), epoch: 7, boot: 1, nonce: 9, connection: 1, ..Self::default() };
+        Self::attested_as(agent, neighbour, challenge, 1)
+    }
+
+    /// The same of a later connection of that boot.
+    pub(crate) fn attested_as(
+        agent: &Certified,
+        neighbour: &Certified,
+        challenge: &Challenge,
+        connection: u64,
+    ) -> Self {
+        let mut open = Self { name: agent.name.clone(), epoch: 7, boot: 1, nonce: 9, connection, ..Self::default() };
         (open.boot_first, open.lowest_held) = (1, 1);
         let mut signed = b"farpost attestation 1\0".to_vec();
         let neighbour = digest(&SHA256, &neighbour.key.subject_public_key_info());
@@ -176,7 +188,8 @@ impl Open {
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &agent.key.serialize_der()).unwrap();
         let signature = key.sign(&SystemRandom::new(), &signed).unwrap().as_ref().to_vec();
         let period = challenge.period;
-        open.attestation = Some(Attestation { period, scheme: 0x0403, signature, chain: chain_hash(agent) });
+        let (chain, gateway_key) = (chain_hash(agent), neighbour.as_ref().to_vec());
+        open.attestation = Some(Attestation { period, scheme: 0x0403, signature, chain, gateway_key });
         open
     }
 

@@ -6,6 +6,9 @@ mod delivery;
 mod links;
 mod opening;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
