@@ -45,15 +45,13 @@ pub use form::CertificateForm;
 pub(crate) use hash::{ChainHash, KeyHash};
 pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
 pub use report::Report;
+pub(crate) use request::file_stem;
+pub use request::{CertificateRequest, KeyKind};
 pub use selection::{CertificateSummary, Selector};
+pub use signer::{SignatureScheme, Signer};
 pub use trust::Trust;
 pub(crate) use verify::verify_peer;
 pub use verify::{PeerCheck, VerifiedPeer};
-pub(crate) use request::file_stem;
-pub use request::{CertificateRequest, KeyKind};
-pub use signer::{SignatureScheme, Signer};
-pub(crate) use trust::Trust;
-pub(crate) use verify::{VerifiedPeer, verify_peer};
 
 use crate::code::Code;
 use crate::error::Error;

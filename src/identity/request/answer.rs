@@ -5,7 +5,7 @@ use rustls::pki_types::CertificateDer;
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::hash::KeyHash;
-use crate::identity::policy::{IdentityPolicy, NameRule};
+use crate::identity::policy::{NameRule, PeerRole, Purposes};
 use crate::identity::report::Report;
 use crate::identity::request::CertificateRequest;
 use crate::identity::{certificate, names};
@@ -43,8 +43,8 @@ impl CertificateRequest {
                     .remedy("issue from the request as it is"),
             ));
         };
-        let policy = IdentityPolicy::default();
-        certificate::check_leaf(leaf, &policy, at, &mut report);
+        let purposes = Purposes { role: PeerRole::Any, server_auth_alone: false };
+        certificate::check_leaf(leaf, purposes, at, &mut report);
         let proven = names::check(leaf, NameRule::San, Some(&self.name), &mut report);
         if let Some(other) = proven.iter().find(|other| **other != self.name) {
             // A second name would make one node another one as well.
