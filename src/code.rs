@@ -147,6 +147,17 @@ codes! {
     TokenElsewhere = 1810, Error, 0, "the enrolment token is for another name, role or gateway", "enrol as the token says, or make another: farpost token create";
     TokenProofInvalid = 1811, Error, 0, "the proof of an enrolment token is wrong", "look at what sent it: it does not hold the token";
     TokensFull = 1812, Error, 0, "too many enrolment tokens are open", "wait until some expire, or delete some: farpost token delete";
+    CertificateRenewed = 1813, Info, 0, "a renewed certificate was installed", "";
+    RenewalPending = 1814, Info, 0, "the certificate authority has the request and will answer later", "";
+    RenewalRefused = 1815, Error, 0, "no new certificate was issued", "see the reason; the node asks again, its present certificate stays";
+    RenewalNameMismatch = 1816, Error, 0, "a request is for another name than the node's", "look at the node and at the gateways on its way: one may be compromised";
+    RenewalByHand = 1817, Info, 0, "the group has no certificate authority: certificates are renewed by hand", "";
+    RenewalSignatureInvalid = 1818, Error, 0, "a request for renewal is not signed with the node's present key", "look at the node and at the gateways on its way: one may be compromised";
+    RenewalTooOften = 1819, Warning, 0, "certificates are asked for too often", "nothing: the node asks again later; unless it lasts";
+    RenewalFailed = 1820, Error, 0, "a new certificate came and could not be installed", "see what was found; farpost cert check; the present certificate stays in use";
+    CertificateIssuedTo = 1821, Info, 0, "a certificate was issued to a node of the group", "";
+    EnrolmentRefused = 1822, Warning, 0, "an enrolment was refused", "see the reason; farpost token create, if the node is meant to enrol";
+    EnrolmentUnavailable = 1823, Error, 0, "no certificate can be had here", "enrol where enrolment.listen is set and the management server has an [authority]";
 
     // ── FP2xxx links and routing ──
     PeerOverranCredit = 2001, Error, 0, "the peer sent more than its credit allowed", "update the peer's software";

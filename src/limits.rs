@@ -165,3 +165,14 @@ pub(crate) const WINDOW_BYTES_MAX: usize = 8 << 20;
 pub(crate) const DOWN_MESSAGES_MAX: u64 = 10_000;
 /// How often a management server looks at the group's change counter; half of what rule G2 leaves.
 pub(crate) const CHANGE_POLL: Duration = Duration::from_millis(500);
+
+/// A certificate request (PKCS#10): one with an RSA 4096 key is about 1.3 KiB.
+pub(crate) const REQUEST_BYTES_MAX: usize = 4 << 10;
+/// REQUEST and ENROL with their header: the request, a signature, names.
+pub(crate) const REQUEST_FRAME_BYTES_MAX: usize = 8 << 10;
+/// A name gets one certificate in this time: whoever asks more often has a fault, and each is a signature of the CA.
+pub(crate) const ISSUE_INTERVAL: Duration = Duration::from_secs(60);
+/// Requests of all nodes that a management server works on at once; each may wait for an enterprise CA.
+pub(crate) const ISSUES_AT_ONCE_MAX: usize = 64;
+/// How long a certificate authority may take to answer a request, or to say that it will answer later.
+pub(crate) const ISSUE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,6 +1,7 @@
 //! Reads the body of any frame: what fuzzing and the golden bytes go through.
 
 use crate::error::Error;
+use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messages::{
     Assign, Attestation, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, Refuse, State, Welcome,
@@ -30,6 +31,10 @@ pub(crate) fn read_body(frame: &Frame) -> Result<(), Error> {
         Kind::Attest => read_message::<Attestation>(frame).map(drop),
         Kind::State => read_message::<State>(frame).map(drop),
         Kind::Down => read_message::<Down>(frame).map(drop),
+        Kind::Request => read_message::<Request>(frame).map(drop),
+        Kind::Issued => read_message::<Issued>(frame).map(drop),
+        Kind::Enrol => read_message::<Enrol>(frame).map(drop),
+        Kind::Enrolled => read_message::<Enrolled>(frame).map(drop),
         Kind::Ping | Kind::Pong | Kind::Ack | Kind::Credit | Kind::DownAck => read_number(frame).map(|_| ()),
         Kind::Data => read_run(frame),
         Kind::Fragment => read_fragment(frame),

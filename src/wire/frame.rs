@@ -69,6 +69,14 @@ kinds! {
     Down = 0x13;
     /// The agent's application has taken all downstream messages up to here (absolute).
     DownAck = 0x14;
+    /// A node asks for a new certificate, signed with its present key.
+    Request = 0x15;
+    /// The answer to REQUEST.
+    Issued = 0x16;
+    /// A node without a certificate asks for its first one, with a token.
+    Enrol = 0x17;
+    /// The answer to ENROL.
+    Enrolled = 0x18;
 }
 
 /// One frame; the body shares the memory it was read into.

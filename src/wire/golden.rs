@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::{Numbered, Priority, Sequence};
 use crate::time::Timestamp;
+use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind, next_frame};
 use crate::wire::messages::{
     Assign, Attestation, Body, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, PURPOSE_USE, Refuse,
@@ -45,6 +46,10 @@ fn file(kind: Kind) -> &'static str {
         Kind::State => hex!("state"),
         Kind::Down => hex!("down"),
         Kind::DownAck => hex!("down-ack"),
+        Kind::Request => hex!("request"),
+        Kind::Issued => hex!("issued"),
+        Kind::Enrol => hex!("enrol"),
+        Kind::Enrolled => hex!("enrolled"),
     }
 }
 
@@ -83,6 +88,10 @@ fn encoded(kind: Kind, golden: &BytesMut) -> BytesMut {
         Kind::Ack => number(&frame, 8411),
         Kind::Credit => number(&frame, 1 << 20),
         Kind::DownAck => number(&frame, 3),
+        Kind::Request => body(&frame, &request()),
+        Kind::Issued => body(&frame, &issued()),
+        Kind::Enrol => body(&frame, &enrol()),
+        Kind::Enrolled => body(&frame, &enrolled()),
         Kind::Data => data(&frame),
         Kind::Fragment => fragment(&frame),
     }
@@ -198,6 +207,45 @@ fn open() -> Open {
 
 fn assign() -> Assign {
     Assign { body: bytes(0x10, 6), signature: bytes(0x20, 64), key: bytes(0x60, 32) }
+}
+
+fn request() -> Request {
+    Request { request: bytes(0x30, 5), scheme: 0x0403, signature: bytes(0x50, 8) }
+}
+
+fn issued() -> Issued {
+    Issued {
+        certificates: vec![bytes(0x30, 5)],
+        more: true,
+        code: 1814,
+        text: "asked".into(),
+        retry_after_ms: 60_000,
+        request: bytes(0x90, 32),
+    }
+}
+
+fn enrol() -> Enrol {
+    Enrol {
+        request: bytes(0x30, 5),
+        name: "pc7.branch.example".into(),
+        role: 1,
+        group: "CORP".into(),
+        token_key: bytes(0x60, 32),
+        signature: bytes(0x20, 64),
+        id: 3,
+        address: "10.1.0.7:49152".into(),
+    }
+}
+
+fn enrolled() -> Enrolled {
+    Enrolled {
+        id: 3,
+        certificates: vec![bytes(0x30, 5)],
+        more: false,
+        code: 1814,
+        text: "asked".into(),
+        retry_after_ms: 60_000,
+    }
 }
 
 /// `count` bytes that rise from `first`.

@@ -274,6 +274,10 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Close => phase == Open && !link,
         Kind::Assign => from_upstream && phase == Open,
         Kind::Challenge | Kind::State => from_upstream && phase == Open && link,
+        Kind::Request => from_downstream && phase == Open,
+        Kind::Issued => from_upstream && phase == Open,
+        Kind::Enrol => from_downstream && phase == Open && link,
+        Kind::Enrolled => from_upstream && phase == Open && link,
     }
 }
 

@@ -48,6 +48,10 @@
 //! | 0x12 | STATE | upstream | 0 | protobuf |
 //! | 0x13 | DOWN | upstream | a channel | protobuf |
 //! | 0x14 | DOWN_ACK | downstream | a channel | `number u64` |
+//! | 0x15 | REQUEST | downstream | 0 or a channel | protobuf |
+//! | 0x16 | ISSUED | upstream | 0 or a channel | protobuf |
+//! | 0x17 | ENROL | downstream | 0 | protobuf |
+//! | 0x18 | ENROLLED | upstream | 0 | protobuf |
 //!
 //! An unknown type below 0x80 ends the link (FP2003). One from 0x80 up is skipped whole: it counts as a sign of life
 //! and in nothing else. So what an older node may miss gets a number from 0x80 up, and what it may not gets a new
@@ -57,7 +61,8 @@
 //!
 //! proto3: a field with its default value is not written, a field that is not known is passed over, of a single field
 //! that came twice the last one counts. `forwarded` alone has presence (`optional`). A body that cannot be decoded is
-//! FP2005. HELLO and OPEN are at most 4,096 bytes with their header (FP2002); the others what a frame bears.
+//! FP2005. HELLO and OPEN are at most 4,096 bytes with their header, REQUEST and ENROL 8,192 (FP2002); the others what a
+//! frame bears.
 //!
 //! ```text
 //! HELLO      1 version u32              the highest that the dialler speaks; at least 1
@@ -121,6 +126,29 @@
 //! DOWN       1 number u64               section 10
 //!            2 sent_unix_ms int64
 //!            3 payload bytes            at most 15 KiB
+//! REQUEST    1 request bytes            section 13: PKCS#10, DER, at most 4 KiB
+//!            2 scheme u32               TLS SignatureScheme
+//!            3 signature bytes          by the key of the node's present certificate
+//! ISSUED     1 certificates bytes *     DER, leaf first
+//!            2 more bool                the next ISSUED continues this answer
+//!            3 code u32                 0 issued; FP1814: not yet; else refused
+//!            4 text string              what was found and expected, for people
+//!            5 retry_after_ms u32       when to ask again; 0: the receiver's own schedule
+//!            6 request bytes            32: the SHA-256 of the request that is answered
+//! ENROL      1 request bytes            section 13: PKCS#10, DER, at most 4 KiB
+//!            2 name string
+//!            3 role u32                 1 agent, 2 gateway
+//!            4 group string
+//!            5 token_key bytes          32: the token's Ed25519 public key
+//!            6 signature bytes          64: by the token's key
+//!            7 id u64                   the gateway's number for it; on an enrolment connection 0
+//!            8 address string           the node's, as the gateway sees it; the gateway writes it
+//! ENROLLED   1 id u64                   the ENROL that is answered; on an enrolment connection 0
+//!            2 certificates bytes *     as in ISSUED
+//!            3 more bool
+//!            4 code u32
+//!            5 text string
+//!            6 retry_after_ms u32
 //! ```
 //!
 //! # 4. Phases
@@ -131,7 +159,7 @@
 //! |---|---|---|
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
-//! | open | PING, PONG, CHAIN; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, REFUSE, CLOSE |
+//! | open | PING, PONG, CHAIN, REQUEST, ENROL; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, REQUEST, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
 //!
 //! 1. The downstream end sends HELLO and then nothing until it is answered. Before the answer the upstream end takes
 //!    this one frame of at most 4,096 bytes; anything else is refused by its type, before its body is awaited, types
@@ -318,9 +346,50 @@
 //! What an agent does about a refused channel: FP4008, a new epoch; FP1502 and FP2113, a new `connection` and a new
 //! signature; FP2110 and FP3016, open again; anything else, another upstream. A gateway passes REFUSE and CLOSE of a
 //! channel on as they came.
+//!
+//! # 13. Certificates
+//!
+//! **Renewal.** A node asks for a new certificate with REQUEST: a gateway for its own on channel 0, an agent on its open
+//! channel (not before: FP2004). The request is PKCS#10 for the node's own name, with a key of its own making. `signature`
+//! is by the key of the certificate that the node proved (by TLS, or by attestation), by an algorithm of section 8, over
+//!
+//! ```text
+//! "farpost renewal 1\0" · field(group) · field(name) · field(request)
+//! ```
+//!
+//! So nobody on the way can make a request for the node or change one. A gateway passes REQUEST and ISSUED of a channel on
+//! as they came, answers neither, and takes one REQUEST at a time on a channel: a second one before the answer is FP2004.
+//! The management server checks the signature (FP1818) and the name (FP1816), asks the group once more whether this name
+//! is approved, and then its certificate authority. It answers every REQUEST with ISSUED: `code` 0 and the chain in as
+//! many frames as it needs (at most 8 certificates, 8 KiB each, 16 KiB in all: FP1002); FP1814, the authority has the
+//! request and will answer later: the node asks again with the same request after `retry_after_ms`; or another code, and
+//! no certificate. A name gets one certificate a minute (FP1819). A channel or link that ends takes the answer with it:
+//! the node asks again on the next one.
+//!
+//! What ISSUED brings is worth what it proves: the node verifies the chain as it verifies any, with its own trust.
+//!
+//! **Enrolment.** A node without a certificate cannot come to a link. It has a one-time token, and connects to another
+//! port: TLS 1.3 with ALPN `farpost-enrol/1`, on which the acceptor alone shows a certificate. The node verifies that one
+//! with trust that it was given beforehand, and the name that it meant to reach; trust never comes over the wire. It sends
+//! one ENROL of at most 8,192 bytes (FP2002; any other type FP2004), and gets ENROLLED in as many frames as it needs. Then
+//! both close. An acceptor allows 10 s for TLS and ENROL, and 30 s for the answer. Nothing else comes on this connection;
+//! it never becomes a link.
+//!
+//! From a token's 32 random bytes an Ed25519 key pair is derived; the group keeps the SHA-256 of the public key only.
+//! `signature` is by that key, over
+//!
+//! ```text
+//! "farpost enrolment 1\0" · field(group) · field(name) · field(role u8) · field(gateway) · field(request)
+//! ```
+//!
+//! `gateway` is the name of the gateway that the node connected to; empty, where that was a management server. So a token
+//! is good for one group, name, role and gateway, and nobody on the way can use it for another request. A gateway passes
+//! ENROL on upstream on channel 0, writing `id`, unique on this link, and `address`; at most 64 of them unanswered. The
+//! management server takes the gateway's name from its link, checks the token, and answers with ENROLLED of that `id`.
 
 #[cfg(any(fuzzing, test))]
 mod bodies;
+mod certificates;
 mod credit;
 mod frame;
 #[cfg(test)]
@@ -332,6 +401,7 @@ mod run;
 
 #[cfg(any(fuzzing, test))]
 pub(crate) use bodies::read_body;
+pub(crate) use certificates::*;
 pub(crate) use credit::{CreditPool, ReceiveCredit, SendCredit};
 #[cfg(any(fuzzing, test, feature = "bench"))]
 pub(crate) use frame::next_frame;

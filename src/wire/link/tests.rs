@@ -38,7 +38,7 @@ fn h1_only_what_the_table_lists_is_accepted() {
 }
 
 /// Section 4 of the specification, once more.
-const LISTED: [&str; 32] = [
+const LISTED: [&str; 38] = [
     "Hello Introduction at Upstream channel 0",
     "Welcome Introduction at Downstream channel 0",
     "Welcome Pending at Downstream channel 0",
@@ -71,6 +71,12 @@ const LISTED: [&str; 32] = [
     "State Open at Downstream channel 0",
     "Down Open at Downstream channel 1",
     "DownAck Open at Upstream channel 1",
+    "Request Open at Upstream channel 0",
+    "Request Open at Upstream channel 1",
+    "Issued Open at Downstream channel 0",
+    "Issued Open at Downstream channel 1",
+    "Enrol Open at Upstream channel 0",
+    "Enrolled Open at Downstream channel 0",
 ];
 
 #[test]
@@ -134,7 +140,7 @@ fn frames_come_whole_however_the_stream_is_cut() {
 
 #[test]
 fn unknown_types_below_0x80_end_the_link_and_above_are_skipped() {
-    for (number, skipped) in [(0x15_u8, false), (0x7f, false), (0x80, true), (0xff, true)] {
+    for (number, skipped) in [(0x1a_u8, false), (0x7f, false), (0x80, true), (0xff, true)] {
         let mut link = Link::dialled(&hello(), BEAT, at(0));
         link.handle_bytes(BytesMut::from(&[0, 0, 8, number, 0, 0, 0, 0][..]), at(0));
         match link.next_frame() {
