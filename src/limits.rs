@@ -167,7 +167,7 @@ pub(crate) const DOWN_MESSAGES_MAX: u64 = 10_000;
 pub(crate) const CHANGE_POLL: Duration = Duration::from_millis(500);
 
 /// A certificate request (PKCS#10): one with an RSA 4096 key is about 1.3 KiB.
-pub(crate) const REQUEST_BYTES_MAX: usize = 4 << 10;
+pub(crate) const WIRE_REQUEST_BYTES_MAX: usize = 4 << 10;
 /// REQUEST and ENROL with their header: the request, a signature, names.
 pub(crate) const REQUEST_FRAME_BYTES_MAX: usize = 8 << 10;
 /// A name gets one certificate in this time: whoever asks more often has a fault, and each is a signature of the CA.
@@ -176,3 +176,11 @@ pub(crate) const ISSUE_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) const ISSUES_AT_ONCE_MAX: usize = 64;
 /// How long a certificate authority may take to answer a request, or to say that it will answer later.
 pub(crate) const ISSUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Enrolments that one gateway has passed on and that are not answered yet.
+pub(crate) const ENROLMENTS_PER_LINK_MAX: usize = 64;
+/// The first and the longest wait of a node whose renewal failed.
+pub(crate) const RENEWAL_BACKOFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(6 * 3600));
+/// What is taken of a peer's word on when to ask again: neither a storm nor a certificate that is never asked for.
+pub(crate) const RENEWAL_RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
+/// How often a node asks a group that has no certificate authority: one may be set up.
+pub(crate) const RENEWAL_BY_HAND_EVERY: Duration = Duration::from_secs(86_400);

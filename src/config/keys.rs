@@ -131,10 +131,19 @@ pub(super) const KEYS: &[Key] = &[
     one("identity.name_rule", "san, cn-and-san or cn", Default::Text("san"), ALL,
         |config, text| store(&mut config.identity.name_rule, one_of(text, &[("san", NameRule::San), ("cn-and-san", NameRule::CnAndSan), ("cn", NameRule::Cn)])),
         "where a certificate's name is read: san is an exact dNSName, with a CN, if there is one, among them"),
+    one("identity.renewal", "boolean", Default::Unset, ALL,
+        |config, text| store(&mut config.renewal.enabled, boolean(text).map(Some)),
+        "whether the node asks the group for its next certificate by itself; unset: where it may write its identity's files"),
+    one("identity.renewal_key", "p256, p384, rsa2048, rsa3072, rsa4096 or ed25519", Default::Unset, ALL,
+        |config, text| store(&mut config.renewal.key, one_of(text, &RENEWAL_KEYS).map(|key: &str| Some(key.to_owned()))),
+        "the kind of the next key; unset: the present one's"),
 
     one("listen.address", "address:port", Default::Text("0.0.0.0:5723"), LISTENERS,
         |config, text| store(&mut config.listen_address, listen_address(text)),
         "where downstreams connect"),
+    one("enrolment.listen", "address:port", Default::Unset, LISTENERS,
+        |config, text| store(&mut config.enrolment_listen, listen_address(text).map(Some)),
+        "where nodes without a certificate enrol with a one-time token, 0.0.0.0:5724 for example; unset: nowhere"),
 
     one("upstream.primary", "name:port", Default::Unset, DIALLERS,
         |config, text| store(&mut config.upstream.primary, node_address(text).map(Some)),
@@ -208,6 +217,16 @@ pub(super) const KEYS: &[Key] = &[
     one("probe.interval", "duration", Default::Text("5m"), DIALLERS,
         |config, text| store(&mut config.probe_interval, duration(text, 100 * MILLISECOND, DAY)),
         "how often each standby is proven, give or take 20 %"),
+];
+
+/// The words of the kinds of keys that farpost makes.
+const RENEWAL_KEYS: [(&str, &str); 6] = [
+    ("p256", "p256"),
+    ("p384", "p384"),
+    ("rsa2048", "rsa2048"),
+    ("rsa3072", "rsa3072"),
+    ("rsa4096", "rsa4096"),
+    ("ed25519", "ed25519"),
 ];
 
 /// Sets one key, or says why not.

@@ -38,6 +38,10 @@ pub struct Config {
     pub state_directory: Option<PathBuf>,
     /// Who the node is.
     pub identity: IdentityFiles,
+    /// Whether and how the node renews its certificate by itself.
+    pub renewal: Renewal,
+    /// Where a gateway or management server accepts nodes that enrol with a token; nowhere unless set.
+    pub enrolment_listen: Option<SocketAddr>,
     /// Where a gateway or management server accepts its downstreams.
     pub listen_address: SocketAddr,
     /// The upstreams to start with; a pushed assignment wins over them.
@@ -104,6 +108,18 @@ pub struct IdentityFiles {
     pub crl_policy: CrlPolicy,
     /// Accept certificates whose only purpose is serverAuth (rule I2).
     pub accept_server_auth_alone: bool,
+}
+
+/// Renewal of the node's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Renewal {
+    /// Whether the node asks for its next certificate by itself. Not set: where its identity lies in files that it may
+    /// write.
+    pub enabled: Option<bool>,
+    /// The kind of the next key: `p256`, `p384`, `rsa2048`, `rsa3072`, `rsa4096` or `ed25519`. Not set: the present
+    /// one's.
+    pub key: Option<String>,
 }
 
 /// A primary and ordered failover upstreams.
@@ -173,6 +189,8 @@ impl Config {
             management_group: None,
             state_directory: None,
             identity: IdentityFiles::default(),
+            renewal: Renewal::default(),
+            enrolment_listen: None,
             listen_address: SocketAddr::from(([0, 0, 0, 0], limits::PORT)),
             upstream: Upstreams::default(),
             hosts: BTreeMap::new(),

@@ -122,7 +122,7 @@ pub(crate) fn challenge_of_period(secret: &[u8; 32], group: &str, period: u64) -
     out
 }
 
-fn put_field(out: &mut Vec<u8>, field: &[u8]) {
+pub(super) fn put_field(out: &mut Vec<u8>, field: &[u8]) {
     out.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(field);
 }

@@ -17,6 +17,7 @@ mod path;
 pub(crate) mod pem;
 mod policy;
 mod refusal;
+pub(crate) mod renewal;
 mod report;
 mod request;
 mod revocation;
@@ -44,6 +45,7 @@ pub use check::{CertificateCheck, check_certificate};
 pub use form::CertificateForm;
 pub(crate) use hash::{ChainHash, KeyHash};
 pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
+pub(crate) use renewal::request_hash;
 pub use report::Report;
 pub(crate) use request::file_stem;
 pub use request::{CertificateRequest, KeyKind};
@@ -185,6 +187,47 @@ impl Identity {
     /// The own chain as it is presented, leaf first.
     pub(crate) fn chain(&self) -> &Arc<[CertificateDer<'static>]> {
         self.snapshot.own.chain()
+    }
+
+    /// The life of the own certificate: what its renewal is planned by.
+    pub(crate) fn life(&self) -> renewal::Life {
+        let leaf = self.chain().first().and_then(|leaf| certificate::parse(leaf).ok());
+        let not_before =
+            leaf.map_or(self.not_after(), |leaf| Timestamp::from_unix_seconds(leaf.validity().not_before.timestamp()));
+        renewal::Life { not_before, not_after: self.not_after() }
+    }
+
+    /// The kind of key that a new one has to be like the own one.
+    pub(crate) fn key_kind(&self) -> KeyKind {
+        let leaf = self.chain().first().and_then(|leaf| certificate::parse(leaf).ok());
+        let kind = leaf.and_then(|leaf| certificate::key_kind(leaf.public_key()).ok());
+        KeyKind::like(kind.as_deref().unwrap_or_default())
+    }
+
+    /// The same node with a new certificate and its key (PKCS#8, DER), checked with the trust and by the policy that are
+    /// in force: nothing that comes with a certificate changes those.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong (rule I3).
+    pub(crate) fn renewed(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: &[u8],
+        at: Timestamp,
+    ) -> Result<Self, Report> {
+        let mut report = Report::default();
+        let chain = without_anchors(chain, Some(self.trust()));
+        let key = kept(signing_key(&chain, key).map_err(Report::of), &mut report);
+        let own = kept(self.verify(&chain, Some(self.name()), at), &mut report);
+        match (key, own) {
+            (Some(key), Some(own)) if report.is_clean() => {
+                let (name, trust, policy) = (self.name().clone(), self.trust().clone(), *self.policy());
+                let snapshot = Snapshot { name, key: Arc::new(key), own, trust, policy, tls: OnceLock::new() };
+                Ok(Self { generation: self.generation + 1, snapshot: Arc::new(snapshot) })
+            }
+            _ => Err(report),
+        }
     }
 
     /// The own chain as it was verified when the identity was made.

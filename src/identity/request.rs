@@ -70,6 +70,20 @@ impl KeyKind {
         }
     }
 
+    /// The kind that comes nearest to a key as people call it.
+    pub(crate) fn like(kind: &str) -> Self {
+        match kind.split_once(' ') {
+            Some(("ECDSA", "P-384" | "P-521")) => Self::P384,
+            Some(("RSA", bits)) => match bits.parse() {
+                Ok(0..=2048) => Self::Rsa2048,
+                Ok(2049..=3072) => Self::Rsa3072,
+                _ => Self::Rsa4096,
+            },
+            None if kind == "Ed25519" => Self::Ed25519,
+            _ => Self::P256,
+        }
+    }
+
     fn signs_with(self) -> &'static SignatureAlgorithm {
         match self {
             Self::P256 => &PKCS_ECDSA_P256_SHA256,

@@ -23,6 +23,7 @@ pub(crate) mod gateway;
 #[cfg(feature = "management-server")]
 pub(crate) mod management_server;
 mod reception;
+pub(crate) mod renewal;
 mod timers;
 pub(crate) mod uplink;
 

@@ -22,8 +22,10 @@ use crate::node::gateway::{Effect, Gateway as Node, Input};
 use crate::role::Role;
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, Mailbox, accept, machine, mailbox, run};
+use crate::session::enrolment::Tickets;
 use crate::session::events::{EventHub, Events};
 use crate::session::json::Object;
+use crate::session::renewal::{Answers, Renewer};
 use crate::session::{clock, setup, status};
 
 machine!(Node, Input, Effect);
@@ -181,39 +183,62 @@ impl GatewayBuilder {
             object.object("agents", agents);
         };
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
+        let (renewed, answers) = Answers::new();
+        let post = {
+            let mailbox = mailbox.clone();
+            Box::new(move |ask| mailbox.post(Input::Renew(ask)))
+        };
+        if let Some(renewer) = Renewer::new(&config, &identity, post, answers, &events) {
+            tokio::spawn(renewer.run());
+        }
+        let tickets = Tickets::default();
         let socket = status::serve(config.state_directory.as_deref(), report);
         let accepting = tokio::spawn(accept(listener, mailbox.clone(), identity, config.hello_timeout, events.clone()));
         let (stop, stopped) = watch::channel(false);
         let hub = events.clone();
         tokio::spawn(async move {
             let node = Node::new(uplink, clock::now());
-            run(node, inbox, links, |effect, links| perform(effect, links, file.as_ref(), &hub)).await;
-            drop((socket, state));
+            let performer = Performer { file, events: hub, renewed, tickets };
+            run(node, inbox, links, |effect, links| performer.perform(effect, links)).await;
+            drop((socket, state, performer));
             let _ = stop.send(true);
         });
         Ok(Gateway { mailbox, events, first_events: Mutex::new(Some(first_events)), address, stopped, accepting })
     }
 }
 
-fn perform(effect: Effect, links: &mut Links<Node>, file: Option<&AssignmentFile>, events: &EventHub) -> bool {
-    match effect {
-        Effect::Link(effect) => links.perform(effect),
-        Effect::SaveAssignment(signed, key) => {
-            if let Some(file) = file.cloned() {
-                let events = events.clone();
-                file.put(signed, key);
-                tokio::task::spawn_blocking(move || {
-                    if let Err(error) = file.write() {
-                        events.emit(Event::of_error(error.subject_text().to_owned(), &error));
-                    }
-                });
+/// Performs one gateway's effects.
+struct Performer {
+    file: Option<AssignmentFile>,
+    events: EventHub,
+    renewed: Answers,
+    tickets: Tickets,
+}
+
+impl Performer {
+    /// False when the node has stopped.
+    fn perform(&self, effect: Effect, links: &mut Links<Node>) -> bool {
+        match effect {
+            Effect::Link(effect) => links.perform(effect),
+            Effect::SaveAssignment(signed, key) => {
+                if let Some(file) = self.file.clone() {
+                    let events = self.events.clone();
+                    file.put(signed, key);
+                    tokio::task::spawn_blocking(move || {
+                        if let Err(error) = file.write() {
+                            events.emit(Event::of_error(error.subject_text().to_owned(), &error));
+                        }
+                    });
+                }
+            }
+            Effect::Renewed(renewed) => self.renewed.put(renewed),
+            Effect::Enrolled { ticket, answer } => self.tickets.answer(ticket, answer),
+            Effect::Event(event) => self.events.emit(event),
+            Effect::Stopped => {
+                self.events.emit(Event::new(Code::ShuttingDown, "", ""));
+                return false;
             }
         }
-        Effect::Event(event) => events.emit(event),
-        Effect::Stopped => {
-            events.emit(Event::new(Code::ShuttingDown, "", ""));
-            return false;
-        }
+        true
     }
-    true
 }

@@ -4,6 +4,7 @@ mod builder;
 mod deliveries;
 mod output_file;
 mod perform;
+mod registrar;
 mod verify;
 
 use std::fmt;

@@ -9,6 +9,7 @@ mod authority;
 mod certificate_request;
 mod clock;
 mod driver;
+mod enrolment;
 mod events;
 #[cfg(feature = "gateway")]
 mod gateway;
@@ -20,6 +21,7 @@ mod json;
 mod management_group;
 #[cfg(feature = "management-server")]
 mod management_server;
+mod renewal;
 mod setup;
 mod signer;
 mod status;

@@ -45,7 +45,8 @@ impl World {
                 self.nodes[node].down_handed = number;
                 self.feed_later(node, agent::Input::DownTaken { number });
             }
-            agent::Effect::Event(_) | agent::Effect::Stopped => {}
+            // Nobody renews in the simulation.
+            agent::Effect::Renewed(_) | agent::Effect::Event(_) | agent::Effect::Stopped => {}
         }
     }
 
@@ -61,6 +62,7 @@ impl World {
         match effect {
             gateway::Effect::Link(effect) => self.link_effect(node, effect),
             gateway::Effect::SaveAssignment(signed, key) => self.nodes[node].assignment = Some((signed, key)),
+            gateway::Effect::Renewed(_) | gateway::Effect::Enrolled { .. } => {}
             gateway::Effect::Event(_) | gateway::Effect::Stopped => {}
         }
     }

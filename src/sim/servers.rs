@@ -52,7 +52,7 @@ impl World {
                 );
                 self.ask_store(node, StoreCall::DownDelivered { agent, fence, through });
             }
-            Effect::Event(_) | Effect::Stopped => {}
+            Effect::Issue { .. } | Effect::Event(_) | Effect::Stopped => {}
         }
     }
 

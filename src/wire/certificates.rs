@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::code::Code;
 use crate::error::Error;
 use crate::limits::{
-    CERTIFICATE_BYTES_MAX, CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, FRAME_BYTES_MAX, REQUEST_BYTES_MAX,
-    REQUEST_FRAME_BYTES_MAX,
+    CERTIFICATE_BYTES_MAX, CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, FRAME_BYTES_MAX, REQUEST_FRAME_BYTES_MAX,
+    WIRE_REQUEST_BYTES_MAX,
 };
 use crate::wire::frame::{HEADER_BYTES, Kind};
 use crate::wire::messages::{Body, Refuse};
@@ -250,11 +250,11 @@ impl Assembly {
 ///
 /// [`Code::FrameTooLong`].
 pub(crate) fn check_request_length(request: &[u8]) -> Result<(), Error> {
-    if request.is_empty() || request.len() > REQUEST_BYTES_MAX {
+    if request.is_empty() || request.len() > WIRE_REQUEST_BYTES_MAX {
         return Err(Error::new(Code::FrameTooLong)
             .subject("REQUEST")
             .found(format!("a certificate request of {} bytes", request.len()))
-            .expected(format!("1 to {REQUEST_BYTES_MAX}")));
+            .expected(format!("1 to {WIRE_REQUEST_BYTES_MAX}")));
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use farpost::{
     AgentBuilder, Assignment, Gateway, GatewayBuilder, Identity, IdentityPolicy, ManagementGroup, ManagementServer,
@@ -20,19 +22,31 @@ pub(crate) const AGENT: &str = "pc7.branch.example";
 pub(crate) struct Chain {
     pub(crate) directory: TempDir,
     pub(crate) group: ManagementGroup,
-    authority: Certified,
+    pub(crate) authority: Arc<Certified>,
+    /// How long the certificates of agent and gateway still last, half of whose life is over; else they last for years.
+    rest: Option<Duration>,
 }
 
 impl Chain {
     pub(crate) async fn new() -> Self {
+        Self::lasting(None).await
+    }
+
+    pub(crate) async fn lasting(rest: Option<Duration>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let group = open_group(directory.path()).await;
         group.set_unknown_agents(UnknownAgents::Approve).await.unwrap();
-        Self { directory, group, authority: Certified::authority("Test CA") }
+        Self { directory, group, authority: Arc::new(Certified::authority("Test CA")), rest }
     }
 
     pub(crate) fn identity(&self, name: &str) -> Identity {
-        let certified = self.authority.issue(name);
+        let rest = self.rest.filter(|_| name != SERVER);
+        let certified = self.authority.issue_spoilt(name, |params| {
+            if let Some(rest) = rest {
+                let now = std::time::SystemTime::now();
+                (params.not_before, params.not_after) = ((now - rest).into(), (now + rest).into());
+            }
+        });
         let (chain, key, trust) = (certified.pem(), certified.key_pem(), self.authority.pem());
         let name = Name::parse(name).unwrap();
         let policy = IdentityPolicy::default();

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 
 /// A CA, or a node's certificate that one issued, with the private key.
@@ -39,13 +39,24 @@ impl Certified {
 
     /// The same for a key of any kind.
     pub(crate) fn issue_with(&self, name: &str, key: KeyPair, spoil: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (params, certificate) = self.certify(name, &key, spoil);
+        Self { name: name.to_owned(), key, certificate, params }
+    }
+
+    /// A certificate alone, for a key that is elsewhere.
+    pub(crate) fn certify(
+        &self,
+        name: &str,
+        key: &impl PublicKeyData,
+        spoil: impl FnOnce(&mut CertificateParams),
+    ) -> (CertificateParams, Certificate) {
         let mut params = params(name);
         params.subject_alt_names = CertificateParams::new(vec![name.to_owned()]).unwrap().subject_alt_names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         spoil(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer()).unwrap();
-        Self { name: name.to_owned(), key, certificate, params }
+        let certificate = params.signed_by(key, &self.issuer()).unwrap();
+        (params, certificate)
     }
 
     /// This CA's list of what it revoked.

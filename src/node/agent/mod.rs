@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::group::{AssignmentKey, SignedAssignment};
 use crate::identity::ChainHash;
 use crate::message::{Epoch, Numbered, Sequence};
+use crate::node::renewal::{Ask, Renewal, Renewed};
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
 use crate::node::{LinkEffect, LinkInput};
 use crate::time::{Instant, Timestamp};
@@ -74,6 +75,8 @@ pub(crate) enum Input {
     SeenKept {
         epoch: Epoch,
     },
+    /// Ask the group for a new certificate, once a channel is open.
+    Renew(Ask),
     /// Close the channel and the links.
     Stop,
 }
@@ -112,6 +115,8 @@ pub(crate) enum Effect {
     },
     /// Keep this assignment on disk.
     SaveAssignment(SignedAssignment, AssignmentKey),
+    /// The answer to [`Input::Renew`].
+    Renewed(Renewed),
     Event(Event),
     /// Everything is closed.
     Stopped,
@@ -156,6 +161,8 @@ pub(crate) struct Agent {
     rekeyed_at: Option<Instant>,
     /// While a move waits for what is out to be acknowledged.
     quiet_by: Option<Instant>,
+    /// A channel is named by its connection and its number.
+    renewal: Renewal<(u64, u32)>,
     stopping: bool,
     effects: VecDeque<Effect>,
 }
@@ -186,6 +193,7 @@ impl Agent {
             rekeying: false,
             rekeyed_at: None,
             quiet_by: None,
+            renewal: Renewal::default(),
             stopping: false,
             effects: VecDeque::new(),
         };
@@ -203,6 +211,7 @@ impl Agent {
             Input::DownTaken { number } => self.effects.push_back(Effect::KeepDownCursor { number }),
             Input::DownCursorKept { number } => self.handle_down_cursor_kept(number),
             Input::SeenKept { epoch } => self.handle_seen_kept(epoch),
+            Input::Renew(ask) => self.renewal.ask(ask),
             Input::Stop => self.stop(),
         }
         self.drain_uplink(now);
@@ -235,6 +244,7 @@ impl Agent {
     /// The end of a turn: batches of what the inputs asked for.
     pub(crate) fn end_turn(&mut self, now: Instant) {
         self.move_if_quiet(now);
+        self.ask_renewal();
         if let Some((from, bytes_max)) = self.wants_read() {
             self.effects.push_back(Effect::Read { from, bytes_max });
         }

@@ -12,8 +12,8 @@ use crate::identity::{ChainHash, Claim, KeyHash};
 use crate::message::{Epoch, Sequence};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{
-    Attestation, Close, Down, Frame, Kind, Open, Opened, Refuse, STATUS_ACCEPTED, SendCredit, code_of, read_message,
-    read_number,
+    Attestation, Close, Down, Frame, Issued, Kind, Open, Opened, Refuse, STATUS_ACCEPTED, SendCredit, code_of,
+    read_message, read_number,
 };
 
 /// The agent's channel on the link in use.
@@ -190,6 +190,7 @@ impl Agent {
             }
             Kind::Opened => self.handle_opened(&read_message(frame)?),
             Kind::Down => self.handle_down(&read_message(frame)?),
+            Kind::Issued => self.handle_issued(read_message(frame)?),
             Kind::Close => {
                 self.handle_close(&read_message(frame)?, now);
                 Ok(())
@@ -325,6 +326,24 @@ impl Agent {
             self.down_handed = down.number;
             let sent = Timestamp::from_unix_millis(down.sent_unix_ms);
             self.effects.push_back(Effect::Down { number: down.number, sent, payload: down.payload.clone() });
+        }
+        Ok(())
+    }
+
+    /// A new certificate is asked for on the open channel, and on each new one until there is an answer.
+    pub(super) fn ask_renewal(&mut self) {
+        let open = self.channel.as_ref().filter(|channel| channel.is_open() && !self.uplink.is_moving());
+        let Some(id) = open.map(|channel| channel.id) else { return };
+        if let Some(request) = self.renewal.next((self.connection, id))
+            && let Some((_, link)) = self.uplink.link()
+        {
+            link.send(id, &request);
+        }
+    }
+
+    fn handle_issued(&mut self, issued: Issued) -> Result<(), Error> {
+        if let Some(renewed) = self.renewal.handle_issued(issued)? {
+            self.effects.push_back(Effect::Renewed(renewed));
         }
         Ok(())
     }

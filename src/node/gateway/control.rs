@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::certificates::Certificates;
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
 use crate::error::Error;
@@ -43,7 +44,7 @@ struct Queued {
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Control {
-    uplink: Uplink,
+    pub(super) uplink: Uplink,
     channels: BTreeMap<u32, UpChannel>,
     by_relay: BTreeMap<RelayId, u32>,
     /// Who has data and credit, in turn (rule D7).
@@ -55,8 +56,9 @@ pub(super) struct Control {
     told_available: bool,
     tell_unavailable_at: Option<Instant>,
     quiet_by: Option<Instant>,
+    pub(super) certificates: Certificates,
     to_shard: Vec<ToShard>,
-    effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<Effect>,
 }
 
 impl Control {
@@ -72,6 +74,7 @@ impl Control {
             told_available: false,
             tell_unavailable_at: None,
             quiet_by: None,
+            certificates: Certificates::default(),
             to_shard: Vec::new(),
             effects: VecDeque::new(),
         };
@@ -133,6 +136,7 @@ impl Control {
             // A move that came to nothing: who knocked meanwhile knocks again.
             self.end_suspended(Code::LinkClosed);
         }
+        self.ask_for_certificates();
         self.uplink.end_turn(now);
         self.drain_uplink(now);
         self.transmit(now);
@@ -270,6 +274,9 @@ impl Control {
     }
 
     fn handle_frame(&mut self, frame: Frame) -> Result<(), Error> {
+        if frame.channel == 0 {
+            return self.handle_certificates(&frame);
+        }
         let Some(channel) = self.channels.get_mut(&frame.channel) else {
             if frame.channel > self.last_channel {
                 return Err(Error::new(Code::ChannelUnknown).found(format!("channel {}", frame.channel)));
@@ -301,7 +308,7 @@ impl Control {
                 self.channels.remove(&frame.channel);
                 self.to_shard.push(ToShard::Pass { relay, kind: frame.kind, body: frame.body });
             }
-            Kind::Assign | Kind::Down => {
+            Kind::Assign | Kind::Down | Kind::Issued => {
                 self.to_shard.push(ToShard::Pass { relay, kind: frame.kind, body: frame.body });
             }
             other => return Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} at a gateway"))),

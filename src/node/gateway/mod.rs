@@ -2,6 +2,7 @@
 //!
 //! [`Shard`] owns the agents' links, [`Control`] the link upstream; they exchange [`ToControl`] and [`ToShard`] only.
 
+mod certificates;
 mod control;
 mod shard;
 
@@ -15,10 +16,11 @@ use crate::event::Event;
 use crate::group::{AssignmentKey, SignedAssignment};
 use crate::identity::VerifiedPeer;
 use crate::message::Sequence;
+use crate::node::renewal::{Ask, Renewed};
 use crate::node::uplink::{Uplink, UplinkConfig};
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::Instant;
-use crate::wire::{Challenge, Kind, Open};
+use crate::wire::{Answer, Challenge, Enrol, Kind, Open};
 use control::Control;
 use shard::Shard;
 
@@ -93,6 +95,13 @@ enum ToShard {
 #[derive(Debug)]
 pub(crate) enum Input {
     Link(LinkInput),
+    /// Ask the group for a new certificate for this gateway itself.
+    Renew(Ask),
+    /// A node without a certificate came to the enrolment port: pass its request on. `ticket` is never used again.
+    Enrol {
+        ticket: u64,
+        enrol: Enrol,
+    },
     Stop,
 }
 
@@ -101,6 +110,13 @@ pub(crate) enum Input {
 pub(crate) enum Effect {
     Link(LinkEffect),
     SaveAssignment(SignedAssignment, AssignmentKey),
+    /// The answer to [`Input::Renew`].
+    Renewed(Renewed),
+    /// The answer to [`Input::Enrol`].
+    Enrolled {
+        ticket: u64,
+        answer: Answer,
+    },
     Event(Event),
     Stopped,
 }
@@ -127,6 +143,8 @@ impl Gateway {
         match input {
             Input::Link(input) if link_of(&input).is_dialled() => self.control.handle(input, now),
             Input::Link(input) => self.shard.handle(input, now),
+            Input::Renew(ask) => self.control.renew(ask),
+            Input::Enrol { ticket, enrol } => self.control.enrol(ticket, enrol),
             Input::Stop => {
                 self.shard.stop();
                 self.control.stop();

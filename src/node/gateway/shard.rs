@@ -16,8 +16,8 @@ use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
 use crate::role::Role;
 use crate::time::Instant;
 use crate::wire::{
-    Challenge, Close, CreditPool, Fragment, Frame, GapFrame, Hello, Kind, Open, Opened, Order, ReceiveCredit, Run,
-    STATUS_ACCEPTED, State, read_message, read_number,
+    Challenge, Close, CreditPool, Fragment, Frame, GapFrame, Hello, Issued, Kind, Open, Opened, Order, ReceiveCredit,
+    Request, Run, STATUS_ACCEPTED, State, check_request_length, read_message, read_number,
 };
 
 /// One agent's link.
@@ -39,6 +39,8 @@ struct DownChannel {
     order: Order,
     acknowledged: Option<Sequence>,
     grant_due: bool,
+    /// A request for a certificate went up and was not answered yet: one at a time.
+    requested: bool,
 }
 
 /// See the module's text.
@@ -182,6 +184,10 @@ impl Shard {
                 read_number(&frame)?;
                 self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
             }
+            Kind::Request => {
+                channel.request(&frame)?;
+                self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
+            }
             Kind::Attest => self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body }),
             Kind::Close => {
                 channel.credit.release(&mut down.pool);
@@ -238,6 +244,7 @@ impl Shard {
             order: Order::after(Sequence::NONE),
             acknowledged: None,
             grant_due: false,
+            requested: false,
         });
         open.address.clone_from(&down.caller.address);
         let relay = RelayId { link, channel: id };
@@ -315,6 +322,11 @@ impl Shard {
         if matches!(kind, Kind::Close | Kind::Refuse) {
             return self.end(relay, |link| link.send_frame(kind, relay.channel, body));
         }
+        if let Some(channel) = self.channel(relay)
+            && kind == Kind::Issued
+        {
+            channel.issued(body);
+        }
         if self.channel(relay).is_some()
             && let Some(down) = self.downs.get_mut(&relay.link)
         {
@@ -379,6 +391,23 @@ impl Shard {
 }
 
 impl DownChannel {
+    /// Checks a request for a certificate, which the gateway neither reads nor answers.
+    fn request(&mut self, frame: &Frame) -> Result<(), Error> {
+        check_request_length(&read_message::<Request>(frame)?.request)?;
+        if !self.open || std::mem::replace(&mut self.requested, true) {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found("a request for a certificate before the channel was opened, or before the last was answered")
+                .expected("one at a time, on an open channel"));
+        }
+        Ok(())
+    }
+
+    /// A part of the answer passes; with the last part the next request may come.
+    fn issued(&mut self, body: &Bytes) {
+        let frame = Frame { kind: Kind::Issued, channel: self.id, body: body.clone() };
+        self.requested &= read_message::<Issued>(&frame).is_ok_and(|issued| issued.more);
+    }
+
     /// Checks credit and sequence of a data frame; answers the last sequence that is complete with it.
     fn receive(&mut self, frame: &Frame) -> Result<Option<Sequence>, Error> {
         if !self.open {

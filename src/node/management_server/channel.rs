@@ -190,6 +190,7 @@ impl ManagementServer {
                 self.handle_attest(id, read_message(&frame)?);
                 return Ok(());
             }
+            Kind::Request => return self.handle_channel_request(id, &frame),
             _ if channel.stage != Stage::Open => {
                 return Err(Error::new(Code::FrameUnexpected)
                     .found(format!("{:?} before the channel was opened", frame.kind))

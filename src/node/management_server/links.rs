@@ -109,6 +109,8 @@ impl ManagementServer {
         match frame.kind {
             Kind::Hello => self.handle_hello(link, &read_message(&frame)?),
             Kind::Chain => self.handle_chain(link, &read_message(&frame)?),
+            Kind::Request if frame.channel == 0 => self.handle_link_request(link, &frame),
+            Kind::Enrol => self.handle_enrol(link, read_message(&frame)?),
             _ => self.handle_channel_frame(link, frame),
         }
     }

@@ -1,6 +1,7 @@
 //! The management server: authenticates, authorises, hands messages to the application, acknowledges.
 
 mod attesting;
+mod certificates;
 mod channel;
 mod delivery;
 mod links;
@@ -28,7 +29,9 @@ use crate::node::reception::LinksOfNames;
 use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::{Instant, Timestamp};
-use crate::wire::Challenge;
+use crate::wire::{Answer, Challenge};
+use certificates::Desk;
+pub(crate) use certificates::Order;
 use channel::{Channel, Stage};
 use delivery::Outlet;
 pub(crate) use delivery::{Batch, Delivery};
@@ -112,6 +115,11 @@ pub(crate) enum Input {
         channel: u64,
         messages: Vec<(u64, Timestamp, Bytes)>,
     },
+    /// The answer to [`Effect::Issue`].
+    Issued {
+        order: u64,
+        answer: Answer,
+    },
     Stop,
 }
 
@@ -161,6 +169,11 @@ pub(crate) enum Effect {
         fence: u64,
         through: u64,
     },
+    /// Check a request for a certificate and have it answered.
+    Issue {
+        order: u64,
+        what: Box<Order>,
+    },
     Event(Event),
     Stopped,
 }
@@ -191,6 +204,7 @@ pub(crate) struct ManagementServer {
     outlet: Outlet,
     join_bytes: usize,
     stalled: VecDeque<u64>,
+    desk: Desk,
     output: VecDeque<LinkEffect>,
     effects: VecDeque<Effect>,
     /// While what the application has acknowledged is being committed before the links close.
@@ -216,6 +230,7 @@ impl ManagementServer {
             outlet: Outlet::default(),
             join_bytes: 0,
             stalled: VecDeque::new(),
+            desk: Desk::default(),
             output: VecDeque::new(),
             effects: VecDeque::new(),
             stop_by: None,
@@ -247,6 +262,7 @@ impl ManagementServer {
                 }
             }
             Input::DownFetched { channel, messages } => self.handle_down_fetched(channel, messages),
+            Input::Issued { order, answer } => self.handle_issued(order, &answer),
             Input::Stop => self.stop_by = Some(now + COMMIT_WITHIN),
         }
     }

@@ -16,11 +16,12 @@ use crate::group::Assignment;
 use crate::identity::Identity;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
-use crate::node::agent::Agent as Node;
+use crate::node::agent::{Agent as Node, Input};
 use crate::role::Role;
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, mailbox, run};
 use crate::session::events::EventHub;
+use crate::session::renewal::{Answers, Renewer};
 use crate::session::{clock, setup, status};
 
 /// Configures an agent. Every option of the configuration file has its key in [`AgentBuilder::set`].
@@ -148,7 +149,15 @@ impl AgentBuilder {
             config.state_directory.as_deref(),
             status::of_agent(&shared.mailbox, queue, identity.clone(), &config),
         );
-        let mut performer = Performer { shared: shared.clone(), identity, assignment_file: file };
+        let (renewed, answers) = Answers::new();
+        let post = {
+            let mailbox = shared.mailbox.clone();
+            Box::new(move |ask| mailbox.post(Input::Renew(ask)))
+        };
+        if let Some(renewer) = Renewer::new(&config, &identity, post, answers, &shared.events) {
+            tokio::spawn(renewer.run());
+        }
+        let mut performer = Performer { shared: shared.clone(), identity, assignment_file: file, renewed };
         let running = Running { status, shared: shared.clone() };
         tokio::spawn(async move {
             run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;

@@ -13,6 +13,7 @@ use crate::node::agent::{Agent as Node, Effect, Held, Input, Instance};
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Links};
+use crate::session::renewal::Answers;
 use crate::session::status::StatusSocket;
 
 /// Performs one agent's effects.
@@ -20,6 +21,7 @@ pub(super) struct Performer {
     pub(super) shared: Arc<Shared>,
     pub(super) identity: IdentityCell,
     pub(super) assignment_file: Option<AssignmentFile>,
+    pub(super) renewed: Answers,
 }
 
 impl Performer {
@@ -62,6 +64,7 @@ impl Performer {
                     });
                 }
             }
+            Effect::Renewed(renewed) => self.renewed.put(renewed),
             Effect::Event(event) => shared.events.emit(event),
             Effect::Stopped => return false,
         }

@@ -12,6 +12,7 @@ use super::ManagementServer;
 use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
 use super::perform::{CursorSource, Performer, follow_group, tick};
+use super::registrar::Registrar;
 use super::verify::Verifiers;
 use crate::code::Code;
 use crate::config::Config;
@@ -22,11 +23,13 @@ use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::net::listen::Listener;
 use crate::node::management_server::{Config as NodeConfig, ManagementServer as Node, Output};
+use crate::node::renewal::{Ask, Renewed};
 use crate::role::Role;
 use crate::session::authority::{self, CertificateAuthority};
 use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
 use crate::session::events::EventHub;
 use crate::session::json::Object;
+use crate::session::renewal::{Answers, Renewer};
 use crate::session::{ManagementGroup, clock, setup, status};
 
 /// Configures a management server. Every option of the configuration file has its key in
@@ -148,11 +151,18 @@ impl ManagementServerBuilder {
         let links = Links::new(mailbox.clone(), None, identity.clone());
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let socket = status::serve(config.state_directory.as_deref(), report);
-        let tasks = vec![
+        let registrar = Registrar {
+            group: config.management_group.clone().unwrap_or_default(),
+            store: group.store().clone(),
+            identity: identity.clone(),
+            authority: certificate_authority,
+        };
+        let mut tasks = vec![
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
             tokio::spawn(follow_group(group.clone(), change, mailbox.clone(), events.clone())),
             tokio::spawn(tick(mailbox.clone())),
         ];
+        tasks.extend(renewal(&config, &identity, &registrar, &events));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
         let mut performer = Performer {
             server,
@@ -164,8 +174,8 @@ impl ManagementServerBuilder {
             verify,
             knocks: Arc::default(),
             sessions: Arc::default(),
+            registrar,
             position,
-            certificate_authority,
         };
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
@@ -222,6 +232,25 @@ async fn prepare(
     };
     let (key, message_bytes_max) = (identity.key_hash(), config.message_bytes_max);
     Ok(NodeConfig { me, key, group_key, challenge_secret, output, message_bytes_max })
+}
+
+/// The server renews its own certificate, by its own authority.
+fn renewal(
+    config: &Config,
+    identity: &IdentityCell,
+    registrar: &Registrar,
+    events: &EventHub,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let (renewed, answers) = Answers::new();
+    let registrar = registrar.clone();
+    let post = Box::new(move |ask: Ask| {
+        let (registrar, renewed) = (registrar.clone(), renewed.clone());
+        tokio::spawn(async move {
+            let answer = registrar.answer_own(ask.request).await;
+            renewed.put(Renewed { hash: ask.hash, answer });
+        });
+    });
+    Renewer::new(config, identity, post, answers, events).map(|renewer| tokio::spawn(renewer.run()))
 }
 
 async fn committed_length(config: &Config, group: &ManagementGroup) -> Result<Option<u64>> {

@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 
 use super::BatchSender;
 use super::output_file::Lengths;
+use super::registrar::Registrar;
 use super::verify::{Verification, Verifiers};
 use crate::code::Code;
 use crate::error::{Error, Result};
@@ -39,11 +40,9 @@ pub(super) struct Performer {
     pub(super) verify: Verifiers,
     pub(super) knocks: Waiting<(Subject, Knock)>,
     pub(super) sessions: Waiting<(u64, SessionRequest)>,
+    pub(super) registrar: Registrar,
     /// The file output's path and lengths.
     pub(super) position: Option<(String, Lengths)>,
-    /// Who issues certificates to the group's nodes.
-    #[expect(dead_code, reason = "no node asks for a certificate over its link yet")]
-    pub(super) certificate_authority: Option<Arc<dyn CertificateAuthority>>,
 }
 
 impl Performer {
@@ -70,6 +69,13 @@ impl Performer {
                         events.emit(Event::of_error(agent.to_string(), &error));
                     }
                 }));
+            }
+            Effect::Issue { order, what } => {
+                let (registrar, mailbox) = (self.registrar.clone(), self.mailbox.clone());
+                tokio::spawn(async move {
+                    let answer = registrar.answer(*what).await;
+                    mailbox.post(Input::Issued { order, answer });
+                });
             }
             Effect::Event(event) => self.events.emit(event),
             Effect::Stopped => {

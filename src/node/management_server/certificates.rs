@@ -1,0 +1,227 @@
+//! Certificates at a management server: which requests are taken, how many at once, and where the answers go. The
+//! shell checks signatures, asks the group, and then the certificate authority.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::channel::Stage;
+use super::{Effect, ManagementServer, Subject};
+use crate::code::Code;
+use crate::error::Error;
+use crate::event::Event;
+use crate::group::Knock;
+use crate::identity::VerifiedPeer;
+use crate::limits::{ENROLMENTS_PER_LINK_MAX, ISSUE_INTERVAL, ISSUES_AT_ONCE_MAX};
+use crate::name::Name;
+use crate::node::LinkId;
+use crate::role::Role;
+use crate::time::Timestamp;
+use crate::wire::{Answer, Enrol, Frame, Request, check_request_length, read_message};
+
+/// A request that the shell answers with [`Input::Issued`](super::Input::Issued).
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// By a node that proved who it is, on a channel or link that the group let in.
+    Renewal { knock: Knock, peer: std::sync::Arc<VerifiedPeer>, request: Request },
+    /// By a node that has a token and nothing else, through this gateway.
+    Enrolment { via: Name, enrol: Enrol },
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+enum Asker {
+    Renewal { subject: Subject, name: Name, hash: [u8; 32] },
+    Enrolment { link: LinkId, id: u64 },
+}
+
+/// What is out, and who asked lately.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    count: u64,
+    asked: BTreeMap<u64, Asker>,
+    /// Who may not ask again before then.
+    resting: BTreeMap<Name, Timestamp>,
+}
+
+impl Desk {
+    fn is_asking(&self, wanted: Subject) -> bool {
+        self.asked.values().any(|asker| matches!(asker, Asker::Renewal { subject, .. } if *subject == wanted))
+    }
+
+    fn renewals(&self) -> usize {
+        self.asked.values().filter(|asker| matches!(asker, Asker::Renewal { .. })).count()
+    }
+
+    fn enrolments_of(&self, wanted: LinkId) -> usize {
+        self.asked.values().filter(|asker| matches!(asker, Asker::Enrolment { link, .. } if *link == wanted)).count()
+    }
+
+    fn put(&mut self, asker: Asker) -> u64 {
+        self.count += 1;
+        self.asked.insert(self.count, asker);
+        self.count
+    }
+
+    /// How long a name has still to wait. A clock that was set back does not make it longer than it ever is.
+    fn rest(&self, name: &Name, wall: Timestamp) -> Option<Duration> {
+        let until = self.resting.get(name)?.unix_millis();
+        let rest = Duration::from_millis(u64::try_from(until.saturating_sub(wall.unix_millis())).unwrap_or(0));
+        Some(rest.min(ISSUE_INTERVAL)).filter(|rest| !rest.is_zero())
+    }
+
+    /// Who rested is forgotten: the map holds those of one interval.
+    fn let_rest(&mut self, name: Name, answer: &Answer, wall: Timestamp) {
+        let rest = match answer {
+            Answer::Issued(_) => ISSUE_INTERVAL,
+            Answer::Refused(..) => REFUSED_REST,
+            Answer::Pending(_) => return,
+        };
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let longest = wall.unix_millis().saturating_add(millis(ISSUE_INTERVAL));
+        self.resting.retain(|_, until| (wall.unix_millis()..=longest).contains(&until.unix_millis()));
+        let until = Timestamp::from_unix_millis(wall.unix_millis().saturating_add(millis(rest)));
+        self.resting.insert(name, until);
+    }
+}
+
+impl ManagementServer {
+    /// REQUEST of an agent, on its channel.
+    pub(super) fn handle_channel_request(&mut self, id: u64, frame: &Frame) -> Result<(), Error> {
+        let Some(channel) = self.channels.get(&id) else { return Ok(()) };
+        let Some(peer) = channel.peer.clone().filter(|_| channel.stage == Stage::Open) else {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found("a request for a certificate before the channel was opened")
+                .expected("nothing before OPENED (rule G1)"));
+        };
+        let Some(down) = self.links.get(&channel.link) else { return Ok(()) };
+        let address = if channel.via.is_some() { &channel.open.address } else { &down.caller.address };
+        let knock = Knock {
+            role: Role::Agent,
+            name: channel.agent.clone(),
+            key: peer.key_hash(),
+            address: crate::error::printable(address),
+            server: self.config.me.name.clone(),
+            via: channel.via.clone(),
+            software: crate::error::printable(&channel.open.software),
+            at: self.wall,
+        };
+        self.take_request(Subject::Channel(id), knock, peer, read_message(frame)?)
+    }
+
+    /// REQUEST of a gateway for itself, on channel 0.
+    pub(super) fn handle_link_request(&mut self, link: LinkId, frame: &Frame) -> Result<(), Error> {
+        let Some(down) = self.links.get(&link) else { return Ok(()) };
+        let Some(introduced) = down.caller.introduced.as_ref().filter(|_| down.is_open_gateway()) else {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found("a request for a certificate on channel 0")
+                .expected("a gateway's; an agent asks on its channel"));
+        };
+        let peer = down.caller.peer.clone();
+        let knock = Knock {
+            role: Role::Gateway,
+            name: introduced.name.clone(),
+            key: peer.key_hash(),
+            address: down.caller.address.clone(),
+            server: self.config.me.name.clone(),
+            via: None,
+            software: introduced.software.clone(),
+            at: self.wall,
+        };
+        self.take_request(Subject::Link(link), knock, peer, read_message(frame)?)
+    }
+
+    fn take_request(
+        &mut self,
+        subject: Subject,
+        knock: Knock,
+        peer: std::sync::Arc<VerifiedPeer>,
+        request: Request,
+    ) -> Result<(), Error> {
+        check_request_length(&request.request)?;
+        if self.desk.is_asking(subject) {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found("a request for a certificate before the last was answered")
+                .expected("one at a time"));
+        }
+        let (name, hash) = (knock.name.clone(), crate::identity::request_hash(&request.request));
+        let asker = Asker::Renewal { subject, name: name.clone(), hash };
+        let resting = self.desk.rest(&name, self.wall);
+        let busy = (self.desk.renewals() >= ISSUES_AT_ONCE_MAX).then_some(BUSY_REST);
+        if let Some(rest) = resting.or(busy) {
+            let found = if resting.is_some() { "the last one was a moment ago" } else { "many nodes ask at once" };
+            self.answer(&asker, &Answer::Refused(Error::new(Code::RenewalTooOften).found(found), rest));
+            return Ok(());
+        }
+        let order = self.desk.put(asker);
+        self.effects.push_back(Effect::Issue { order, what: Box::new(Order::Renewal { knock, peer, request }) });
+        Ok(())
+    }
+
+    /// ENROL, passed on by a gateway.
+    pub(super) fn handle_enrol(&mut self, link: LinkId, enrol: Enrol) -> Result<(), Error> {
+        check_request_length(&enrol.request)?;
+        let Some(down) = self.links.get(&link) else { return Ok(()) };
+        let Some(introduced) = down.caller.introduced.as_ref().filter(|_| down.is_open_gateway()) else {
+            return Err(Error::new(Code::FrameUnexpected).found("ENROL").expected("it from a gateway"));
+        };
+        if self.desk.enrolments_of(link) >= ENROLMENTS_PER_LINK_MAX {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found(format!("more than {ENROLMENTS_PER_LINK_MAX} enrolments that were not answered yet")));
+        }
+        let via = introduced.name.clone();
+        let order = self.desk.put(Asker::Enrolment { link, id: enrol.id });
+        self.effects.push_back(Effect::Issue { order, what: Box::new(Order::Enrolment { via, enrol }) });
+        Ok(())
+    }
+
+    /// The shell's answer goes to who asked, if it is still there.
+    pub(super) fn handle_issued(&mut self, order: u64, answer: &Answer) {
+        let Some(asker) = self.desk.asked.remove(&order) else { return };
+        if let Asker::Renewal { name, subject, .. } = &asker {
+            self.report(name, *subject, answer);
+            self.desk.let_rest(name.clone(), answer, self.wall);
+        }
+        self.answer(&asker, answer);
+    }
+
+    /// Enrolments are told by the shell, which bounds how many: who asks there has proven nothing.
+    fn report(&mut self, name: &Name, subject: Subject, answer: &Answer) {
+        let path = match subject {
+            Subject::Channel(id) => self.channels.get(&id).map(super::channel::Channel::path),
+            Subject::Link(_) => None,
+        };
+        let path = path.unwrap_or_default();
+        let event = match answer {
+            Answer::Issued(_) => Event::new(Code::CertificateIssuedTo, name.to_string(), path),
+            Answer::Refused(error, _) if error.code() == Code::RenewalByHand => return,
+            Answer::Refused(error, _) => Event::of_error(format!("{name} {path}").trim().to_owned(), error),
+            Answer::Pending(_) => return,
+        };
+        self.effects.push_back(Effect::Event(event));
+    }
+
+    fn answer(&mut self, asker: &Asker, answer: &Answer) {
+        let (link, channel) = match asker {
+            Asker::Renewal { subject: Subject::Link(link), .. } | Asker::Enrolment { link, .. } => (*link, 0),
+            Asker::Renewal { subject: Subject::Channel(id), .. } => {
+                let Some(channel) = self.channels.get(id) else { return };
+                (channel.link, channel.number)
+            }
+        };
+        let Some(down) = self.links.get_mut(&link) else { return };
+        match asker {
+            Asker::Renewal { hash, .. } => {
+                answer.to_issued(*hash).iter().for_each(|issued| down.caller.link.send(channel, issued));
+            }
+            Asker::Enrolment { id, .. } => {
+                answer.to_enrolled(*id).iter().for_each(|enrolled| down.caller.link.send(channel, enrolled));
+            }
+        }
+        self.touch(link);
+    }
+}
+
+/// A refused name is looked at again after this: each refusal is a signature's check and an event.
+const REFUSED_REST: Duration = Duration::from_secs(5);
+/// When a node is told to come again where many ask at once.
+const BUSY_REST: Duration = Duration::from_secs(10);

@@ -1,0 +1,43 @@
+//! Enrolment: a node's first certificate, for a one-time token.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::wire::Answer;
+
+/// Enrolments that a gateway has passed on, each with who waits for its answer.
+#[derive(Clone, Default)]
+pub(crate) struct Tickets(Arc<Mutex<Waiters>>);
+
+#[derive(Default)]
+struct Waiters {
+    count: u64,
+    waiting: HashMap<u64, oneshot::Sender<Answer>>,
+}
+
+impl Tickets {
+    /// A number that was never given before, and what its answer comes out of.
+    pub(crate) fn take(&self) -> (u64, oneshot::Receiver<Answer>) {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiters = self.lock();
+        // Whoever gave up waiting is forgotten here: there are never more than the listener's places.
+        waiters.waiting.retain(|_, waiter| !waiter.is_closed());
+        waiters.count += 1;
+        let ticket = waiters.count;
+        waiters.waiting.insert(ticket, sender);
+        (ticket, receiver)
+    }
+
+    /// The answer to a ticket; nobody may be there any more to hear it.
+    pub(crate) fn answer(&self, ticket: u64, answer: Answer) {
+        if let Some(waiter) = self.lock().waiting.remove(&ticket) {
+            let _ = waiter.send(answer);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,152 @@
+//! Who gets a certificate: signatures and requests are checked off the loop, the group is asked once more, then the
+//! certificate authority.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
+
+use crate::code::Code;
+use crate::error::{Error, Result};
+use crate::group::{Decision, Knock};
+use crate::identity::{CertificateRequest, VerifiedPeer, renewal};
+use crate::limits::ISSUE_TIMEOUT;
+use crate::node::management_server::Order as Asked;
+use crate::role::Role;
+use crate::session::authority::{CertificateAuthority, Issuance, Order, Reason};
+use crate::session::clock;
+use crate::session::driver::IdentityCell;
+use crate::store::StoreThread;
+use crate::wire::{Answer, Request};
+
+/// See the module's text.
+#[derive(Clone)]
+pub(super) struct Registrar {
+    pub(super) group: String,
+    pub(super) store: Arc<StoreThread>,
+    pub(super) identity: IdentityCell,
+    pub(super) authority: Option<Arc<dyn CertificateAuthority>>,
+}
+
+impl Registrar {
+    /// Answers what this server asks for itself: it is its own group's, and signed nothing.
+    pub(super) async fn answer_own(&self, request: Request) -> Answer {
+        let result = async {
+            let none = || Error::new(Code::RenewalByHand).subject(self.group.as_str());
+            let authority = self.authority.clone().ok_or_else(none)?;
+            let identity = self.identity.borrow().clone();
+            let reason = Reason::Renewal { current_not_after: identity.not_after() };
+            let request = blocking(move || CertificateRequest::parse(&request.request)).await?;
+            self.issue(authority, Order::new(request, Role::ManagementServer, None, reason)).await
+        };
+        result.await.unwrap_or_else(Answer::refused)
+    }
+
+    /// Answers what a node of the group asks for; a refusal is an answer too.
+    pub(super) async fn answer(&self, asked: Asked) -> Answer {
+        let result = match asked {
+            Asked::Renewal { knock, peer, request } => self.renew(knock, peer, request).await,
+            Asked::Enrolment { .. } => Err(Error::new(Code::EnrolmentUnavailable)),
+        };
+        result.unwrap_or_else(Answer::refused)
+    }
+
+    async fn renew(&self, knock: Knock, peer: Arc<VerifiedPeer>, request: Request) -> Result<Answer> {
+        let none = || Error::new(Code::RenewalByHand).subject(self.group.as_str());
+        let authority = self.authority.clone().ok_or_else(none)?;
+        let current_not_after = peer.not_after();
+        let (role, via) = (knock.role, knock.via.clone());
+        let request = self.check_renewal(&knock, peer, request).await?;
+        self.approved(knock).await?;
+        self.issue(authority, Order::new(request, role, via, Reason::Renewal { current_not_after })).await
+    }
+
+    /// The request is the node's own: signed with the key that it proved, which is good now, for its own name.
+    async fn check_renewal(
+        &self,
+        knock: &Knock,
+        peer: Arc<VerifiedPeer>,
+        request: Request,
+    ) -> Result<CertificateRequest> {
+        let (group, name) = (self.group.clone(), knock.name.clone());
+        let identity = self.identity.borrow().clone();
+        blocking(move || {
+            identity.verify(peer.chain(), Some(&name), clock::wall())?;
+            let signed = (request.scheme, request.signature.as_ref());
+            renewal::verify_request(&peer, &group, &name, &request.request, signed)?;
+            let request = CertificateRequest::parse(&request.request)?;
+            if *request.name() != name {
+                return Err(Error::new(Code::RenewalNameMismatch)
+                    .found(request.name().as_str())
+                    .expected(name.as_str()));
+            }
+            Ok(request)
+        })
+        .await
+    }
+
+    /// What the group says of the node at this moment: approvals may have gone since it came in (rule G1).
+    async fn approved(&self, knock: Knock) -> Result<()> {
+        let decisions = self.store.call(move |store| store.authorise(std::slice::from_ref(&knock))).await?;
+        match decisions.into_iter().next() {
+            Some(Decision::Approved(_)) => Ok(()),
+            Some(Decision::Pending(code)) => Err(Error::new(code)),
+            Some(Decision::Refused(error)) => Err(error),
+            None => Err(Error::new(Code::Internal).found("a knock without a decision")),
+        }
+    }
+
+    /// Asks the authority, and checks what it answers: a node never gets what its peers would refuse.
+    pub(super) async fn issue(&self, authority: Arc<dyn CertificateAuthority>, order: Order) -> Result<Answer> {
+        let request = order.request.clone();
+        // On a task of its own: a panic of an application's authority is an answer too.
+        let issuing = tokio::spawn(async move { authority.issue(order).await });
+        let abort = issuing.abort_handle();
+        let issuance = match tokio::time::timeout(ISSUE_TIMEOUT, issuing).await {
+            Ok(Ok(issuance)) => issuance?,
+            Ok(Err(panic)) => {
+                return Err(Error::new(Code::Internal).subject("the certificate authority").found(panic.to_string()));
+            }
+            Err(_) => {
+                abort.abort();
+                return Err(Error::new(Code::TimedOut)
+                    .subject("the certificate authority")
+                    .expected(format!("an answer within {ISSUE_TIMEOUT:?}")));
+            }
+        };
+        match issuance {
+            Issuance::Pending { retry_after } => Ok(Answer::Pending(retry_after)),
+            Issuance::Issued(chain) => self.check_issued(chain, request).await,
+        }
+    }
+
+    async fn check_issued(&self, chain: Vec<CertificateDer<'static>>, request: CertificateRequest) -> Result<Answer> {
+        let identity = self.identity.borrow().clone();
+        blocking(move || {
+            let unusable = |error: Error| {
+                Error::new(Code::AuthorityAnswerUnusable).subject(request.name().as_str()).found(error.to_string())
+            };
+            let peer = identity
+                .verify(&chain, Some(request.name()), clock::wall())
+                .map_err(|report| unusable(report.into()))?;
+            if peer.key_hash() != request.key_hash() {
+                return Err(unusable(Error::new(Code::KeyMismatch).found("a certificate for another key")));
+            }
+            Ok(Answer::Issued(chain.iter().map(|der| Bytes::copy_from_slice(der)).collect()))
+        })
+        .await
+    }
+}
+
+/// Whether a role is one that nodes ask certificates for over the wire.
+pub(super) fn is_served(role: Role) -> bool {
+    matches!(role, Role::Agent | Role::Gateway)
+}
+
+/// Runs what takes processor time or reads files on a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panic) => Err(Error::new(Code::Internal).found(panic.to_string())),
+    }
+}

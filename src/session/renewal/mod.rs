@@ -1,0 +1,328 @@
+//! Renewal: asks for a new certificate in good time, checks what comes, installs it, and lets the node adopt it.
+//!
+//! When to ask is [`Plan`]'s to say; how a request travels is the node's. What runs here belongs to one handle and ends
+//! with its node.
+
+mod keeping;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::sync::{mpsc, watch};
+
+use crate::code::Code;
+use crate::config::{Config, IdentityFiles};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::identity::renewal::{Later, Plan, request_hash, to_be_signed};
+use crate::identity::{Identity, KeyKind, attestation};
+use crate::name::Name;
+use crate::node::renewal::{Ask, Renewed};
+use crate::session::clock;
+use crate::session::driver::IdentityCell;
+use crate::session::events::EventHub;
+use crate::wire::{Answer, Request};
+use keeping::{Keeping, Waiting};
+
+/// Hands a request to whoever gets it answered: the node, or a server's own authority.
+pub(crate) type Post = Box<dyn Fn(Ask) + Send + Sync>;
+/// Puts a new identity into use.
+pub(crate) type Adopt = Arc<dyn Fn(Identity) + Send + Sync>;
+
+/// Where the answers to a node's requests are handed in.
+#[derive(Clone, Debug)]
+pub(crate) struct Answers(mpsc::UnboundedSender<Renewed>);
+
+impl Answers {
+    /// Where to hand them in, and where they come out.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Renewed>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Hands in an answer; where nothing is renewed, nobody hears it.
+    pub(crate) fn put(&self, renewed: Renewed) {
+        let _ = self.0.send(renewed);
+    }
+}
+
+/// Renews one node's certificate.
+pub(crate) struct Renewer {
+    group: String,
+    identity: IdentityCell,
+    keeping: Keeping,
+    key_kind: Option<KeyKind>,
+    post: Post,
+    answers: mpsc::UnboundedReceiver<Renewed>,
+    adopt: Adopt,
+    events: EventHub,
+    /// What was said already, so that it is said once: a pending request's hash, that there is no authority.
+    told_pending: Option<[u8; 32]>,
+    told_by_hand: bool,
+}
+
+/// What became of one request.
+enum Attempt {
+    Later(Later),
+    Installed,
+    /// Another identity is in use: what was asked is not needed any more.
+    Changed,
+    /// The node has ended.
+    Ended,
+}
+
+/// Why a wait ended.
+enum Woken {
+    Due,
+    /// Another identity is in use.
+    Changed,
+    /// The node has ended.
+    Ended,
+}
+
+impl Renewer {
+    /// A renewer, where the node is to renew by itself: `identity.renewal` says so, or does not say and the identity
+    /// lies in files that this process may write.
+    pub(crate) fn new(
+        config: &Config,
+        identity: &IdentityCell,
+        post: Post,
+        answers: mpsc::UnboundedReceiver<Renewed>,
+        events: &EventHub,
+    ) -> Option<Self> {
+        let files = is_of_files(&config.identity).then(|| config.identity.clone());
+        let may_write = files.as_ref().is_some_and(keeping::is_writable);
+        if !config.renewal.enabled.unwrap_or(may_write) {
+            return None;
+        }
+        let key_kind = |word: &String| KeyKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+        Some(Self {
+            group: config.management_group.clone().unwrap_or_default(),
+            identity: identity.clone(),
+            keeping: Keeping::new(files),
+            key_kind: config.renewal.key.as_ref().and_then(key_kind),
+            post,
+            answers,
+            adopt: adopt_by(identity.clone()),
+            events: events.clone(),
+            told_pending: None,
+            told_by_hand: false,
+        })
+    }
+
+    /// Renews until the node ends.
+    pub(crate) async fn run(mut self) {
+        let mut changes = self.identity.subscribe();
+        let mut identity = changes.borrow_and_update().clone();
+        let mut plan = plan_of(&identity);
+        loop {
+            match self.wait(plan.due(), &mut changes).await {
+                Woken::Ended => return,
+                Woken::Due => match self.attempt(&identity, &mut changes).await {
+                    Attempt::Later(later) => plan.later(later, clock::wall()),
+                    // If it is not adopted, it is renewed again: the plan is by what is in use.
+                    Attempt::Installed => drop(tokio::time::timeout(ADOPTED_WITHIN, changes.changed()).await),
+                    Attempt::Changed => {}
+                    Attempt::Ended => return,
+                },
+                Woken::Changed => {}
+            }
+            let now = changes.borrow_and_update().clone();
+            // New trust or a new list is no new certificate.
+            if now.chain_hash() != identity.chain_hash() {
+                plan = plan_of(&now);
+            }
+            identity = now;
+        }
+    }
+
+    /// Waits by the wall clock, which may be set: it is looked at again and again.
+    async fn wait(&mut self, due: crate::time::Timestamp, changes: &mut watch::Receiver<Identity>) -> Woken {
+        loop {
+            let rest = u64::try_from(due.unix_millis().saturating_sub(clock::wall().unix_millis())).unwrap_or(0);
+            if rest == 0 {
+                return Woken::Due;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(rest).min(LOOK_EVERY)) => {}
+                changed = changes.changed() => return if changed.is_ok() { Woken::Changed } else { Woken::Ended },
+                // An answer that nobody waits for any more; none at all once the node has ended.
+                answer = self.answers.recv() => if answer.is_none() { return Woken::Ended },
+            }
+        }
+    }
+
+    /// Asks once.
+    async fn attempt(&mut self, identity: &Identity, changes: &mut watch::Receiver<Identity>) -> Attempt {
+        let prepared = self.prepare(identity).await;
+        let (waiting, ask) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.tell(Code::RenewalFailed, identity.name(), &error);
+                return Attempt::Later(Later::Failed(Duration::ZERO));
+            }
+        };
+        let hash = ask.hash;
+        (self.post)(ask);
+        let answer = match self.answer_to(hash, changes).await {
+            Ok(answer) => answer,
+            Err(instead) => return instead,
+        };
+        match answer {
+            Answer::Issued(chain) => self.install(identity, waiting, chain.iter().map(|der| der.to_vec())).await,
+            Answer::Pending(after) => {
+                if self.told_pending.replace(hash) != Some(hash) {
+                    let text = format!("request {}", waiting.request().file_stem());
+                    self.events.emit(Event::new(Code::RenewalPending, identity.name().to_string(), text));
+                }
+                Attempt::Later(Later::Pending(after))
+            }
+            Answer::Refused(error, after) => Attempt::Later(self.refused(identity.name(), &error, after)),
+        }
+    }
+
+    /// The answer to this request, or what happened instead.
+    async fn answer_to(
+        &mut self,
+        hash: [u8; 32],
+        changes: &mut watch::Receiver<Identity>,
+    ) -> std::result::Result<Answer, Attempt> {
+        let within = tokio::time::sleep(ANSWER_WITHIN);
+        tokio::pin!(within);
+        loop {
+            tokio::select! {
+                () = &mut within => return Err(Attempt::Later(Later::Failed(Duration::ZERO))),
+                // The request is signed with a key that is not in use any more.
+                changed = changes.changed() => {
+                    return Err(if changed.is_ok() { Attempt::Changed } else { Attempt::Ended });
+                }
+                answer = self.answers.recv() => match answer {
+                    Some(renewed) if renewed.hash == hash => return Ok(renewed.answer),
+                    Some(_) => {}
+                    None => return Err(Attempt::Ended),
+                },
+            }
+        }
+    }
+
+    fn refused(&mut self, name: &Name, error: &Error, after: Duration) -> Later {
+        match error.code() {
+            Code::RenewalByHand => {
+                if !std::mem::replace(&mut self.told_by_hand, true) {
+                    self.events.emit(Event::of_error(name.to_string(), error));
+                }
+                Later::ByHand
+            }
+            Code::RenewalTooOften => Later::Failed(after),
+            code => {
+                if is_of_request(code) {
+                    // The same request would be refused again: the next one is new, with a new key.
+                    self.keeping.forget();
+                }
+                self.tell(Code::RenewalRefused, name, error);
+                Later::Failed(after)
+            }
+        }
+    }
+
+    /// The event of something that did not work: the cause, and what its own code says to do.
+    fn tell(&self, code: Code, name: &Name, error: &Error) {
+        let told = Error::new(code).found(error.to_string()).remedy(error.remedy_text());
+        self.events.emit(Event::of_error(name.to_string(), &told));
+    }
+
+    /// Key and request, kept before anybody is asked, and the signature of the key that is in use.
+    async fn prepare(&self, identity: &Identity) -> Result<(Waiting, Ask)> {
+        let (keeping, identity, group) = (self.keeping.clone(), identity.clone(), self.group.clone());
+        let kind = self.key_kind.unwrap_or_else(|| identity.key_kind());
+        blocking(move || {
+            let waiting = keeping.waiting_or_new(&identity, kind)?;
+            let request = waiting.request().der();
+            let (scheme, signature) = attestation::sign(&identity, &to_be_signed(&group, identity.name(), request))?;
+            let hash = request_hash(request);
+            let request = Request { request: request.to_vec().into(), scheme: u32::from(scheme), signature };
+            Ok((waiting, Ask { hash, request }))
+        })
+        .await
+    }
+
+    async fn install(
+        &mut self,
+        identity: &Identity,
+        waiting: Waiting,
+        chain: impl Iterator<Item = Vec<u8>>,
+    ) -> Attempt {
+        let chain: Vec<CertificateDer<'static>> = chain.map(CertificateDer::from).collect();
+        let (keeping, present) = (self.keeping.clone(), identity.clone());
+        let installed = blocking(move || {
+            // With this node's own trust and policy: what comes over the wire is worth what it proves.
+            let renewed = present.renewed(chain.clone(), waiting.key(), clock::wall())?;
+            if renewed.not_after() <= present.not_after() {
+                return Err(Error::new(Code::CertificateExpired)
+                    .found(format!("a new certificate until {}", renewed.not_after()))
+                    .expected(format!("one that lasts longer than the present one, until {}", present.not_after())));
+            }
+            keeping.install(present.name(), &chain, &waiting, renewed)
+        })
+        .await;
+        match installed {
+            Ok(renewed) => {
+                self.told_pending = None;
+                let text = format!("until {}, key {}", renewed.not_after(), renewed.key_hash());
+                self.events.emit(Event::new(Code::CertificateRenewed, renewed.name().to_string(), text));
+                self.keeping.taken();
+                (self.adopt)(renewed);
+                Attempt::Installed
+            }
+            Err(error) => {
+                if !matches!(error.code(), Code::FileUnreadable | Code::FileMissing) {
+                    self.keeping.forget();
+                }
+                self.tell(Code::RenewalFailed, identity.name(), &error);
+                Attempt::Later(Later::Failed(Duration::ZERO))
+            }
+        }
+    }
+}
+
+/// Puts a renewed identity into the cell that every dial and every accept looks into.
+fn adopt_by(cell: IdentityCell) -> Adopt {
+    Arc::new(move |identity| {
+        cell.send_replace(identity);
+    })
+}
+
+/// A plan for the certificate that is in use; the node's name and key choose its place in the window, at every start.
+fn plan_of(identity: &Identity) -> Plan {
+    let mut seed = [0; 8];
+    seed.iter_mut().zip(identity.chain_hash().0).for_each(|(seed, byte)| *seed = byte);
+    Plan::new(identity.life(), u64::from_be_bytes(seed), clock::wall())
+}
+
+fn is_of_files(files: &IdentityFiles) -> bool {
+    files.directory.is_some() || files.certificate.is_some()
+}
+
+/// Whether a refusal is about the request itself.
+fn is_of_request(code: Code) -> bool {
+    matches!(
+        code,
+        Code::RequestUnusable | Code::RequestRefused | Code::AuthorityAnswerUnusable | Code::RenewalNameMismatch
+    )
+}
+
+/// Runs what takes processor time or reads files on a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(panic) => Err(Error::new(Code::Internal).found(panic.to_string())),
+    }
+}
+
+/// How often the wall clock is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long an installed certificate may take to come into use.
+const ADOPTED_WITHIN: Duration = Duration::from_secs(60);
+/// A request that is not answered by then is made anew: the signature's key may have changed meanwhile.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3600);
