@@ -184,3 +184,15 @@ pub(crate) const RENEWAL_BACKOFF: (Duration, Duration) = (Duration::from_secs(60
 pub(crate) const RENEWAL_RETRY_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
 /// How often a node asks a group that has no certificate authority: one may be set up.
 pub(crate) const RENEWAL_BY_HAND_EVERY: Duration = Duration::from_secs(86_400);
+/// From an accepted TCP connection to a whole ENROL, in all.
+pub(crate) const ENROLMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a node waits for the answer to ENROL: what the authority may take, and the way.
+pub(crate) const ENROLMENT_ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+/// Enrolment connections at once, whose nodes have proven nothing: 67 kB each at worst.
+pub(crate) const ENROLMENTS_MAX: usize = 64;
+/// The same from one address (of IPv6: one network).
+pub(crate) const ENROLMENTS_PER_SOURCE_MAX: usize = 4;
+/// Enrolments that one address may fail in a minute; a token has 256 bits, this is for the log and the processor.
+pub(crate) const ENROLMENT_FAILURES_PER_MINUTE_MAX: u32 = 20;
+/// Addresses whose failures are counted at once.
+pub(crate) const ENROLMENT_SOURCES_MAX: usize = 4_096;

@@ -40,9 +40,7 @@ impl Dialler {
         upstream: &Upstream,
         at: fn() -> Timestamp,
     ) -> Result<(TlsStream<TcpStream>, VerifiedPeer), Error> {
-        let addresses = self.addresses(upstream).await?;
-        let tcp = self.connect(upstream, &addresses).await?;
-        prepare(&tcp);
+        let tcp = self.tcp(upstream).await?;
         match timeout(self.tls_timeout, tls::connect(identity, tcp, upstream.name(), at)).await {
             Ok(result) => result.map_err(|error| error.subject(upstream.to_string())),
             Err(_) => Err(Error::new(Code::TimedOut)
@@ -50,6 +48,18 @@ impl Dialler {
                 .found("no answer to the TLS handshake")
                 .expected(format!("one within {:?}", self.tls_timeout))),
         }
+    }
+
+    /// Connects without TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameNotResolved`], [`Code::ConnectFailed`].
+    pub(crate) async fn tcp(&self, upstream: &Upstream) -> Result<TcpStream, Error> {
+        let addresses = self.addresses(upstream).await?;
+        let tcp = self.connect(upstream, &addresses).await?;
+        prepare(&tcp);
+        Ok(tcp)
     }
 
     async fn addresses(&self, upstream: &Upstream) -> Result<Vec<SocketAddr>, Error> {

@@ -52,16 +52,8 @@ impl Listener {
     ///
     /// [`Code::ListenFailed`].
     pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let failed = |error: std::io::Error| {
-            Error::new(Code::ListenFailed).subject(address.to_string()).found(error.to_string())
-        };
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
-        // A server that was just killed leaves connections behind that would keep its port.
-        socket.set_reuseaddr(true).map_err(failed)?;
-        socket.bind(address).map_err(failed)?;
-        let tcp = socket.listen(LISTEN_BACKLOG).map_err(failed)?;
         Ok(Self {
-            tcp,
+            tcp: bind_tcp(address)?,
             unauthenticated: Arc::new(Semaphore::new(UNAUTHENTICATED_MAX)),
             parked: Arc::new(Semaphore::new(PARKED_MAX)),
             sources: Sources::default(),
@@ -147,6 +139,21 @@ impl Listener {
     }
 }
 
+/// Listens on an address.
+///
+/// # Errors
+///
+/// [`Code::ListenFailed`].
+pub(super) fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
+    let failed =
+        |error: std::io::Error| Error::new(Code::ListenFailed).subject(address.to_string()).found(error.to_string());
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    // A server that was just killed leaves connections behind that would keep its port.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    socket.listen(LISTEN_BACKLOG).map_err(failed)
+}
+
 /// A connection's place among those that may prove themselves.
 enum Place {
     Taken(OwnedSemaphorePermit, OwnedSemaphorePermit),
@@ -206,4 +213,4 @@ impl Drop for Guard {
 /// What one address may hold of the places.
 const PLACES_MAX: usize = UNAUTHENTICATED_MAX / 2;
 /// A system without descriptors is asked again after this.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

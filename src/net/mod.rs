@@ -1,6 +1,7 @@
 //! Sockets: the shell that carries links.
 
 pub(crate) mod dial;
+pub(crate) mod enrolment;
 pub(crate) mod link;
 pub(crate) mod listen;
 pub(crate) mod tls;

@@ -5,6 +5,7 @@
 //! a task-local scope that holds the question and takes the answer: the verifier is called on the thread that polls
 //! the handshake, inside that poll.
 
+pub(crate) mod enrolment;
 mod failure;
 mod verifier;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::code::Code;
 use crate::error::Error;
@@ -11,8 +11,8 @@ use crate::limits::{
     CERTIFICATE_BYTES_MAX, CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, FRAME_BYTES_MAX, REQUEST_FRAME_BYTES_MAX,
     WIRE_REQUEST_BYTES_MAX,
 };
-use crate::wire::frame::{HEADER_BYTES, Kind};
-use crate::wire::messages::{Body, Refuse};
+use crate::wire::frame::{HEADER_BYTES, Kind, next_frame};
+use crate::wire::messages::{Body, Refuse, read_message};
 
 /// REQUEST: a node asks for a new certificate for the name that it has.
 #[derive(Clone, PartialEq, Eq, ::prost::Message)]
@@ -244,6 +244,42 @@ impl Assembly {
     }
 }
 
+/// Cuts an ENROL off the bytes of an enrolment connection; `None` asks for more.
+///
+/// # Errors
+///
+/// [`Code::FrameUnexpected`] for any other type, as soon as it is there; what [`next_frame`] and [`read_message`] find.
+pub(crate) fn next_enrol(stream: &mut BytesMut) -> Result<Option<Enrol>, Error> {
+    let Some(enrol) = only::<Enrol>(stream, REQUEST_FRAME_BYTES_MAX)? else { return Ok(None) };
+    check_request_length(&enrol.request)?;
+    Ok(Some(enrol))
+}
+
+/// Cuts an ENROLLED off the bytes of an enrolment connection; `None` asks for more.
+///
+/// # Errors
+///
+/// As [`next_enrol`].
+pub(crate) fn next_enrolled(stream: &mut BytesMut) -> Result<Option<Enrolled>, Error> {
+    only(stream, FRAME_BYTES_MAX)
+}
+
+/// The one type that an end of an enrolment connection takes. Types from 0x80 up, which a link skips, are refused too.
+fn only<B: Body>(stream: &mut BytesMut, bytes_max: usize) -> Result<Option<B>, Error> {
+    let unexpected = |found: String| Error::new(Code::FrameUnexpected).found(found).expected(format!("{:?}", B::KIND));
+    if let Some(number) = stream.get(TYPE_AT).filter(|number| **number != B::KIND as u8) {
+        return Err(unexpected(format!("type 0x{number:02x}")));
+    }
+    match next_frame(stream, bytes_max)? {
+        Some(frame) if frame.channel == 0 => read_message(&frame).map(Some),
+        Some(frame) => Err(unexpected(format!("it on channel {}", frame.channel))),
+        None => Ok(None),
+    }
+}
+
+/// Where a frame has its type (section 1).
+const TYPE_AT: usize = 3;
+
 /// Checks the length of a request before anything reads it.
 ///
 /// # Errors
@@ -266,6 +302,7 @@ fn millis(duration: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::messages::put_message;
 
     fn chain(lengths: &[usize]) -> Answer {
         Answer::Issued(lengths.iter().map(|length| Bytes::from(vec![0x30; *length])).collect())
@@ -298,6 +335,29 @@ mod tests {
         ];
         for answer in answers {
             assert_eq!(back(&answer), Ok(Some(answer.clone())), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn h1_an_enrolment_connection_takes_enrol_and_nothing_else() {
+        let mut whole = BytesMut::new();
+        let enrol = Enrol { request: vec![0x30; 4096].into(), ..Enrol::default() };
+        put_message(&mut whole, 0, &enrol);
+        for cut in 0..whole.len() {
+            let mut stream = BytesMut::from(&whole[..cut]);
+            assert_eq!(next_enrol(&mut stream), Ok(None), "{cut} bytes of it");
+        }
+        assert_eq!(next_enrol(&mut whole.clone()), Ok(Some(enrol.clone())));
+        for number in (0..=u8::MAX).filter(|number| *number != Kind::Enrol as u8) {
+            let mut stream = BytesMut::from(&[0, 0x0f, 0, number][..]);
+            assert_eq!(next_enrol(&mut stream).unwrap_err().code(), Code::FrameUnexpected, "0x{number:02x}");
+        }
+        let mut announced = BytesMut::from(&[0, 0x20, 0x01][..]);
+        assert_eq!(next_enrol(&mut announced).unwrap_err().code(), Code::FrameTooLong, "8,193 bytes");
+        for (channel, length, code) in [(1, 5, Code::FrameUnexpected), (0, 4097, Code::FrameTooLong)] {
+            let mut stream = BytesMut::new();
+            put_message(&mut stream, channel, &Enrol { request: vec![0x30; length].into(), ..Enrol::default() });
+            assert_eq!(next_enrol(&mut stream).unwrap_err().code(), code);
         }
     }
 

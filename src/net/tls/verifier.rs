@@ -61,8 +61,13 @@ pub(super) struct LinkVerifier {
 
 impl LinkVerifier {
     pub(super) fn new(identity: &Identity) -> Self {
+        Self::of(identity.trust().clone(), *identity.policy())
+    }
+
+    /// The verifier of a node that has no identity yet.
+    pub(super) fn of(trust: Arc<Trust>, policy: IdentityPolicy) -> Self {
         let algorithms = default_provider().signature_verification_algorithms;
-        Self { trust: identity.trust().clone(), policy: *identity.policy(), algorithms }
+        Self { trust, policy, algorithms }
     }
 
     /// Judges the peer's chain and leaves the verdict with the handshake. Outside of one nobody is believed.
