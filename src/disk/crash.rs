@@ -186,7 +186,7 @@ fn read_all(queue: &Queue, opened: &Opened) -> Vec<Numbered> {
     let mut held: Vec<Numbered> = Vec::new();
     loop {
         queue.read(held.last().map_or(opened.lowest_held, |last| last.sequence.next()), 256 << 10);
-        let messages = answer.recv_timeout(Duration::from_secs(20)).unwrap();
+        let messages = answer.recv_timeout(Duration::from_secs(120)).unwrap();
         if messages.is_empty() {
             return held;
         }
