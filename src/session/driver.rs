@@ -330,7 +330,7 @@ pub(crate) async fn accept<M: Machine>(
 
 /// Whoever has proven nothing must not fill the log, nor push other events out of their stream (SECURITY H17).
 #[derive(Default)]
-struct TurnedAway {
+pub(crate) struct TurnedAway {
     since: Option<Instant>,
     told: u32,
     untold: u64,
@@ -338,7 +338,7 @@ struct TurnedAway {
 
 impl TurnedAway {
     /// Whether this one is told; then how many were not since the last that was.
-    fn tell(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn tell(&mut self, now: Instant) -> Option<u64> {
         if self.since.is_none_or(|since| now.since(since) >= TOLD_AGAIN_AFTER) {
             (self.since, self.told) = (Some(now), 0);
         }

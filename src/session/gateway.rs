@@ -17,12 +17,13 @@ use crate::event::Event;
 use crate::group::Assignment;
 use crate::identity::Identity;
 use crate::name::Name;
+use crate::net::enrolment::EnrolmentListener;
 use crate::net::listen::Listener;
 use crate::node::gateway::{Effect, Gateway as Node, Input};
 use crate::role::Role;
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, Mailbox, accept, machine, mailbox, run};
-use crate::session::enrolment::Tickets;
+use crate::session::enrolment::{Failures, Tickets, accept_enrolments};
 use crate::session::events::{EventHub, Events};
 use crate::session::json::Object;
 use crate::session::renewal::{Answers, Renewer};
@@ -36,8 +37,9 @@ pub struct Gateway {
     events: EventHub,
     first_events: Mutex<Option<Events>>,
     address: Option<SocketAddr>,
+    enrolment_address: Option<SocketAddr>,
     stopped: watch::Receiver<bool>,
-    accepting: JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl Gateway {
@@ -67,6 +69,11 @@ impl Gateway {
         self.address
     }
 
+    /// Where it takes enrolments, if it is configured to: the port that the system chose, if it was asked to (port 0).
+    pub fn enrolment_address(&self) -> Option<SocketAddr> {
+        self.enrolment_address
+    }
+
     /// What happens to the gateway. The first stream begins with the start.
     pub fn events(&self) -> Events {
         let first = self.first_events.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -79,7 +86,7 @@ impl Gateway {
     ///
     /// [`Code::TimedOut`].
     pub async fn close(mut self, within: Duration) -> Result<()> {
-        self.accepting.abort();
+        self.accepting.iter().for_each(JoinHandle::abort);
         self.mailbox.post(Input::Stop);
         match tokio::time::timeout(within, self.stopped.wait_for(|stopped| *stopped)).await {
             Ok(_) => Ok(()),
@@ -96,7 +103,7 @@ impl fmt::Debug for Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.accepting.iter().for_each(JoinHandle::abort);
         self.mailbox.post(Input::Stop);
     }
 }
@@ -169,7 +176,9 @@ impl GatewayBuilder {
         let file = config.state_directory.as_deref().map(AssignmentFile::in_directory);
         let uplink = setup::uplink(&config, file.as_ref(), &events)?;
         let listener = Listener::bind(config.listen_address)?;
-        let address = listener.local_address();
+        let enrolment = config.enrolment_listen.map(EnrolmentListener::bind).transpose()?;
+        let (address, enrolment_address) =
+            (listener.local_address(), enrolment.as_ref().and_then(EnrolmentListener::local_address));
         let (mailbox, inbox) = mailbox::<Node>();
         let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
         let dialler = setup::dialler(&config);
@@ -192,6 +201,14 @@ impl GatewayBuilder {
             tokio::spawn(renewer.run());
         }
         let tickets = Tickets::default();
+        let enrolling = enrolment.map(|listener| {
+            let (mailbox, tickets) = (mailbox.clone(), tickets.clone());
+            let answer = move |enrol| {
+                let (mailbox, tickets) = (mailbox.clone(), tickets.clone());
+                async move { tickets.pass(|ticket| mailbox.post(Input::Enrol { ticket, enrol })).await }
+            };
+            tokio::spawn(accept_enrolments(listener, identity.clone(), Failures::new(&events), answer))
+        });
         let socket = status::serve(config.state_directory.as_deref(), report);
         let accepting = tokio::spawn(accept(listener, mailbox.clone(), identity, config.hello_timeout, events.clone()));
         let (stop, stopped) = watch::channel(false);
@@ -203,7 +220,9 @@ impl GatewayBuilder {
             drop((socket, state, performer));
             let _ = stop.send(true);
         });
-        Ok(Gateway { mailbox, events, first_events: Mutex::new(Some(first_events)), address, stopped, accepting })
+        let first_events = Mutex::new(Some(first_events));
+        let accepting = std::iter::once(accepting).chain(enrolling).collect();
+        Ok(Gateway { mailbox, events, first_events, address, enrolment_address, stopped, accepting })
     }
 }
 

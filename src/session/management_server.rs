@@ -32,6 +32,7 @@ pub struct ManagementServer {
     events: EventHub,
     first_events: Mutex<Option<Events>>,
     address: Option<SocketAddr>,
+    enrolment_address: Option<SocketAddr>,
     deliveries: Option<Deliveries>,
     stopped: watch::Receiver<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -42,6 +43,11 @@ impl ManagementServer {
     /// Where it listens: the port that the system chose, if it was asked to (port 0).
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Where it takes enrolments, if it is configured to: the port that the system chose, if it was asked to (port 0).
+    pub fn enrolment_address(&self) -> Option<SocketAddr> {
+        self.enrolment_address
     }
 
     /// What happens to the server. The first stream begins with the start.

@@ -1,6 +1,7 @@
 //! A management server, a gateway and an honest agent in this process, on ports that the system chose.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use farpost::{
     Agent, AgentBuilder, ApprovedFor, Assignment, Code, Gateway, GatewayBuilder, Identity, IdentityPolicy,
@@ -8,6 +9,7 @@ use farpost::{
 };
 use tempfile::TempDir;
 
+use crate::authority::TestAuthority;
 use crate::events::{EventLog, within};
 use crate::pki::Certified;
 
@@ -19,7 +21,9 @@ pub(crate) const HONEST: &str = "honest.branch.example";
 /// The group, as an operator reaches it, and its nodes. Gateway and server have a revocation list.
 pub(crate) struct Lab {
     pub(crate) directory: TempDir,
-    pub(crate) authority: Certified,
+    pub(crate) authority: Arc<Certified>,
+    /// Issues what the management server asks for.
+    pub(crate) issuing: TestAuthority,
     /// The one certificate that the CA revoked.
     pub(crate) revoked: Certified,
     pub(crate) group: ManagementGroup,
@@ -39,7 +43,8 @@ impl Lab {
 
     pub(crate) async fn with_hello_timeout(hello_timeout: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let authority = Certified::authority("Test CA");
+        let authority = Arc::new(Certified::authority("Test CA"));
+        let issuing = TestAuthority::of(&authority);
         let revoked = authority.issue("revoked.branch.example");
         let crl = authority.revocation_list(&[&revoked]);
 
@@ -47,6 +52,7 @@ impl Lab {
         let identity = identity(&authority, &authority.issue(SERVER), &[&crl]);
         let server = ManagementServer::builder(identity, open_group(&directory).await)
             .listen(any_port())
+            .certificate_authority(issuing.clone())
             .set("output.store", "true")
             .and_then(|server| server.set("hello_timeout", hello_timeout))
             .unwrap();
@@ -68,6 +74,7 @@ impl Lab {
         let lab = Self {
             directory,
             authority,
+            issuing,
             revoked,
             group,
             server,

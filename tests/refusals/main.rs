@@ -2,6 +2,9 @@
 //! the permanent code of what was wrong, in the refuser's events and, once TLS stands, to its face (rule G5); and it
 //! costs the others nothing (rule D7).
 
+#[path = "../common/authority.rs"]
+#[expect(dead_code, reason = "shared with the tests whose authority answers wrongly")]
+mod authority;
 #[path = "../common/events.rs"]
 mod events;
 #[path = "../common/pki.rs"]
@@ -20,3 +23,4 @@ mod crowds;
 mod frames;
 mod group;
 mod introductions;
+mod renewals;

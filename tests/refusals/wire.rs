@@ -20,6 +20,8 @@ pub(crate) const DATA: u8 = 0x09;
 pub(crate) const ACK: u8 = 0x0b;
 pub(crate) const CREDIT: u8 = 0x0c;
 pub(crate) const CHALLENGE: u8 = 0x10;
+pub(crate) const REQUEST: u8 = 0x15;
+pub(crate) const ISSUED: u8 = 0x16;
 
 pub(crate) const AGENT: u32 = 1;
 pub(crate) const GATEWAY: u32 = 2;
@@ -196,6 +198,45 @@ impl Open {
     pub(crate) fn frame(&self, channel: u32) -> Vec<u8> {
         frame(OPEN, channel, &self.encode_to_vec())
     }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Request {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) request: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub(crate) scheme: u32,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(crate) signature: Vec<u8>,
+}
+
+impl Request {
+    /// A request of `signer`, for the name that it says (section 13).
+    pub(crate) fn signed(signer: &Certified, group: &str, name: &str, request: &[u8]) -> Self {
+        let mut signed = b"farpost renewal 1\0".to_vec();
+        for field in [group.as_bytes(), name.as_bytes(), request] {
+            put_field(&mut signed, field);
+        }
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &signer.key.serialize_der()).unwrap();
+        let signature = key.sign(&SystemRandom::new(), &signed).unwrap().as_ref().to_vec();
+        Self { request: request.to_vec(), scheme: 0x0403, signature }
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Issued {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub(crate) certificates: Vec<Vec<u8>>,
+    #[prost(bool, tag = "2")]
+    pub(crate) more: bool,
+    #[prost(uint32, tag = "3")]
+    pub(crate) code: u32,
+    #[prost(string, tag = "4")]
+    pub(crate) text: String,
+    #[prost(uint32, tag = "5")]
+    pub(crate) retry_after_ms: u32,
+    #[prost(bytes = "vec", tag = "6")]
+    pub(crate) request: Vec<u8>,
 }
 
 fn put_field(out: &mut Vec<u8>, field: &[u8]) {

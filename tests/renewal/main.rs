@@ -1,5 +1,6 @@
 //! Renewal over the chain: agent, gateway, management server and a certificate authority, on loopback.
 
+#[path = "../common/authority.rs"]
 mod authority;
 #[path = "../common/chain.rs"]
 mod chain;
@@ -64,7 +65,7 @@ impl Lab {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_past_its_time_has_a_new_certificate_with_a_new_key_while_it_sends() {
     let chain = Chain::lasting(Some(REST)).await;
-    let authority = TestAuthority::of(&chain);
+    let authority = TestAuthority::of(&chain.authority);
     let lab = Lab::with(chain, Some(&authority), false).await;
     let (agent, log) = lab.agent().await;
     let sender = async {
@@ -91,7 +92,7 @@ async fn an_agent_past_its_time_has_a_new_certificate_with_a_new_key_while_it_se
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_renews_its_own_certificate_as_well() {
     let chain = Chain::lasting(Some(REST)).await;
-    let authority = TestAuthority::of(&chain);
+    let authority = TestAuthority::of(&chain.authority);
     let lab = Lab::with(chain, Some(&authority), true).await;
     lab.gateway_log.told(Code::CertificateRenewed, GATEWAY).await;
     lab.server_log.told(Code::CertificateIssuedTo, GATEWAY).await;
@@ -103,7 +104,7 @@ async fn a_gateway_renews_its_own_certificate_as_well() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_authority_answers_later_is_picked_up_with_the_same_request() {
     let chain = Chain::lasting(Some(REST)).await;
-    let authority = TestAuthority::of(&chain);
+    let authority = TestAuthority::of(&chain.authority);
     authority.answer_after(2);
     let lab = Lab::with(chain, Some(&authority), false).await;
     let (agent, log) = lab.agent().await;
@@ -131,7 +132,7 @@ async fn a_group_without_an_authority_says_so_once_and_nothing_else_happens() {
 async fn an_answer_that_peers_would_refuse_reaches_no_node() {
     for spoilt in [authority::Spoilt::OtherKey, authority::Spoilt::OtherName, authority::Spoilt::Panic] {
         let chain = Chain::lasting(Some(REST)).await;
-        let authority = TestAuthority::of(&chain);
+        let authority = TestAuthority::of(&chain.authority);
         authority.spoil(spoilt);
         let lab = Lab::with(chain, Some(&authority), false).await;
         let (agent, log) = lab.agent().await;

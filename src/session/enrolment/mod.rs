@@ -1,11 +1,18 @@
 //! Enrolment: a node's first certificate, for a one-time token.
 
+mod service;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::code::Code;
+use crate::error::Error;
+use crate::limits::ENROLMENT_ANSWER_TIMEOUT;
 use crate::wire::Answer;
+
+pub(crate) use service::{Failures, accept_enrolments};
 
 /// Enrolments that a gateway has passed on, each with who waits for its answer.
 #[derive(Clone, Default)]
@@ -18,8 +25,18 @@ struct Waiters {
 }
 
 impl Tickets {
-    /// A number that was never given before, and what its answer comes out of.
-    pub(crate) fn take(&self) -> (u64, oneshot::Receiver<Answer>) {
+    /// Has something passed on under a number that was never given before, and waits for its answer.
+    pub(crate) async fn pass(&self, send: impl FnOnce(u64)) -> Answer {
+        let (ticket, answer) = self.take();
+        send(ticket);
+        match tokio::time::timeout(ENROLMENT_ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Answer::refused(Error::new(Code::ShuttingDown)),
+            Err(_) => Answer::refused(Error::new(Code::TimedOut).found("no answer from the management server")),
+        }
+    }
+
+    fn take(&self) -> (u64, oneshot::Receiver<Answer>) {
         let (sender, receiver) = oneshot::channel();
         let mut waiters = self.lock();
         // Whoever gave up waiting is forgotten here: there are never more than the listener's places.

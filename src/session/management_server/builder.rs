@@ -21,12 +21,14 @@ use crate::error::{Error, Result};
 use crate::identity::Identity;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
+use crate::net::enrolment::EnrolmentListener;
 use crate::net::listen::Listener;
 use crate::node::management_server::{Config as NodeConfig, ManagementServer as Node, Output};
 use crate::node::renewal::{Ask, Renewed};
 use crate::role::Role;
 use crate::session::authority::{self, CertificateAuthority};
 use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
+use crate::session::enrolment::{Failures, accept_enrolments};
 use crate::session::events::EventHub;
 use crate::session::json::Object;
 use crate::session::renewal::{Answers, Renewer};
@@ -130,7 +132,9 @@ impl ManagementServerBuilder {
         let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?.map(Arc::new);
         config.management_group.get_or_insert(group.name().await?);
         let listener = Listener::bind(config.listen_address)?;
-        let address = listener.local_address();
+        let enrolment = config.enrolment_listen.map(EnrolmentListener::bind).transpose()?;
+        let (address, enrolment_address) =
+            (listener.local_address(), enrolment.as_ref().and_then(EnrolmentListener::local_address));
         let node_config = prepare(&config, &identity, &group, address, cursor_source.is_some()).await?;
         let (mailbox, inbox) = mailbox::<Node>();
         let (batches, receiver) = mpsc::unbounded_channel();
@@ -156,12 +160,22 @@ impl ManagementServerBuilder {
             store: group.store().clone(),
             identity: identity.clone(),
             authority: certificate_authority,
+            failures: Failures::new(&events),
+            events: events.clone(),
         };
         let mut tasks = vec![
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
             tokio::spawn(follow_group(group.clone(), change, mailbox.clone(), events.clone())),
             tokio::spawn(tick(mailbox.clone())),
         ];
+        tasks.extend(enrolment.map(|listener| {
+            let registrar = registrar.clone();
+            let answer = move |enrol| {
+                let registrar = registrar.clone();
+                async move { registrar.answer_enrolment(enrol, None).await }
+            };
+            tokio::spawn(accept_enrolments(listener, identity.clone(), Failures::new(&events), answer))
+        }));
         tasks.extend(renewal(&config, &identity, &registrar, &events));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
         let mut performer = Performer {
@@ -185,7 +199,18 @@ impl ManagementServerBuilder {
             let _ = stop.send(true);
         });
         let first_events = Mutex::new(Some(first_events));
-        Ok(ManagementServer { mailbox, events, first_events, address, deliveries, stopped, tasks, output })
+        let server = ManagementServer {
+            mailbox,
+            events,
+            first_events,
+            address,
+            enrolment_address,
+            deliveries,
+            stopped,
+            tasks,
+            output,
+        };
+        Ok(server)
     }
 }
 

