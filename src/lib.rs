@@ -64,6 +64,9 @@ pub use config::{
 };
 pub use error::{Error, Result};
 pub use event::Event;
+pub use group::EnrolmentToken;
+#[cfg(feature = "management-server")]
+pub use group::TokenRecord;
 pub use group::{
     AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, ServerRecord, UnknownAgents,
     Upstream,
@@ -75,7 +78,6 @@ pub use identity::{SignatureScheme, Signer};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
-pub use session::Events;
 #[cfg(feature = "agent")]
 pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
@@ -86,6 +88,7 @@ pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, Local
 pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,
 };
+pub use session::{Events, WaitingRequest};
 #[cfg(feature = "gateway")]
 pub use session::{Gateway, GatewayBuilder};
 #[cfg(feature = "management-server")]

@@ -45,6 +45,16 @@ pub(crate) const SAN_ENTRIES_MAX: usize = 256;
 pub(crate) const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(90 * 86_400);
 /// The longest that may be configured: ten years, as the laboratory CA's own.
 pub(crate) const CERTIFICATE_VALIDITY_MAX: Duration = Duration::from_secs(3_650 * 86_400);
+/// How long a one-time token may be used, unless told otherwise: a person carries it from one window to another.
+pub(crate) const TOKEN_VALIDITY: Duration = Duration::from_secs(3_600);
+/// The longest: what was made for a roll-out that takes a week is forgotten when it is over.
+pub(crate) const TOKEN_VALIDITY_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// One-time tokens that the group store holds: half of the agents of the largest gateway (DESIGN section 10), rolled out at once.
+pub(crate) const TOKENS_MAX: u64 = 10_000;
+/// How long a token that expired is remembered, so that its user is told so.
+pub(crate) const TOKEN_REMEMBERED: Duration = Duration::from_secs(86_400);
+/// A one-time token as text: 61 characters, and what people put between them.
+pub(crate) const TOKEN_TEXT_BYTES_MAX: usize = 256;
 /// A certificate request: an RSA-4096 key and signature are 1.1 KiB, names and what Windows adds 1 KiB.
 pub(crate) const REQUEST_BYTES_MAX: usize = 8 << 10;
 /// Attributes of a certificate request: certreq writes five.

@@ -9,6 +9,10 @@ mod assignment;
 mod record;
 #[cfg(feature = "management-server")]
 mod session;
+#[cfg_attr(not(test), expect(dead_code, reason = "no node enrols over its link yet"))]
+mod token;
+#[cfg(feature = "management-server")]
+mod token_rules;
 
 #[cfg(feature = "management-server")]
 pub(crate) use approval::{
@@ -26,3 +30,12 @@ pub(crate) use session::{
     CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
     open,
 };
+#[cfg_attr(not(test), expect(unused_imports, reason = "no node enrols over its link yet"))]
+pub(crate) use token::EnrolmentClaim;
+pub use token::EnrolmentToken;
+#[cfg(feature = "management-server")]
+pub(crate) use token::TokenHash;
+#[cfg(feature = "management-server")]
+pub use token_rules::TokenRecord;
+#[cfg(feature = "management-server")]
+pub(crate) use token_rules::{TokenAnswer, TokenUse, may_create_token, may_enrol, use_token};

@@ -122,7 +122,8 @@ pub(crate) fn challenge_of_period(secret: &[u8; 32], group: &str, period: u64) -
     out
 }
 
-pub(super) fn put_field(out: &mut Vec<u8>, field: &[u8]) {
+/// Appends a field with its length (u32, big-endian), so that no two lists of fields have the same bytes.
+pub(crate) fn put_field(out: &mut Vec<u8>, field: &[u8]) {
     out.extend_from_slice(&u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(field);
 }

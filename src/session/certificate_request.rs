@@ -1,5 +1,9 @@
 //! From a name to a new key and its certificate request.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
@@ -8,9 +12,11 @@ use aws_lc_rs::signature::{
 use zeroize::Zeroizing;
 
 use crate::code::Code;
+use crate::config::{IdentityFiles, NameRule};
 use crate::error::{Error, Result};
-use crate::identity::{CertificateRequest, KeyKind};
+use crate::identity::{CertificateRequest, KeyKind, pem};
 use crate::name::Name;
+use crate::session::atomic_file;
 
 impl CertificateRequest {
     /// Makes a new key of a kind and the request of a node for it; the key is PKCS#8 in DER. RSA takes up to a second:
@@ -27,6 +33,71 @@ impl CertificateRequest {
         let key = generate(kind)?;
         Ok((Self::sign(name, kind, include_common_name, &key)?, key))
     }
+}
+
+/// A request whose key waits on this computer for the certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitingRequest {
+    /// The request.
+    pub request: CertificateRequest,
+    /// The key, mode 0600; it stays where it is.
+    pub key_file: PathBuf,
+    /// The request as PEM, for whoever signs it.
+    pub request_file: PathBuf,
+}
+
+impl IdentityFiles {
+    /// Makes a new key of a kind and the request of a node for it, and puts both where the identity is: into its
+    /// directory, or beside its key. Nothing that is there is touched. Blocks; an RSA key takes up to a second.
+    ///
+    /// The request has a common name where `name_rule` asks for one, and else where the name fits.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::KeyExposed`] for a directory in which others could exchange the key, [`Code::FileUnreadable`],
+    /// [`Code::FileMissing`], [`Code::ConfigMissingKey`] where neither directory nor key is named;
+    /// [`Code::CommonNameNotInSan`] for a name that no common name can hold where one is demanded.
+    pub fn make_request(&self, name: &Name, kind: KeyKind) -> Result<WaitingRequest> {
+        let beside = |key: &PathBuf| key.parent().map(Path::to_owned);
+        let directory = self.directory.clone().or_else(|| self.key.as_ref().and_then(beside)).ok_or_else(|| {
+            Error::new(Code::ConfigMissingKey).subject("identity.directory").expected("where the key waits")
+        })?;
+        let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
+        prepare(&directory)?;
+        let include_common_name = self.name_rule != NameRule::San || CertificateRequest::fits_common_name(name);
+        let (request, key) = CertificateRequest::make(name, kind, include_common_name)?;
+        let file = |extension: &str| directory.join(format!("{}.{extension}", request.file_stem()));
+        let (key_file, request_file) = (file("key"), file("csr"));
+        let key = Zeroizing::new(pem::encode("PRIVATE KEY", &key));
+        // First: a request without its key would bring a certificate that nobody can use.
+        atomic_file::write_new(&key_file, atomic_file::OWNER, key.as_bytes())?;
+        atomic_file::write_new(&request_file, atomic_file::ALL, request.to_pem().as_bytes())?;
+        Ok(WaitingRequest { request, key_file, request_file })
+    }
+}
+
+/// Makes a directory for keys, or looks at one that is there: nobody but root and this process's user may put another
+/// key into it (H13).
+fn prepare(directory: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        let subject = directory.display().to_string();
+        Error::new(Code::FileUnreadable).subject(subject).found(error.to_string()).expected("a directory for keys")
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    let metadata = directory.metadata().map_err(failed)?;
+    let (mode, owner, user) = (metadata.mode() & 0o7777, metadata.uid(), nix::unistd::geteuid().as_raw());
+    let exposed = |found: String, remedy: &str| {
+        let exposed = Error::new(Code::KeyExposed).subject(directory.display().to_string()).found(found);
+        Err(exposed.expected("a directory that only its owner writes to").remedy(remedy))
+    };
+    if mode & 0o022 != 0 {
+        return exposed(format!("a directory of mode {mode:04o}"), "chmod go-w the directory, or choose another one");
+    }
+    if owner != user && owner != 0 {
+        return exposed(format!("a directory of user {owner}"), "make it the own one of the account that uses it");
+    }
+    Ok(())
 }
 
 /// A new private key, PKCS#8 version 1 in DER: what every other implementation reads.
@@ -50,4 +121,81 @@ fn generate(kind: KeyKind) -> Result<Zeroizing<Vec<u8>>> {
         }
     }
     .map_err(no_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::identity::testing::{Issued, NAME, name};
+
+    fn files(directory: &Path) -> IdentityFiles {
+        IdentityFiles { directory: Some(directory.to_owned()), ..IdentityFiles::default() }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn h13_a_waiting_key_is_its_owners_alone_and_every_request_has_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("farpost").join("identity");
+        let first = files(&inner).make_request(&name(), KeyKind::P256).unwrap();
+        let second = files(&inner).make_request(&name(), KeyKind::P256).unwrap();
+        assert_eq!((mode(&inner), mode(&first.key_file), mode(&first.request_file)), (0o700, 0o600, 0o644));
+        assert_ne!(first.key_file, second.key_file);
+        assert_eq!(fs::read_dir(&inner).unwrap().count(), 4);
+        let stem = format!("{NAME}-{}", &first.request.key_fingerprint()[..16]);
+        assert_eq!(first.key_file, inner.join(format!("{stem}.key")));
+        assert_eq!(first.request_file, inner.join(format!("{stem}.csr")));
+        let read = CertificateRequest::from_pem(&fs::read(&first.request_file).unwrap()).unwrap();
+        assert_eq!(read, first.request);
+        // The key is the request's.
+        let key = rcgen::KeyPair::from_pem(&fs::read_to_string(&first.key_file).unwrap()).unwrap();
+        let public = rcgen::PublicKeyData::subject_public_key_info(&key);
+        assert_eq!(crate::identity::KeyHash::of(&public), read.key_hash());
+    }
+
+    #[test]
+    fn h13_a_directory_that_others_write_to_gets_no_key() {
+        let directory = tempfile::tempdir().unwrap();
+        for mode in [0o770, 0o707, 0o1777] {
+            fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+            let error = files(directory.path()).make_request(&name(), KeyKind::P256).unwrap_err();
+            assert_eq!(error.code(), Code::KeyExposed, "{mode:o}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn files_by_name_keep_the_waiting_key_beside_the_key_and_touch_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let leaf = Issued::root(|_| ()).leaf(|_| ());
+        let (certificate, key) = (directory.path().join("pc7.pem"), directory.path().join("pc7.key"));
+        fs::write(&certificate, leaf.pem()).unwrap();
+        fs::write(&key, leaf.key_pem()).unwrap();
+        let files =
+            IdentityFiles { certificate: Some(certificate), key: Some(key.clone()), ..IdentityFiles::default() };
+        let made = files.make_request(&name(), KeyKind::Ed25519).unwrap();
+        assert_eq!(made.key_file.parent(), Some(directory.path()));
+        assert_eq!(fs::read_to_string(&key).unwrap(), leaf.key_pem());
+        let nowhere = IdentityFiles::default().make_request(&name(), KeyKind::P256);
+        assert_eq!(nowhere.unwrap_err().code(), Code::ConfigMissingKey);
+    }
+
+    #[test]
+    fn i2_the_name_rule_decides_whether_a_long_name_can_be_requested() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = Name::parse(&format!("{}.branch.example", "a".repeat(60))).unwrap();
+        for rule in [NameRule::San, NameRule::CnAndSan, NameRule::Cn] {
+            let files = IdentityFiles { name_rule: rule, ..files(directory.path()) };
+            let code = files.make_request(&long, KeyKind::P256).map(|_| ()).map_err(|error| error.code());
+            let expected = if rule == NameRule::San { Ok(()) } else { Err(Code::CommonNameNotInSan) };
+            assert_eq!(code, expected, "{rule:?}");
+            files.make_request(&name(), KeyKind::P256).unwrap();
+        }
+    }
 }

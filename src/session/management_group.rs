@@ -3,13 +3,19 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use zeroize::Zeroizing;
 
 use crate::code::Code;
 use crate::error::{Error, Result, printable};
-use crate::group::{AgentRecord, Assignment, AssignmentRecord, GatewayRecord, ServerRecord, UnknownAgents, Upstream};
+use crate::group::{
+    AgentRecord, Assignment, AssignmentRecord, EnrolmentToken, GatewayRecord, ServerRecord, TokenRecord, UnknownAgents,
+    Upstream,
+};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
+use crate::role::Role;
 use crate::store::{Delivery, DeliveryGap, SqliteStore, Store, StoreThread};
 use crate::time::Timestamp;
 
@@ -237,6 +243,50 @@ impl ManagementGroup {
         self.store.call(move |store| store.send_down(&agent, &payload, now())).await
     }
 
+    /// Makes a one-time token, with which a node that has no certificate yet enrols: this name, for this role, through
+    /// this gateway (none: at a management server), within this time. Its text is shown to whoever enrols the node; the
+    /// store cannot tell it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ArgumentInvalid`] for a role that does not enrol and a time above 7 days; [`Code::NameRejected`],
+    /// [`Code::RoleNotApproved`] for the name; [`Code::TokensFull`]; [`Code::NameUnreadable`].
+    pub async fn create_token(
+        &self,
+        name: &str,
+        role: Role,
+        gateway: Option<&str>,
+        valid_for: Duration,
+    ) -> Result<EnrolmentToken> {
+        let (name, via) = (Name::parse(name)?, gateway.map(Name::parse).transpose()?);
+        let token = EnrolmentToken::generate()?;
+        let (hash, created) = (token.hash()?, now());
+        let millis = i64::try_from(valid_for.as_millis()).unwrap_or(i64::MAX);
+        let expires = Timestamp::from_unix_millis(created.unix_millis().saturating_add(millis));
+        let record = TokenRecord { name, role, via, created, expires, used: None, hash, request: None };
+        self.store.call(move |store| store.create_token(&record)).await?;
+        Ok(token)
+    }
+
+    /// The one-time tokens, by name; those that were used, or expired within the last day, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn tokens(&self) -> Result<Vec<TokenRecord>> {
+        self.store.call(|store| store.tokens()).await
+    }
+
+    /// Deletes all one-time tokens of a name; answers how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::TokenUnknown`] if there is none, [`Code::NameUnreadable`].
+    pub async fn delete_token(&self, name: &str) -> Result<u64> {
+        let name = Name::parse(name)?;
+        self.store.call(move |store| store.delete_token(&name)).await
+    }
+
     /// How far each agent is delivered, the newest epoch last.
     ///
     /// # Errors
@@ -280,6 +330,20 @@ impl ManagementGroup {
     /// As [`ManagementGroup::name`].
     pub async fn gaps(&self, above: u64, limit: usize) -> Result<Vec<DeliveryGap>> {
         self.store.call(move |store| store.gaps(above, limit)).await
+    }
+}
+
+impl EnrolmentToken {
+    /// A new token.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Internal`] where the system has no random numbers.
+    pub fn generate() -> Result<Self> {
+        let mut seed = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut seed[..])
+            .map_err(|_| Error::new(Code::Internal).subject("enrolment token").found("no random numbers"))?;
+        Ok(Self::from_seed(seed))
     }
 }
 

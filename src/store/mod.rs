@@ -11,7 +11,8 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::group::{
     AgentRecord, Assignment, AssignmentKey, AssignmentRecord, CursorOutcome, CursorWrite, Decision, GatewayRecord,
-    Knock, ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
+    Knock, ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenRecord, TokenUse,
+    UnknownAgents,
 };
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::{Epoch, Gap, Priority, Sequence};
@@ -101,6 +102,17 @@ pub(crate) trait Store: Send {
     fn down_waiting(&mut self) -> Result<Vec<Name>>;
     /// The agent's application has taken all up to this number.
     fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()>;
+
+    /// Remembers a one-time token by its hash; those that expired long ago are forgotten.
+    fn create_token(&mut self, token: &TokenRecord) -> Result<()>;
+    /// Uses a token for a certificate request, in one transaction with the look at it: of two requests one gets it. A
+    /// refusal does not use it up.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no node enrols over its link yet"))]
+    fn use_token(&mut self, ask: &TokenUse) -> Result<TokenAnswer>;
+    /// All tokens, by name; those that were used, or expired lately, too.
+    fn tokens(&mut self) -> Result<Vec<TokenRecord>>;
+    /// Deletes all tokens of a name; how many there were.
+    fn delete_token(&mut self, name: &Name) -> Result<u64>;
 }
 
 /// How long a file output was when everything up to its cursors was in it.

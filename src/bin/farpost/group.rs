@@ -259,7 +259,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 impl StoreArguments {
-    async fn open(&self) -> Result<ManagementGroup, Failure> {
+    pub(crate) async fn open(&self) -> Result<ManagementGroup, Failure> {
         if let Some(url) = &self.store {
             return Ok(ManagementGroup::open(url).await?);
         }
@@ -274,7 +274,7 @@ impl StoreArguments {
 }
 
 /// Runs one call to the group to its end.
-fn wait(call: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(crate) fn wait(call: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

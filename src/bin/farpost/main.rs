@@ -5,12 +5,14 @@
 
 mod ca;
 mod cert;
+mod clock;
 mod configuration;
 mod failure;
 mod files;
 mod group;
 mod run;
 mod status;
+mod token;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,9 @@ enum Command {
     /// What a node and its peers will say about a certificate
     #[command(subcommand)]
     Cert(cert::CertCommand),
+    /// One-time tokens, with which nodes that have no certificate yet enrol
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// What a configuration may hold, and whether a file is one
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
@@ -80,6 +85,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Ca(command) => ca::execute(command),
         Command::Config(command) => configuration::execute(command),
         Command::Cert(command) => cert::execute(command),
+        Command::Token(command) => token::execute(command),
         Command::Status(arguments) => status::execute(&arguments),
         Command::Group(command) => group::execute(command),
         Command::Agent(AgentCommand::Run(arguments)) => run::execute(Role::Agent, &arguments),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::group::{AgentState, GatewayState};
+use crate::group::{AgentState, EnrolmentClaim, GatewayState, TokenAnswer, TokenUse};
 
 /// A group in a directory of its own.
 async fn group() -> (tempfile::TempDir, String, ManagementGroup) {
@@ -101,4 +101,50 @@ async fn calls_do_not_hold_up_the_tasks_of_a_runtime_with_one_thread() {
     let (approved, inventory) = tokio::join!(group.approve_agent("pc7"), group.inventory());
     approved.unwrap();
     assert_eq!(inventory.unwrap().agents.len(), 1, "calls are done in their order");
+}
+
+#[tokio::test]
+async fn a_token_that_was_shown_once_lets_its_node_in_and_the_store_cannot_tell_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("group.db");
+    let group = ManagementGroup::open_new(&format!("sqlite://{}", path.display()), "CORP").await.unwrap();
+    let (agent, gateway) = ("pc7.branch.example", "gw1.branch.example");
+    let token = group.create_token(agent, Role::Agent, Some(gateway), EnrolmentToken::VALIDITY).await.unwrap();
+    let record = group.tokens().await.unwrap().remove(0);
+    assert_eq!(
+        (record.name.as_str(), record.role, record.via.as_ref().unwrap().as_str()),
+        (agent, Role::Agent, gateway)
+    );
+    assert_eq!(record.expires.unix_millis() - record.created.unix_millis(), 3_600_000);
+    assert!(record.is_open(now()));
+
+    // What the node does with the text that it was given, and what a server does with what it shows.
+    let held = EnrolmentToken::parse(&token.text()).unwrap();
+    let (name, via) = (Name::parse(agent).unwrap(), Name::parse(gateway).unwrap());
+    let claim = EnrolmentClaim { group: "CORP", name: &name, role: Role::Agent, gateway: Some(&via), request: b"csr" };
+    let (key, proof) = (held.public_key().unwrap(), held.prove(claim).unwrap());
+    let hash = EnrolmentToken::verify_proof(&key, claim, &proof).unwrap();
+    let ask = TokenUse { hash, name: name.clone(), role: Role::Agent, via: Some(via), request: [1; 32], at: now() };
+    assert_eq!(group.store().call(move |store| store.use_token(&ask)).await.unwrap(), TokenAnswer::First);
+    assert!(group.tokens().await.unwrap()[0].used.is_some());
+
+    let text = token.text();
+    let digits = text.replace('-', "");
+    let parts: [&[u8]; 4] = [text.as_bytes(), digits.as_bytes(), &key, &text.as_bytes()[5..12]];
+    for suffix in ["", "-wal"] {
+        let stored = std::fs::read(format!("{}{suffix}", path.display())).unwrap();
+        let holds = |part: &[u8]| stored.windows(part.len()).any(|window| window == part);
+        assert!(parts.iter().all(|part| !holds(part)), "{suffix}");
+    }
+    let shown = format!("{token:?} {:?} {group:?}", group.tokens().await.unwrap());
+    assert!(!shown.contains(&text[5..12]), "{shown}");
+
+    assert_eq!(group.delete_token(agent).await.unwrap(), 1);
+    assert_eq!(group.delete_token(agent).await.unwrap_err().code(), Code::TokenUnknown);
+    let bad = group.create_token("ms1", Role::ManagementServer, None, EnrolmentToken::VALIDITY).await;
+    assert_eq!(bad.unwrap_err().code(), Code::ArgumentInvalid);
+    let bad = group.create_token(agent, Role::Agent, Some("../gw"), EnrolmentToken::VALIDITY).await;
+    assert_eq!(bad.unwrap_err().code(), Code::NameUnreadable);
+    let bad = group.create_token(agent, Role::Agent, None, Duration::MAX).await;
+    assert_eq!(bad.unwrap_err().code(), Code::ArgumentInvalid);
 }

@@ -5,6 +5,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use crate::group::{AgentState, GatewayState};
 use crate::identity::KeyHash;
 use crate::name::Name;
+use crate::role::Role;
 use crate::time::Timestamp;
 
 /// A name as text.
@@ -70,5 +71,21 @@ pub(super) struct GatewayStateColumn(pub(super) GatewayState);
 impl FromSql for GatewayStateColumn {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         GatewayState::parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}
+
+/// A role as its number.
+pub(super) struct RoleColumn(pub(super) Role);
+
+impl FromSql for RoleColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = u32::try_from(value.as_i64()?).ok();
+        number.and_then(Role::from_number).map(Self).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for RoleColumn {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(i64::from(self.0 as u8).into())
     }
 }

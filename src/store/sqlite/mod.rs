@@ -14,6 +14,7 @@ mod schema;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::Result;
 use crate::group::{
     AgentRecord, Assignment, AssignmentKey, AssignmentRecord, CursorOutcome, CursorWrite, Decision, GatewayRecord,
-    GroupKey, Knock, ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, UnknownAgents,
+    GroupKey, Knock, ServerRecord, SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenRecord, TokenUse,
+    UnknownAgents,
 };
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -225,6 +227,22 @@ impl Store for SqliteStore {
 
     fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()> {
         self.write(|connection| down::delivered(connection, agent, fence, through))
+    }
+
+    fn create_token(&mut self, token: &TokenRecord) -> Result<()> {
+        self.write(|connection| tokens::create(connection, token))
+    }
+
+    fn use_token(&mut self, ask: &TokenUse) -> Result<TokenAnswer> {
+        self.write(|connection| tokens::use_once(connection, ask))
+    }
+
+    fn tokens(&mut self) -> Result<Vec<TokenRecord>> {
+        self.read(tokens::tokens)
+    }
+
+    fn delete_token(&mut self, name: &Name) -> Result<u64> {
+        self.write(|connection| tokens::delete(connection, name))
     }
 }
 

@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4650_4753;
 const GROUP_BYTES_MAX: usize = 255;
 
 /// One text per version; a released one never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// What was made with the store and never changes.
 pub(super) struct Identity {

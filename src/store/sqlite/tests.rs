@@ -17,7 +17,9 @@ use crate::wire::Run;
 mod approvals;
 mod crash;
 mod files;
+mod migrations;
 mod sessions;
+mod tokens;
 
 /// A store's file in a directory of its own.
 struct Place {

@@ -1,23 +1,15 @@
-//! `farpost cert`: what a node and its peers will say about a certificate.
+//! `farpost cert check`: what a node and its peers will say about a certificate.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{Args, Subcommand, ValueEnum};
-use farpost::{
-    CertificateCheck, Code, Config, CrlPolicy, Error, IdentityPolicy, Name, NameRule, Timestamp, check_certificate,
-};
+use clap::{Args, ValueEnum};
+use farpost::{CertificateCheck, Code, Config, CrlPolicy, Error, IdentityPolicy, Name, check_certificate};
 
+use crate::cert::NameWord;
+use crate::clock;
 use crate::failure::{Failure, printable};
 use crate::files;
-
-/// The subcommands of `farpost cert`.
-#[derive(Subcommand)]
-pub(crate) enum CertCommand {
-    /// Check a certificate as the node and its peers do, and report everything that is wrong
-    Check(CheckArguments),
-}
 
 /// The arguments of `cert check`.
 #[derive(Args)]
@@ -62,14 +54,6 @@ enum CrlWord {
     Warn,
 }
 
-/// The words of `--name-rule`.
-#[derive(Clone, Copy, ValueEnum)]
-enum NameWord {
-    San,
-    CnAndSan,
-    Cn,
-}
-
 /// What is checked: the files and the demands.
 struct Subject {
     certificate: PathBuf,
@@ -80,11 +64,10 @@ struct Subject {
     policy: IdentityPolicy,
 }
 
-pub(crate) fn execute(command: CertCommand) -> Result<(), Failure> {
-    let CertCommand::Check(arguments) = command;
+pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
     let subject = match &arguments.config {
         Some(file) => Subject::of_config(file)?,
-        None => Subject::of_arguments(&arguments),
+        None => Subject::of_arguments(arguments),
     };
     let check = subject.check()?;
     let mut findings = check.report.findings().iter().map(|finding| Failure::from(finding.clone())).collect::<Vec<_>>();
@@ -113,11 +96,7 @@ impl Subject {
             CrlWord::Require => CrlPolicy::Require,
             CrlWord::Warn => CrlPolicy::Warn,
         };
-        let name_rule = match arguments.name_rule {
-            NameWord::San => NameRule::San,
-            NameWord::CnAndSan => NameRule::CnAndSan,
-            NameWord::Cn => NameRule::Cn,
-        };
+        let name_rule = arguments.name_rule.rule();
         let accept_server_auth_alone = arguments.accept_server_auth_alone;
         Self {
             certificate: arguments.certificate.clone().unwrap_or_default(),
@@ -156,7 +135,7 @@ impl Subject {
         let trust: Vec<&[u8]> = trust.iter().map(Vec::as_slice).collect();
         let crls: Vec<&[u8]> = crls.iter().map(Vec::as_slice).collect();
         let name = self.name.as_ref();
-        Ok(check_certificate(name, &certificates, key.as_deref(), &trust, &crls, self.policy, now()))
+        Ok(check_certificate(name, &certificates, key.as_deref(), &trust, &crls, self.policy, clock::now()))
     }
 
     /// A finding if others than the owner can read the key.
@@ -190,9 +169,4 @@ fn finding_as_json(finding: &Error) -> serde_json::Value {
         "expected": finding.expected_text(),
         "remedy": finding.remedy_text(),
     })
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
