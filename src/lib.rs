@@ -88,6 +88,7 @@ pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, Local
 pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,
 };
+pub use session::{Enrolment, EnrolmentOutcome};
 pub use session::{Events, WaitingRequest};
 #[cfg(feature = "gateway")]
 pub use session::{Gateway, GatewayBuilder};

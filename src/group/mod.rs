@@ -9,7 +9,6 @@ mod assignment;
 mod record;
 #[cfg(feature = "management-server")]
 mod session;
-#[cfg_attr(not(test), expect(dead_code, reason = "no node enrols over its link yet"))]
 mod token;
 #[cfg(feature = "management-server")]
 mod token_rules;
@@ -30,7 +29,6 @@ pub(crate) use session::{
     CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
     open,
 };
-#[cfg_attr(not(test), expect(unused_imports, reason = "no node enrols over its link yet"))]
 pub(crate) use token::EnrolmentClaim;
 pub use token::EnrolmentToken;
 #[cfg(feature = "management-server")]

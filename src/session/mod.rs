@@ -17,6 +17,7 @@ mod identity_files;
 #[cfg(feature = "agent")]
 mod input;
 mod json;
+mod keeping;
 #[cfg(feature = "management-server")]
 mod management_group;
 #[cfg(feature = "management-server")]
@@ -31,6 +32,7 @@ pub use agent::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
 pub use authority::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
 pub use certificate_request::WaitingRequest;
+pub use enrolment::{Enrolment, EnrolmentOutcome};
 pub use events::Events;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, GatewayBuilder};

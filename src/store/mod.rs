@@ -107,7 +107,6 @@ pub(crate) trait Store: Send {
     fn create_token(&mut self, token: &TokenRecord) -> Result<()>;
     /// Uses a token for a certificate request, in one transaction with the look at it: of two requests one gets it. A
     /// refusal does not use it up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no node enrols over its link yet"))]
     fn use_token(&mut self, ask: &TokenUse) -> Result<TokenAnswer>;
     /// All tokens, by name; those that were used, or expired lately, too.
     fn tokens(&mut self) -> Result<Vec<TokenRecord>>;

@@ -1,6 +1,7 @@
 //! Renewal over the chain: agent, gateway, management server and a certificate authority, on loopback.
 
 #[path = "../common/authority.rs"]
+#[expect(dead_code, reason = "shared with the tests whose authority never answers")]
 mod authority;
 #[path = "../common/chain.rs"]
 mod chain;

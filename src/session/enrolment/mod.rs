@@ -1,5 +1,6 @@
 //! Enrolment: a node's first certificate, for a one-time token.
 
+mod client;
 mod service;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use crate::error::Error;
 use crate::limits::ENROLMENT_ANSWER_TIMEOUT;
 use crate::wire::Answer;
 
+pub use client::{Enrolment, EnrolmentOutcome};
 pub(crate) use service::{Failures, accept_enrolments};
 
 /// Enrolments that a gateway has passed on, each with who waits for its answer.

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use crate::code::Code;
 use crate::error::{Error, Result, printable};
 use crate::event::Event;
-use crate::group::{Decision, Knock};
+use crate::group::{Decision, EnrolmentClaim, EnrolmentToken, Knock, TokenHash, TokenUse};
 use crate::identity::{CertificateRequest, VerifiedPeer, renewal};
 use crate::limits::ISSUE_TIMEOUT;
 use crate::name::Name;
@@ -20,6 +20,7 @@ use crate::session::clock;
 use crate::session::driver::IdentityCell;
 use crate::session::enrolment::Failures;
 use crate::session::events::EventHub;
+use crate::session::keeping::blocking;
 use crate::store::StoreThread;
 use crate::wire::{Answer, Enrol, Request};
 
@@ -82,8 +83,18 @@ impl Registrar {
         let none =
             || Error::new(Code::EnrolmentUnavailable).found("a management server without a certificate authority");
         let authority = self.authority.clone().ok_or_else(none)?;
-        let _ = (authority, enrol, via);
-        Err(none())
+        let (group, gateway) = (self.group.clone(), via.clone());
+        let (request, role, token) = blocking(move || check_enrolment(&group, gateway.as_ref(), &enrol)).await?;
+        let ask = TokenUse {
+            hash: token,
+            name: request.name().clone(),
+            role,
+            via: via.clone(),
+            request: renewal::request_hash(request.der()),
+            at: clock::wall(),
+        };
+        self.store.call(move |store| store.use_token(&ask)).await?;
+        self.issue(authority, Order::new(request, role, via, Reason::Enrolment)).await
     }
 
     async fn renew(&self, knock: Knock, peer: Arc<VerifiedPeer>, request: Request) -> Result<Answer> {
@@ -173,10 +184,29 @@ impl Registrar {
     }
 }
 
-/// Runs what takes processor time or reads files on a thread that may wait.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panic) => Err(Error::new(Code::Internal).found(panic.to_string())),
+/// What an ENROL says, after all that can be checked without the group: its request, its role, and the token whose key
+/// signed it.
+fn check_enrolment(
+    group: &str,
+    gateway: Option<&Name>,
+    enrol: &Enrol,
+) -> Result<(CertificateRequest, Role, TokenHash)> {
+    if enrol.group != group {
+        return Err(Error::new(Code::GroupMismatch)
+            .found(format!("\"{}\"", printable(&enrol.group)))
+            .expected(format!("\"{group}\"")));
     }
+    let role = Role::from_number(enrol.role).filter(|role| matches!(role, Role::Agent | Role::Gateway));
+    let role = role.ok_or_else(|| {
+        Error::new(Code::RoleUnexpected).found(format!("the role {}", enrol.role)).expected("agent or gateway")
+    })?;
+    let name = Name::parse(&enrol.name)?;
+    let claim = EnrolmentClaim { group, name: &name, role, gateway, request: &enrol.request };
+    let token = EnrolmentToken::verify_proof(&enrol.token_key, claim, &enrol.signature)?;
+    // Whoever has no token costs one signature's check: its request is not read.
+    let request = CertificateRequest::parse(&enrol.request)?;
+    if *request.name() != name {
+        return Err(Error::new(Code::RenewalNameMismatch).found(request.name().as_str()).expected(name.as_str()));
+    }
+    Ok((request, role, token))
 }

@@ -3,8 +3,6 @@
 //! When to ask is [`Plan`]'s to say; how a request travels is the node's. What runs here belongs to one handle and ends
 //! with its node.
 
-mod keeping;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +20,8 @@ use crate::node::renewal::{Ask, Renewed};
 use crate::session::clock;
 use crate::session::driver::IdentityCell;
 use crate::session::events::EventHub;
+use crate::session::keeping::{Keeping, Waiting, blocking, is_writable};
 use crate::wire::{Answer, Request};
-use keeping::{Keeping, Waiting};
 
 /// Hands a request to whoever gets it answered: the node, or a server's own authority.
 pub(crate) type Post = Box<dyn Fn(Ask) + Send + Sync>;
@@ -92,7 +90,7 @@ impl Renewer {
         events: &EventHub,
     ) -> Option<Self> {
         let files = is_of_files(&config.identity).then(|| config.identity.clone());
-        let may_write = files.as_ref().is_some_and(keeping::is_writable);
+        let may_write = files.as_ref().is_some_and(is_writable);
         if !config.renewal.enabled.unwrap_or(may_write) {
             return None;
         }
@@ -237,7 +235,7 @@ impl Renewer {
         let (keeping, identity, group) = (self.keeping.clone(), identity.clone(), self.group.clone());
         let kind = self.key_kind.unwrap_or_else(|| identity.key_kind());
         blocking(move || {
-            let waiting = keeping.waiting_or_new(&identity, kind)?;
+            let waiting = keeping.waiting_or_new(identity.name(), kind, identity.policy().name_rule)?;
             let request = waiting.request().der();
             let (scheme, signature) = attestation::sign(&identity, &to_be_signed(&group, identity.name(), request))?;
             let hash = request_hash(request);
@@ -271,7 +269,6 @@ impl Renewer {
                 self.told_pending = None;
                 let text = format!("until {}, key {}", renewed.not_after(), renewed.key_hash());
                 self.events.emit(Event::new(Code::CertificateRenewed, renewed.name().to_string(), text));
-                self.keeping.taken();
                 (self.adopt)(renewed);
                 Attempt::Installed
             }
@@ -310,14 +307,6 @@ fn is_of_request(code: Code) -> bool {
         code,
         Code::RequestUnusable | Code::RequestRefused | Code::AuthorityAnswerUnusable | Code::RenewalNameMismatch
     )
-}
-
-/// Runs what takes processor time or reads files on a thread that may wait.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panic) => Err(Error::new(Code::Internal).found(panic.to_string())),
-    }
 }
 
 /// How often the wall clock is looked at.
