@@ -75,6 +75,7 @@ pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRu
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
 pub use identity::{CertificateRequest, KeyKind};
 pub use identity::{SignatureScheme, Signer};
+pub use identity::{CertificateSummary, Selector};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use role::Role;
@@ -84,6 +85,7 @@ pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
 #[cfg(feature = "management-server")]
 pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
+pub use session::{CertificateImport, PreparedImport};
 #[cfg(feature = "management-server")]
 pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,

@@ -98,6 +98,10 @@ pub struct IdentityFiles {
     pub certificate: Option<PathBuf>,
     /// PEM: the leaf's private key.
     pub key: Option<PathBuf>,
+    /// PKCS#12: key and chain in one file, instead of `certificate` and `key`.
+    pub pkcs12: Option<PathBuf>,
+    /// A file with the password of `pkcs12`, or of encrypted keys.
+    pub password_file: Option<PathBuf>,
     /// PEM: the CAs that are trusted.
     pub trust: Vec<PathBuf>,
     /// Revocation lists, PEM or DER.
@@ -262,7 +266,9 @@ impl Config {
         require(self.management_group.is_some(), "management_group");
         let identity = &self.identity;
         if identity.directory.is_none() {
-            if identity.certificate.is_none() && identity.key.is_none() && identity.trust.is_empty() {
+            if identity.pkcs12.is_some() {
+                require(!identity.trust.is_empty(), "identity.trust");
+            } else if identity.certificate.is_none() && identity.key.is_none() && identity.trust.is_empty() {
                 require(false, "identity.directory");
             } else {
                 require(identity.certificate.is_some(), "identity.certificate");
@@ -312,6 +318,12 @@ impl Config {
         if self.identity.directory.is_some() && (self.identity.certificate.is_some() || self.identity.key.is_some()) {
             return Err(bad_pair("identity.directory", "a directory and files")
                 .expected("identity.directory alone, or identity.certificate, identity.key and identity.trust"));
+        }
+        let has_others =
+            self.identity.directory.is_some() || self.identity.certificate.is_some() || self.identity.key.is_some();
+        if self.identity.pkcs12.is_some() && has_others {
+            return Err(bad_pair("identity.pkcs12", "a PKCS#12 file and another source")
+                .expected("identity.pkcs12 with identity.trust, or a directory, or certificate and key"));
         }
         if self.output.path.is_some() && self.output.store {
             return Err(bad_pair("output", "output.path and output.store").expected("one of the two"));

@@ -231,7 +231,6 @@ impl Identity {
     }
 
     /// The own chain as it was verified when the identity was made.
-    #[cfg_attr(not(test), expect(dead_code, reason = "identities are not reloaded yet"))]
     pub(crate) fn own(&self) -> &VerifiedPeer {
         &self.snapshot.own
     }

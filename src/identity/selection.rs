@@ -36,8 +36,16 @@ pub(crate) struct Pile {
 }
 
 struct PiledCertificate {
-    file: usize,
+    /// All that hold it.
+    files: Vec<usize>,
     der: CertificateDer<'static>,
+}
+
+impl PiledCertificate {
+    /// The first of its files that this is true of.
+    fn file_in(&self, has_leaves: impl Fn(usize) -> bool) -> Option<usize> {
+        self.files.iter().copied().find(|file| has_leaves(*file))
+    }
 }
 
 /// A private key that can be loaded.
@@ -49,7 +57,7 @@ pub(crate) struct PiledKey {
 }
 
 impl Pile {
-    /// Adds a file's certificates; what is there already is left out.
+    /// Adds a file's certificates; one that is in several files is one certificate.
     ///
     /// # Errors
     ///
@@ -60,8 +68,9 @@ impl Pile {
                 return Err(Error::new(Code::StoreTooLarge)
                     .found(format!("more than {MATERIAL_CERTIFICATES_MAX} certificates")));
             }
-            if !self.certificates.iter().any(|known| known.der == der) {
-                self.certificates.push(PiledCertificate { file, der });
+            match self.certificates.iter_mut().find(|known| known.der == der) {
+                Some(known) => known.files.push(file),
+                None => self.certificates.push(PiledCertificate { files: vec![file], der }),
             }
         }
         Ok(())
@@ -103,19 +112,51 @@ impl Pile {
         at: Timestamp,
         has_leaves: impl Fn(usize) -> bool,
     ) -> Vec<Candidate> {
-        let is_competing = |certificate: &&PiledCertificate| has_leaves(certificate.file);
         let ders: Vec<&CertificateDer<'static>> = self.certificates.iter().map(|piled| &piled.der).collect();
         self.certificates
             .iter()
-            .filter(is_competing)
-            .filter_map(|leaf| Candidate::new(leaf.file, &leaf.der, name, &ders))
+            .filter_map(|leaf| Candidate::new(leaf.file_in(&has_leaves)?, &leaf.der, name, &ders))
             .map(|candidate| candidate.judged(self, name, trust, policy, at))
             .collect()
     }
 
+    /// The first certificate that is no CA's, or the first at all, whatever its name: to tell what is wrong with it.
+    pub(crate) fn stranger(
+        &self,
+        name: &Name,
+        trust: &Trust,
+        policy: &IdentityPolicy,
+        at: Timestamp,
+    ) -> Option<Candidate> {
+        let ders: Vec<&CertificateDer<'static>> = self.certificates.iter().map(|piled| &piled.der).collect();
+        let leaf = self.certificates.iter().find(|piled| !is_authority(&piled.der)).or(self.certificates.first())?;
+        let stranger = Candidate::of_any(leaf.file_in(|_| true)?, &leaf.der, &ders)?;
+        Some(stranger.judged(self, name, trust, policy, at))
+    }
+
+    /// What is wrong with this very certificate.
+    pub(crate) fn judged(
+        &self,
+        leaf: &CertificateDer<'static>,
+        name: &Name,
+        trust: &Trust,
+        policy: &IdentityPolicy,
+        at: Timestamp,
+    ) -> Option<Candidate> {
+        let ders: Vec<&CertificateDer<'static>> = self.certificates.iter().map(|piled| &piled.der).collect();
+        let file = self.certificates.iter().find(|piled| piled.der == *leaf)?.file_in(|_| true)?;
+        Some(Candidate::of_any(file, leaf, &ders)?.judged(self, name, trust, policy, at))
+    }
+
+    /// Whether a certificate of the pile has this key.
+    pub(crate) fn has_leaf_of(&self, hash: KeyHash) -> bool {
+        self.certificates.iter().any(|piled| candidate::public_key_of_certificate(&piled.der) == Some(hash))
+    }
+
     /// What can be said of the certificates that are no CA's, for an error that has no candidate.
     pub(crate) fn leaves(&self, has_leaves: impl Fn(usize) -> bool) -> Vec<CertificateSummary> {
-        let leaves = self.certificates.iter().filter(|piled| has_leaves(piled.file) && !is_authority(&piled.der));
+        let leaves =
+            self.certificates.iter().filter(|piled| piled.file_in(&has_leaves).is_some() && !is_authority(&piled.der));
         leaves.filter_map(|piled| CertificateSummary::of(&piled.der)).collect()
     }
 

@@ -1,8 +1,6 @@
 //! Where a new key waits for its certificate, and where the certificate goes: what renewal and enrolment share.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -16,8 +14,8 @@ use crate::code::Code;
 use crate::config::{IdentityFiles, NameRule};
 use crate::error::{Error, Result};
 use crate::identity::{CertificateRequest, Identity, KeyKind};
-use crate::limits::REQUEST_BYTES_MAX;
 use crate::name::Name;
+use crate::session::identity_store::{install_with_trust, read, read_key};
 
 /// A new key, and the request for its certificate.
 #[derive(Clone)]
@@ -86,29 +84,33 @@ impl Keeping {
         }
     }
 
-    /// Makes the certificate, which was checked, the one of the files. Without files it lives in this process only.
-    /// Blocks.
+    /// Makes the certificate the one of the files, with CAs that are trusted from then on. `None` without files: it lives
+    /// in this process only. Blocks.
     ///
     /// # Errors
     ///
-    /// [`Code::FileUnreadable`], and what a check of what lies there then finds.
+    /// As [`install_with_trust`], which checks all before it changes anything.
     pub(crate) fn install(
         &self,
         name: &Name,
         chain: &[CertificateDer<'static>],
         waiting: &Waiting,
-        checked: Identity,
-    ) -> Result<Identity> {
-        let identity = match &self.files {
-            Some(files) => put(files, name, chain, waiting)?,
-            None => checked,
+        anchors: Vec<CertificateDer<'static>>,
+    ) -> Result<Option<Identity>> {
+        let Some(files) = &self.files else {
+            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            return Ok(None);
         };
+        let identity = install_with_trust(files, name, chain, Some(waiting.key()), anchors)?;
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(file) = &waiting.file {
-            // Its key does not wait any more.
+            // Its key does not wait any more; in a directory it is the live one now, of named files that is a copy.
             let _ = fs::remove_file(file);
+            if files.directory.is_none() {
+                let _ = fs::remove_file(file.with_extension("key"));
+            }
         }
-        Ok(identity)
+        Ok(Some(identity))
     }
 }
 
@@ -137,47 +139,11 @@ fn newest_waiting(room: &Path, name: &Name) -> Option<Waiting> {
 fn read_waiting(file: &Path) -> Result<Waiting> {
     let request = CertificateRequest::from_pem(&read(file)?)?;
     let path = file.with_extension("key");
-    let text = Zeroizing::new(read_private(&path)?);
+    let text = read_key(&path)?;
     let unreadable = |found: String| Error::new(Code::KeyUnreadable).subject(path.display().to_string()).found(found);
     let key = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|error| unreadable(format!("{error:?}")))?;
     let key = Arc::new(Zeroizing::new(key.secret_pkcs8_der().to_vec()));
     Ok(Waiting { request, key, file: Some(file.to_owned()) })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(4 * REQUEST_BYTES_MAX).unwrap_or(u64::MAX);
-    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    read.map_err(|error| unreadable(path, &error))?;
-    Ok(bytes)
-}
-
-/// A key that others could read is not taken up (H13): looked at by the descriptor that is read.
-fn read_private(path: &Path) -> Result<Vec<u8>> {
-    let mode = File::open(path).and_then(|file| file.metadata()).map_err(|error| unreadable(path, &error))?.mode();
-    if mode & 0o077 != 0 {
-        let exposed = Error::new(Code::KeyExposed).subject(path.display().to_string());
-        return Err(exposed.found(format!("mode {:04o}", mode & 0o7777)).expected("0600"));
-    }
-    read(path)
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(Code::FileUnreadable).subject(path.display().to_string()).found(error.to_string())
-}
-
-/// Puts key and certificate where the identity lies.
-fn put(files: &IdentityFiles, name: &Name, chain: &[CertificateDer<'static>], waiting: &Waiting) -> Result<Identity> {
-    use crate::identity::pem::encode;
-    use crate::session::atomic_file::{ALL, OWNER, replace};
-
-    let room = room_of(files)?;
-    let certificate = files.certificate.clone().unwrap_or_else(|| room.join(format!("{name}.pem")));
-    let key = files.key.clone().unwrap_or_else(|| room.join(format!("{name}.key")));
-    let text: String = chain.iter().map(|der| encode("CERTIFICATE", der)).collect();
-    replace(&key, OWNER, Zeroizing::new(encode("PRIVATE KEY", waiting.key())).as_bytes())?;
-    replace(&certificate, ALL, text.as_bytes())?;
-    Identity::from_files(files, name)
 }
 
 /// Whether this process may put a new certificate where the identity lies.

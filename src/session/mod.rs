@@ -13,7 +13,7 @@ mod enrolment;
 mod events;
 #[cfg(feature = "gateway")]
 mod gateway;
-mod identity_files;
+mod identity_store;
 #[cfg(feature = "agent")]
 mod input;
 mod json;
@@ -36,6 +36,7 @@ pub use enrolment::{Enrolment, EnrolmentOutcome};
 pub use events::Events;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, GatewayBuilder};
+pub use identity_store::{CertificateImport, PreparedImport};
 #[cfg(feature = "management-server")]
 pub use management_group::{ApprovedFor, Cursor, Inventory, ManagementGroup};
 #[cfg(feature = "management-server")]

@@ -261,7 +261,7 @@ impl Renewer {
                     .found(format!("a new certificate until {}", renewed.not_after()))
                     .expected(format!("one that lasts longer than the present one, until {}", present.not_after())));
             }
-            keeping.install(present.name(), &chain, &waiting, renewed)
+            Ok(keeping.install(present.name(), &chain, &waiting, Vec::new())?.unwrap_or(renewed))
         })
         .await;
         match installed {

@@ -76,6 +76,8 @@ pub(crate) struct Options<'a> {
     pub(crate) password: Option<&'a str>,
     /// Takes a PKCS#12 file without an integrity code, and one whose key or certificates are not encrypted.
     pub(crate) allow_unprotected: bool,
+    /// Leaves keys where they are: a file of certificates is not looked at as one of keys must be.
+    pub(crate) skip_keys: bool,
     /// The most iterations of a key derivation; only ever below the limit of the library.
     pub(crate) iterations_max: u64,
 }
@@ -83,7 +85,12 @@ pub(crate) struct Options<'a> {
 impl<'a> Options<'a> {
     /// With this password.
     pub(crate) fn with_password(password: Option<&'a str>) -> Self {
-        Self { password, allow_unprotected: false, iterations_max: PASSWORD_ITERATIONS_MAX }
+        Self { password, allow_unprotected: false, skip_keys: false, iterations_max: PASSWORD_ITERATIONS_MAX }
+    }
+
+    /// For files of certificates and lists.
+    pub(crate) fn without_keys() -> Self {
+        Self { skip_keys: true, ..Self::with_password(None) }
     }
 }
 
@@ -121,6 +128,15 @@ pub(crate) fn read(bytes: &[u8], options: &Options<'_>) -> Result<Material, Erro
     }
 }
 
+/// The revocation lists of a file.
+///
+/// # Errors
+///
+/// [`Code::CrlUnusable`].
+pub(crate) fn lists(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    crate::identity::pem::revocation_lists(bytes)
+}
+
 fn check_counts(material: Material) -> Result<Material, Error> {
     let (certificates, keys) = (material.certificates.len(), material.keys.len());
     if certificates > MATERIAL_CERTIFICATES_MAX || keys > MATERIAL_KEYS_MAX {
@@ -137,8 +153,11 @@ fn read_block(
     work: &mut Work,
     material: &mut Material,
 ) -> Result<(), Error> {
+    let is_key = block.label.ends_with("PRIVATE KEY");
+    if is_key && options.skip_keys {
+        return Ok(());
+    }
     if block.has_headers {
-        let is_key = block.label.ends_with("PRIVATE KEY");
         return if is_key { Err(traditional(block.label)) } else { Ok(()) };
     }
     let known = [
@@ -199,6 +218,7 @@ fn read_der(
         Kind::Certificate => material.certificates.push(CertificateDer::from(object.raw.to_vec())),
         Kind::List => material.lists.push(CertificateRevocationListDer::from(object.raw.to_vec())),
         Kind::Request => material.requests += 1,
+        Kind::Key | Kind::EncryptedKey | Kind::Pkcs12 if options.skip_keys => return Ok(None),
         Kind::Key => {
             material.keys.push(ImportedKey { der: Zeroizing::new(object.raw.to_vec()), was_encrypted: false });
         }

@@ -92,7 +92,17 @@ impl Candidate {
         name: &Name,
         pile: &[&CertificateDer<'static>],
     ) -> Option<Self> {
-        let leaf = parse(der).ok().filter(|leaf| !leaf.is_ca() && claims(leaf, name))?;
+        parse(der).ok().filter(|leaf| !leaf.is_ca() && claims(leaf, name))?;
+        Self::of_any(file, der, pile)
+    }
+
+    /// Whatever the certificate is; `None` if it cannot be read.
+    pub(super) fn of_any(
+        file: usize,
+        der: &CertificateDer<'static>,
+        pile: &[&CertificateDer<'static>],
+    ) -> Option<Self> {
+        let leaf = parse(der).ok()?;
         let public_key = KeyHash::of(leaf.public_key().raw);
         let (chain, root) = assemble(der, pile);
         Some(Self {
@@ -170,6 +180,11 @@ impl Candidate {
     pub(crate) fn is_usable(&self) -> bool {
         self.report.is_clean()
     }
+}
+
+/// The name of the key that a certificate is for.
+pub(super) fn public_key_of_certificate(der: &CertificateDer<'_>) -> Option<KeyHash> {
+    parse(der).ok().map(|certificate| KeyHash::of(certificate.public_key().raw))
 }
 
 /// Whether a certificate is a CA's.

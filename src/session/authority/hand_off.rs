@@ -20,7 +20,7 @@ use crate::code::Code;
 use crate::error::{Error, Result, printable};
 use crate::identity::pem;
 use crate::limits::{HAND_OFF_RETRY, OPEN_REQUESTS_MAX, OPEN_REQUESTS_PER_NAME_MAX, REFUSAL_BYTES_MAX};
-use crate::session::identity_files::read;
+use crate::session::identity_store::read;
 use crate::session::{atomic_file, clock};
 
 /// Hands requests to somebody else, and picks the answers up later.

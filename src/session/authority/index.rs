@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::Code;
 use crate::error::{Error, Result, printable};
 use crate::session::atomic_file;
-use crate::session::identity_files::read;
+use crate::session::identity_store::read;
 
 /// The file `index.json`.
 #[derive(Serialize, Deserialize, Default)]

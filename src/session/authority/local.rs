@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::identity::{CertificateRequest, pem};
 use crate::limits::CERTIFICATE_VALIDITY;
 use crate::name::Name;
-use crate::session::identity_files::{read, read_key};
+use crate::session::identity_store::{read, read_key};
 use crate::session::{atomic_file, clock};
 use crate::time::Timestamp;
 

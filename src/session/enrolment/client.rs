@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::code::Code;
 use crate::config::{IdentityFiles, NameRule, NodeAddress};
 use crate::error::{Error, Result};
 use crate::group::{EnrolmentClaim, EnrolmentToken, Upstream};
-use crate::identity::{CertificateRequest, Identity, IdentityPolicy, KeyHash, KeyKind, Trust, pem};
+use crate::identity::{CertificateRequest, Identity, IdentityPolicy, KeyKind, Trust, pem};
 use crate::limits::{CONNECT_TIMEOUT, HELLO_TIMEOUT};
 use crate::name::Name;
 use crate::net::dial::Dialler;
 use crate::net::tls::enrolment::connect;
 use crate::role::Role;
-use crate::session::atomic_file::{self, ALL};
 use crate::session::clock;
+use crate::session::identity_store::read;
 use crate::session::keeping::{Keeping, Waiting, blocking};
 use crate::wire::{Answer, Enrol};
 
@@ -129,8 +129,8 @@ impl Enrolment {
             Answer::Refused(error, _) => Err(error),
             Answer::Issued(chain) => {
                 let this = self.clone();
-                let chain = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-                Ok(EnrolmentOutcome::Installed(blocking(move || this.install(chain, &waiting)).await?))
+                let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+                Ok(EnrolmentOutcome::Installed(blocking(move || this.install(&chain, &waiting)).await?))
             }
         }
     }
@@ -138,13 +138,13 @@ impl Enrolment {
     /// The trust, and the key that waits: nothing is asked that could not be verified, or kept.
     fn prepare(&self) -> Result<(Arc<Trust>, Waiting)> {
         let given = self.trust_files()?;
-        let slices: Vec<&[u8]> = given.iter().map(Vec::as_slice).collect();
+        let slices: Vec<&[u8]> = given.iter().map(|file| file.as_slice()).collect();
         let trust = Trust::from_pem(&slices, &[])?;
         let waiting = self.keeping().waiting_or_new(&self.name, self.key_kind, NameRule::San)?;
         Ok((Arc::new(trust), waiting))
     }
 
-    fn trust_files(&self) -> Result<Vec<Vec<u8>>> {
+    fn trust_files(&self) -> Result<Vec<Zeroizing<Vec<u8>>>> {
         let missing = || {
             let error = Error::new(Code::TrustMissing).subject(self.directory.display().to_string());
             error.remedy("give the CA that issued the gateways' and servers' certificates: --trust FILE")
@@ -194,26 +194,13 @@ impl Enrolment {
         stream.ask(&enrol).await.map_err(about)
     }
 
-    /// Everything is checked, then the trust is put beside the key, then the certificate: only that makes an identity.
-    fn install(&self, chain: Vec<CertificateDer<'static>>, waiting: &Waiting) -> Result<Identity> {
-        let given = self.trust_files()?;
-        let slices: Vec<&[u8]> = given.iter().map(Vec::as_slice).collect();
-        let policy = IdentityPolicy::default();
-        let text: String = chain.iter().map(|der| pem::encode("CERTIFICATE", der)).collect();
-        let key = Zeroizing::new(pem::encode("PRIVATE KEY", waiting.key()));
-        let (chain_pem, key, now) = (text.as_bytes(), key.as_bytes(), clock::wall());
-        let checked = Identity::from_pem(&self.name, chain_pem, key, &slices, &[], policy, now)?;
-        for file in &given {
-            let digits: String = KeyHash::of(file).to_string().chars().take(16).collect();
-            atomic_file::replace(&self.directory.join(format!("trust-{digits}.pem")), ALL, file)?;
+    /// Everything is checked before anything is changed; the CAs that were given are trusted from then on.
+    fn install(&self, chain: &[CertificateDer<'static>], waiting: &Waiting) -> Result<Identity> {
+        let mut anchors = Vec::new();
+        for file in self.trust_files()? {
+            anchors.extend(pem::certificates(&file)?);
         }
-        self.keeping().install(&self.name, &chain, waiting, checked)
+        let installed = self.keeping().install(&self.name, chain, waiting, anchors)?;
+        installed.ok_or_else(|| Error::new(Code::Internal).found("an enrolment without a directory"))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        let code = if error.kind() == std::io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
-        Error::new(code).subject(path.display().to_string()).found(error.to_string())
-    })
 }

@@ -1,0 +1,113 @@
+//! Keys that wait for their certificates.
+
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::PrivateKeyDer;
+use zeroize::Zeroizing;
+
+use super::contents::listed;
+use super::file::{parent_of, read_key};
+use super::store::{Access, Store};
+use crate::code::Code;
+use crate::config::IdentityFiles;
+use crate::error::{Error, Result};
+use crate::identity::KeyHash;
+use crate::identity::import::{self, Options, pem_block};
+use crate::identity::selection::public_key_of;
+use crate::limits::SOURCE_BYTES_MAX;
+use crate::name::Name;
+
+/// A key whose request was made and whose certificate has not come yet.
+#[derive(Debug)]
+#[expect(dead_code, reason = "renewal over the chain looks at all of it")]
+pub(crate) struct WaitingKey {
+    /// `NAME-HASH.key`.
+    pub(crate) key: PathBuf,
+    /// `NAME-HASH.csr`.
+    pub(crate) request: PathBuf,
+    /// The name of its public key.
+    pub(crate) hash: KeyHash,
+}
+
+/// Where the keys of a node wait: the store, or the directory of the configured key.
+///
+/// # Errors
+///
+/// [`Code::ConfigMissingKey`].
+pub(super) fn waiting_room(files: &IdentityFiles) -> Result<PathBuf> {
+    let of_key = || files.key.as_deref().or(files.pkcs12.as_deref()).map(parent_of);
+    let room = files.directory.clone().or_else(of_key);
+    room.ok_or_else(|| Error::new(Code::ConfigMissingKey).subject("identity.directory"))
+}
+
+/// Keeps a key (PKCS#8) and the request that was made of it (DER) until the certificate comes: as `NAME-HASH.key`, mode
+/// 0600, and `NAME-HASH.csr`, PEM. Both are durable when this returns.
+///
+/// # Errors
+///
+/// [`Code::KeyUnreadable`], [`Code::DirectoryExposed`], [`Code::FileUnreadable`].
+#[cfg_attr(not(test), expect(dead_code, reason = "renewal over the chain uses it"))]
+pub(crate) fn keep_waiting_key(files: &IdentityFiles, name: &Name, pkcs8: &[u8], request: &[u8]) -> Result<WaitingKey> {
+    let store = Store::open(&waiting_room(files)?)?;
+    let hash = public_key_of(pkcs8)?;
+    let key = store.path(&key_file(name, hash));
+    let request_path = key.with_extension("csr");
+    store.put(&key, key_text(pkcs8)?.as_bytes(), Access::Owner)?;
+    store.put(&request_path, pem_block("CERTIFICATE REQUEST", request).as_bytes(), Access::All)?;
+    store.sync()?;
+    Ok(WaitingKey { key, request: request_path, hash })
+}
+
+/// The keys of this name that wait: those with their request beside them.
+///
+/// # Errors
+///
+/// [`Code::ConfigMissingKey`], [`Code::FileUnreadable`], [`Code::KeyExposed`].
+pub(crate) fn waiting_keys(files: &IdentityFiles, name: &Name) -> Result<Vec<WaitingKey>> {
+    let mut waiting = Vec::new();
+    for key in listed(&waiting_room(files)?, &["key"])? {
+        let request = key.with_extension("csr");
+        if is_key_of(&key, name) && request.exists() {
+            let bytes = read_key(&key, SOURCE_BYTES_MAX)?;
+            let material = import::read(&bytes, &Options::with_password(None))
+                .map_err(|error| error.subject(key.display().to_string()))?;
+            for found in material.keys {
+                waiting.push(WaitingKey {
+                    key: key.clone(),
+                    request: request.clone(),
+                    hash: public_key_of(&found.der)?,
+                });
+            }
+        }
+    }
+    Ok(waiting)
+}
+
+/// `NAME-HASH.key`: 16 digits of the public key's hash.
+pub(super) fn key_file(name: &Name, hash: KeyHash) -> String {
+    let digits: String = hash.to_string().chars().take(16).collect();
+    format!("{name}-{digits}.key")
+}
+
+/// Whether a file is one of this name's keys, as [`key_file`] calls them.
+pub(super) fn is_key_of(path: &Path, name: &Name) -> bool {
+    let file = path.file_name().and_then(|file| file.to_str());
+    let digits = file.and_then(|file| file.strip_prefix(name.as_str())?.strip_prefix('-')?.strip_suffix(".key"));
+    digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
+/// A key as PEM, under the label of its form.
+///
+/// # Errors
+///
+/// [`Code::KeyUnreadable`].
+pub(super) fn key_text(der: &[u8]) -> Result<Zeroizing<String>> {
+    let label = match PrivateKeyDer::try_from(der) {
+        Ok(PrivateKeyDer::Pkcs8(_)) => "PRIVATE KEY",
+        Ok(PrivateKeyDer::Pkcs1(_)) => "RSA PRIVATE KEY",
+        Ok(PrivateKeyDer::Sec1(_)) => "EC PRIVATE KEY",
+        Ok(_) => return Err(Error::new(Code::KeyUnreadable).found("a key of an unknown form")),
+        Err(problem) => return Err(Error::new(Code::KeyUnreadable).found(problem)),
+    };
+    Ok(pem_block(label, der))
+}
