@@ -12,8 +12,8 @@ use crate::code::Code;
 use crate::config::IdentityFiles;
 use crate::error::{Error, Result};
 use crate::identity::import::{self, Options};
-use crate::identity::selection::{Candidate, the_only};
-use crate::identity::{CertificateSummary, Identity, Report, Selector};
+use crate::identity::selection::{Candidate, is_authority, the_only};
+use crate::identity::{CertificateSummary, Identity, Report, Selector, Trust};
 use crate::limits::SOURCE_BYTES_MAX;
 use crate::name::Name;
 use crate::session::clock;
@@ -128,17 +128,21 @@ impl CertificateImport {
         let competes = |file: usize| self.sources.is_empty() || file >= first;
         contents.anchors.extend(news.anchors.iter().cloned());
         contents.lists.extend(news.lists.iter().cloned());
-        let trust = contents.trust().map_err(|findings| report.merge(for_command(findings))).unwrap_or_default();
+        let trust = contents.trust();
+        let (trust, distrust) =
+            trust.map_or_else(|findings| (Trust::default(), findings), |trust| (trust, Report::default()));
         let policy = self.files.policy();
         let candidates = contents.pile.candidates(&self.name, &trust, &policy, at, competes);
         if candidates.is_empty() {
+            report.merge(distrust);
             report.merge(self.nobody(&contents, competes));
             return Err(report);
         }
         let chosen = match the_only(candidates, &self.selector, &self.name) {
-            Ok(chosen) => chosen,
-            Err(findings) => {
-                report.merge(findings);
+            Ok(chosen) if distrust.is_clean() => chosen,
+            chosen => {
+                let findings = chosen.err().unwrap_or_default();
+                self.explain(&distrust, &findings, &mut report);
                 return Err(report);
             }
         };
@@ -162,7 +166,7 @@ impl CertificateImport {
     fn news(&self) -> Result<News, Report> {
         let (mut news, mut report) = (News::default(), Report::default());
         for path in &self.trust {
-            match certificates_of(path) {
+            match self.authorities_of(path) {
                 Ok(anchors) => news.anchors.extend(anchors),
                 Err(error) => report.add(error.subject(path.display().to_string())),
             }
@@ -174,6 +178,24 @@ impl CertificateImport {
             }
         }
         if report.is_clean() { Ok(news) } else { Err(report) }
+    }
+
+    /// The CAs of a file; of one that holds a node's certificate or key too, such as a PKCS#12 file, only the CAs.
+    fn authorities_of(&self, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+        let content = read(path, SOURCE_BYTES_MAX)?;
+        let material = import::read(&content.bytes, &self.options())?;
+        let is_mixed = !material.keys.is_empty();
+        let mut certificates = material.certificates;
+        certificates.retain(|certificate| !is_mixed || is_authority(certificate));
+        if certificates.is_empty() {
+            return Err(Error::new(Code::TrustUnusable).found("no CA certificate").expected("CA certificates"));
+        }
+        Ok(certificates)
+    }
+
+    fn options(&self) -> Options<'_> {
+        let password = self.password.as_ref().map(|password| password.as_str());
+        Options { allow_unprotected: self.allow_unprotected, ..Options::with_password(password) }
     }
 
     /// Of a directory, what is none of the formats is passed over; it is told if nothing else is found.
@@ -198,13 +220,12 @@ impl CertificateImport {
 
     fn add_file(&self, contents: &mut Contents, path: &Path) -> Result<()> {
         let mut content = read(path, SOURCE_BYTES_MAX)?;
-        let password = self.password.as_ref().map(|password| password.as_str());
-        let options = Options { allow_unprotected: self.allow_unprotected, ..Options::with_password(password) };
         let about = |error: Error| {
-            let remedy = error.remedy_text().replace("FILE", &path.display().to_string());
+            let file = format!("-in {}", path.display());
+            let remedy = error.remedy_text().replace("-in FILE", &file).replace("-in KEY", &file);
             error.subject(path.display().to_string()).remedy(remedy)
         };
-        let material = import::read(&content.bytes, &options).map_err(about)?;
+        let material = import::read(&content.bytes, &self.options()).map_err(about)?;
         if material.keys.iter().any(|key| !key.was_encrypted) {
             check_plain_key(&mut content, path)?;
         }
@@ -213,6 +234,34 @@ impl CertificateImport {
             contents.pile.add_key(file, key).map_err(about)?;
         }
         contents.pile.add_certificates(file, material.certificates).map_err(about)
+    }
+
+    /// Adds what is wrong with the trust and with the certificate. Without anchors, that no path was found says only which
+    /// CA it would take.
+    fn explain(&self, distrust: &Report, findings: &Report, report: &mut Report) {
+        let has_none = distrust.has(Code::TrustMissing);
+        let path = findings.findings().iter().find(|finding| finding.code() == Code::IssuerUnknown);
+        for finding in distrust.findings() {
+            let is_missing = finding.code() == Code::TrustMissing;
+            let remedy = path.map(Error::remedy_text).filter(|remedy| remedy.contains("--trust"));
+            let remedy = self.with_source(remedy.unwrap_or("give the CA's certificate: --trust FILE"));
+            report.add(if is_missing { finding.clone().remedy(remedy) } else { finding.clone() });
+        }
+        for finding in findings.findings() {
+            if !has_none || !matches!(finding.code(), Code::IssuerUnknown | Code::CrlMissing) {
+                report.add(finding.clone().remedy(self.with_source(finding.remedy_text())));
+            }
+        }
+    }
+
+    /// A CA that came with the only source can be trusted by naming that file.
+    fn with_source(&self, remedy: &str) -> String {
+        match self.sources.as_slice() {
+            [only] if !only.is_dir() && remedy.starts_with("the files hold") => {
+                remedy.replace("--trust FILE", &format!("--trust {}", only.display()))
+            }
+            _ => remedy.to_owned(),
+        }
     }
 
     /// What to say where no certificate claims the name: what is wrong with the only one, or whose there are.
@@ -305,23 +354,6 @@ impl Contents {
 fn key_of(contents: &Contents, chosen: &Candidate, first: usize) -> Option<Zeroizing<Vec<u8>>> {
     let key = contents.pile.key(chosen.key()?)?;
     (key.file >= first).then(|| key.der.clone())
-}
-
-fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let content = read(path, SOURCE_BYTES_MAX)?;
-    let unusable = |error: Error| Error::new(Code::TrustUnusable).found(error.found_text().to_owned());
-    Ok(import::read(&content.bytes, &Options::without_keys()).map_err(unusable)?.certificates)
-}
-
-/// At the command line, trust is an argument.
-fn for_command(findings: Report) -> Report {
-    let mut out = Report::default();
-    for finding in findings.findings() {
-        let is_missing = finding.code() == Code::TrustMissing;
-        let told = finding.clone();
-        out.add(if is_missing { told.remedy("give the CA's certificate: --trust FILE") } else { told });
-    }
-    out
 }
 
 /// What is looked at in a directory that is given as a source.

@@ -17,7 +17,6 @@ use crate::limits::{CHANGE_POLL, DOWN_IN_FLIGHT_MAX};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
-use crate::session::authority::CertificateAuthority;
 use crate::session::driver::{Links, Mailbox};
 use crate::session::events::EventHub;
 use crate::session::{ManagementGroup, clock};

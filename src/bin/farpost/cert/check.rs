@@ -3,10 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use farpost::{CertificateCheck, Code, Config, CrlPolicy, Error, IdentityPolicy, Name, check_certificate};
+use clap::Args;
+use farpost::{CertificateCheck, Code, Config, Error, IdentityPolicy, Name, check_certificate};
 
-use crate::cert::NameWord;
+use crate::cert::words::{CrlWord, NameWord};
 use crate::clock;
 use crate::failure::{Failure, printable};
 use crate::files;
@@ -46,14 +46,6 @@ pub(crate) struct CheckArguments {
     json: bool,
 }
 
-/// The words of `--crl-policy`.
-#[derive(Clone, Copy, ValueEnum)]
-enum CrlWord {
-    IfGiven,
-    Require,
-    Warn,
-}
-
 /// What is checked: the files and the demands.
 struct Subject {
     certificate: PathBuf,
@@ -91,12 +83,7 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
 
 impl Subject {
     fn of_arguments(arguments: &CheckArguments) -> Self {
-        let crl_policy = match arguments.crl_policy {
-            CrlWord::IfGiven => CrlPolicy::IfGiven,
-            CrlWord::Require => CrlPolicy::Require,
-            CrlWord::Warn => CrlPolicy::Warn,
-        };
-        let name_rule = arguments.name_rule.rule();
+        let (crl_policy, name_rule) = (arguments.crl_policy.policy(), arguments.name_rule.rule());
         let accept_server_auth_alone = arguments.accept_server_auth_alone;
         Self {
             certificate: arguments.certificate.clone().unwrap_or_default(),
@@ -160,7 +147,7 @@ fn as_json(check: &CertificateCheck, usable: bool) -> serde_json::Value {
     serde_json::json!({ "usable": usable, "facts": facts, "findings": findings, "warnings": warnings })
 }
 
-fn finding_as_json(finding: &Error) -> serde_json::Value {
+pub(super) fn finding_as_json(finding: &Error) -> serde_json::Value {
     serde_json::json!({
         "code": finding.code().to_string(),
         "summary": finding.code().summary(),

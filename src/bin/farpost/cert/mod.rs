@@ -1,10 +1,12 @@
-//! `farpost cert`: certificates, from the request to the check.
+//! `farpost cert`: certificates, from the request over the import to the check.
 
 mod check;
+mod import;
+mod password;
 mod request;
+mod words;
 
-use clap::{Subcommand, ValueEnum};
-use farpost::NameRule;
+use clap::Subcommand;
 
 use crate::failure::Failure;
 
@@ -12,32 +14,17 @@ use crate::failure::Failure;
 #[derive(Subcommand)]
 pub(crate) enum CertCommand {
     /// Check a certificate as the node and its peers do, and report everything that is wrong
-    Check(check::CheckArguments),
+    Check(Box<check::CheckArguments>),
     /// Make a key and a certificate request for a node
     Request(request::RequestArguments),
-}
-
-/// The words of `--name-rule`.
-#[derive(Clone, Copy, ValueEnum)]
-enum NameWord {
-    San,
-    CnAndSan,
-    Cn,
-}
-
-impl NameWord {
-    fn rule(self) -> NameRule {
-        match self {
-            Self::San => NameRule::San,
-            Self::CnAndSan => NameRule::CnAndSan,
-            Self::Cn => NameRule::Cn,
-        }
-    }
+    /// Find a node's certificate, check everything, and put it into its identity
+    Import(Box<import::ImportArguments>),
 }
 
 pub(crate) fn execute(command: CertCommand) -> Result<(), Failure> {
     match command {
         CertCommand::Check(arguments) => check::execute(&arguments),
         CertCommand::Request(arguments) => request::execute(&arguments),
+        CertCommand::Import(arguments) => import::execute(&arguments),
     }
 }

@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use farpost::{Code, Config, IdentityFiles, KeyKind, Name, WaitingRequest};
 
-use crate::cert::NameWord;
+use crate::cert::words::NameWord;
 use crate::failure::Failure;
 use crate::files::{self, Readers};
 
