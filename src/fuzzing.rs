@@ -6,6 +6,8 @@ use bytes::BytesMut;
 
 #[cfg(feature = "agent")]
 use crate::disk::{Disk, Log, MemoryDisk};
+use crate::group::EnrolmentToken;
+use crate::identity::CertificateRequest;
 use crate::limits::FRAME_BYTES_MAX;
 #[cfg(feature = "agent")]
 use crate::message::{Epoch, Sequence};
@@ -53,6 +55,23 @@ pub fn queue(data: &[u8]) {
         from = Sequence(last.sequence.0 + 1);
     }
     assert!(log.close(delivered).is_ok(), "memory takes what it is given");
+}
+
+/// Hands bytes to what reads certificate requests, and as a text to what reads one-time tokens. What is accepted reads
+/// back as itself.
+pub fn identity_request(data: &[u8]) {
+    for answer in [CertificateRequest::parse(data), CertificateRequest::from_pem(data)] {
+        match answer {
+            Ok(request) => {
+                assert!(CertificateRequest::parse(request.der()).as_ref() == Ok(&request));
+                assert!(CertificateRequest::from_pem(request.to_pem().as_bytes()).as_ref() == Ok(&request));
+            }
+            Err(error) => assert!(error.to_string().len() < 4096, "every error says something, and not too much"),
+        }
+    }
+    if let Ok(token) = EnrolmentToken::parse(&String::from_utf8_lossy(data)) {
+        assert!(EnrolmentToken::parse(&token.text()).as_ref() == Ok(&token));
+    }
 }
 
 /// Cuts the bytes into frames and reads each body.
@@ -143,6 +162,27 @@ mod tests {
             // The links read the same bytes twelve times over: one round in sixteen, so that this stays a unit test.
             if round % 16 == 0 { wire(&data) } else { read_stream(&data) }
         }
+    }
+
+    #[test]
+    fn twenty_thousand_changed_requests_are_read_without_a_panic() {
+        let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+        let name = crate::name::Name::parse("pc7.branch.example").unwrap();
+        let (request, _) = CertificateRequest::make(&name, crate::identity::KeyKind::P256, true).unwrap();
+        for _ in 0..20_000 {
+            let mut data = request.der().to_vec();
+            for _ in 0..=noise.byte() % 8 {
+                let at = noise.next() as usize % data.len();
+                match noise.byte() % 4 {
+                    0 => data[at] = noise.byte(),
+                    1 => data[at] = noise.byte() % 8,
+                    2 => data.insert(at, noise.byte()),
+                    _ => drop(data.remove(at)),
+                }
+            }
+            identity_request(&data);
+        }
+        identity_request(b"fpt1-B9D5MPJ-TB9D5MP-JTB9D5M-PJTB9D5-MPJTB9D-5MPJTB9-D5MPJTB-9D359YZ");
     }
 
     #[test]

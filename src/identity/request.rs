@@ -357,7 +357,7 @@ fn check_extension(extension: &X509Extension<'_>, name: &mut Option<Name>) -> Re
         ParsedExtension::KeyUsage(usage) if !usage.digital_signature() => {
             Err(Error::new(Code::KeyUsageWrong).found(usage.to_string()).expected("digitalSignature"))
         }
-        ParsedExtension::ExtendedKeyUsage(usage) if !usage.any && !(usage.server_auth && usage.client_auth) => {
+        ParsedExtension::ExtendedKeyUsage(usage) if !(usage.any || usage.server_auth && usage.client_auth) => {
             Err(Error::new(Code::EkuIncomplete)
                 .found("a request for other purposes")
                 .expected("serverAuth, clientAuth"))

@@ -139,7 +139,7 @@ fn days(count: u32) -> Duration {
 }
 
 /// A dNSName that looks like an address is matched by nobody.
-fn refuse_address(name: &Name) -> Result<(), Failure> {
+pub(crate) fn refuse_address(name: &Name) -> Result<(), Failure> {
     if name.as_str().parse::<std::net::IpAddr>().is_err() {
         return Ok(());
     }

@@ -96,7 +96,9 @@ fn print_new(token: &EnrolmentToken, name: &Name, role: Role, gateway: Option<&s
     println!("{}", text.as_str());
     let through = gateway.map_or_else(|| "at a management server".to_owned(), |name| format!("through {name}"));
     eprintln!("for the {role} {name}, once, {through}, until {}", later(valid));
-    eprintln!("it is not shown again; on {name}: farpost enroll --token TOKEN");
+    let place = gateway.map_or_else(|| "--server SERVER".to_owned(), |gateway| format!("--gateway {gateway}"));
+    eprintln!("it is not shown again; on {name}, with the token in a file that only you read:");
+    eprintln!("  farpost enroll --token-file FILE --subject-name {name} --role {role} {place}");
 }
 
 fn later(valid: Duration) -> Timestamp {

@@ -7,6 +7,7 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use farpost::{Code, Config, IdentityFiles, KeyKind, Name, WaitingRequest};
 
+use crate::ca::refuse_address;
 use crate::cert::words::NameWord;
 use crate::failure::Failure;
 use crate::files::{self, Readers};
@@ -91,7 +92,10 @@ fn identity(arguments: &RequestArguments) -> Result<(IdentityFiles, Name), Failu
         files = config.identity;
         configured = config.name;
     } else {
-        files.directory = Some(arguments.directory.clone().unwrap_or_else(|| PathBuf::from(DIRECTORY)));
+        // A whole path: what is told of it holds in every directory.
+        let directory = arguments.directory.as_deref().unwrap_or(Path::new(DIRECTORY));
+        let whole = std::path::absolute(directory).map_err(|error| files::unreadable(directory, &error))?;
+        files.directory = Some(whole);
     }
     if let Some(word) = arguments.name_rule {
         files.name_rule = word.rule();
@@ -108,9 +112,7 @@ fn identity(arguments: &RequestArguments) -> Result<(IdentityFiles, Name), Failu
             );
         }
     };
-    if name.as_str().parse::<std::net::IpAddr>().is_ok() {
-        return Err(Failure::new(Code::NameUnreadable, name).found("an address").expected("a DNS name"));
-    }
+    refuse_address(&name)?;
     Ok((files, name))
 }
 
