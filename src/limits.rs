@@ -173,6 +173,9 @@ pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
 pub(crate) const WINDOW_BYTES_MAX: usize = 8 << 20;
 /// Messages to one agent that the group store holds (rule D8).
 pub(crate) const DOWN_MESSAGES_MAX: u64 = 10_000;
+/// Standings or sessions in one transaction: 128 take about as long as its sync, a few milliseconds, and the cursors of
+/// agents that are connected wait no longer for their turn.
+pub(crate) const STORE_BATCH_MAX: usize = 128;
 /// How often a management server looks at the group's change counter; half of what rule G2 leaves.
 pub(crate) const CHANGE_POLL: Duration = Duration::from_millis(500);
 

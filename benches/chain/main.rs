@@ -2,6 +2,7 @@
 //!
 //! Without arguments a short form of every scenario; benches/README.md has the arguments and the figures.
 
+mod crowd;
 mod lab;
 mod load;
 mod node;
@@ -9,6 +10,13 @@ mod options;
 mod process;
 mod report;
 mod scenario;
+
+#[path = "../../tests/common/pki.rs"]
+#[expect(dead_code, reason = "shared with the tests")]
+mod pki;
+#[path = "../../tests/refusals/wire.rs"]
+#[expect(dead_code, reason = "the protocol's second implementation, shared with the tests")]
+mod wire;
 
 use options::Options;
 
@@ -23,6 +31,7 @@ fn main() {
             "server" => node::server(&options).await,
             "gateway" => node::gateway(&options).await,
             "load" => load::load(&options).await,
+            "crowd" => crowd::crowd(&options).await,
             other => panic!("no node {other}"),
         }
     });

@@ -15,7 +15,9 @@ use crate::options::Options;
 /// Runs a management server until standard input ends.
 pub(crate) async fn server(options: &Options) {
     let directory = options.directory();
-    let identity = Authority::open(&directory).identity(SERVER);
+    let authority = Authority::open(&directory);
+    let authority = if options.has("lists") { authority.with_lists(&directory) } else { authority };
+    let identity = authority.identity(SERVER);
     let url = format!("sqlite://{}", directory.join("group.db").display());
     let group = ManagementGroup::open_new(&url, GROUP).await.expect("the group store");
     let mut builder = ManagementServer::builder(identity, group)

@@ -17,8 +17,9 @@ pub(crate) fn run(options: &Options) {
         "latency" => vec![latency(options)],
         "idle" => vec![idle(options)],
         "cut" => vec![cut(options)],
+        "attest" => vec![attest(options)],
         "short" => short(options),
-        other => panic!("no scenario {other}: relay, latency, idle, cut"),
+        other => panic!("no scenario {other}: relay, latency, idle, cut, attest"),
     };
     for report in scenarios {
         report.print(options.has("json"));
@@ -191,4 +192,52 @@ fn cut(options: &Options) -> Report {
         Figure::new("agents, each", each(load.cpu(), before.2), "µs of CPU"),
     ];
     Report { title: lab.title(&format!("{agents} agents cut at once by kill -9 of their gateway")), figures }
+}
+
+/// A gateway with all its agents comes to a management server that has just started: each attestation was shown to
+/// another one before. Twenty agents of another gateway send meanwhile.
+fn attest(options: &Options) -> Report {
+    let agents = options.number("agents", 20_000);
+    let options = options.with("agents", agents).with("seconds", options.number("seconds", 6));
+    let options = options.with("rate", options.number("rate", 1_000)).with_flag("memory").with_flag("lists");
+    let mut lab = Lab::start(&options);
+    let mut crowd = Process::start(&lab.options.with("node", "crowd"), lab.cores.0);
+    crowd.wait_for("shown");
+    // The same group, with nothing in memory; on a core of its own.
+    lab.server.signal_kill();
+    let mut server = Process::start(&lab.options.with("node", "server"), lab.cores.1);
+    lab.options = lab.options.with("upstream", server.wait_for("ready"));
+    lab.server = server;
+    let port = lab.options.text("upstream", "");
+    lab.gateway.signal_kill();
+    let mut gateway = Process::start(&lab.options.with("node", "gateway"), lab.cores.0);
+    lab.options = lab.options.with("gateway", gateway.wait_for("ready"));
+    lab.gateway = gateway;
+
+    let mut load = Process::start(&lab.options.with("node", "load").with("load", "latency"), lab.cores.0);
+    load.wait_for("ready");
+    let quiet = measure(&lab, &mut load);
+    drop(load);
+    let mut load = Process::start(&lab.options.with("node", "load").with("load", "latency"), lab.cores.0);
+    load.wait_for("ready");
+    load.wait_for("begin");
+    let before = lab.server.cpu();
+    crowd.tell(&port);
+    let seconds: f64 = crowd.wait_for("opened").parse().expect("seconds");
+    let cpu = (lab.server.cpu() - before).as_secs_f64();
+    let busy: Value = serde_json::from_str(&load.wait_for("end")).expect("what the load says");
+    let others = quiet.server.as_secs_f64() / quiet.of("seconds") * seconds;
+    let milliseconds = |said: &Value, key: &str| said[key].as_f64().expect("a latency");
+    let goal = (agents == 20_000).then_some(Goal::AtMost(5.0));
+    let figures = vec![
+        Figure::new("management server, for all of them", cpu - others, "CPU-s").goal(goal),
+        Figure::new("the same, each", (cpu - others) / agents as f64 * 1e6, "µs"),
+        Figure::new("all open", seconds, "s"),
+        Figure::new("others' acknowledgements before, p50", quiet.of("p50_ms"), "ms"),
+        Figure::new("others' acknowledgements before, p99", quiet.of("p99_ms"), "ms"),
+        Figure::new("others' acknowledgements meanwhile, p50", milliseconds(&busy, "p50_ms"), "ms"),
+        Figure::new("others' acknowledgements meanwhile, p99", milliseconds(&busy, "p99_ms"), "ms"),
+        Figure::new("others' acknowledgements meanwhile, slowest", milliseconds(&busy, "max_ms"), "ms"),
+    ];
+    Report { title: lab.title(&format!("{agents} attestations shown to a server after a failover")), figures }
 }

@@ -1,5 +1,6 @@
 //! The management server's effects, performed: the group store in batches, signatures on threads of their own.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionRequest};
-use crate::limits::{CHANGE_POLL, DOWN_IN_FLIGHT_MAX};
+use crate::limits::{CHANGE_POLL, DOWN_IN_FLIGHT_MAX, STORE_BATCH_MAX};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
@@ -25,8 +26,8 @@ use crate::store::{OutputPosition, Store, StoreThread, StoredRun};
 /// Asks the application for its own cursor (rule D5b).
 pub(super) type CursorSource = Arc<dyn Fn(Name, Epoch) -> BoxFuture<'static, Result<Option<Sequence>>> + Send + Sync>;
 
-/// What waits for the store's next turn: all of it goes into one transaction.
-type Waiting<T> = Arc<Mutex<Vec<T>>>;
+/// What waits for the store's next turn.
+type Waiting<T> = Arc<Mutex<VecDeque<T>>>;
 
 /// Performs one management server's effects.
 pub(super) struct Performer {
@@ -86,44 +87,14 @@ impl Performer {
     }
 
     fn authorise(&self, subject: Subject, knock: Knock) {
-        let (waiting, mailbox) = (self.knocks.clone(), self.mailbox.clone());
-        if push(&waiting, (subject, knock)) {
-            self.store.submit(Box::new(move |store| {
-                let (subjects, knocks): (Vec<Subject>, Vec<Knock>) = take(&waiting).into_iter().unzip();
-                match standings(store, &knocks) {
-                    Ok(standings) => {
-                        for (subject, standing) in subjects.into_iter().zip(standings) {
-                            mailbox.post(Input::Authorised { subject, result: Ok(standing) });
-                        }
-                    }
-                    Err(error) => {
-                        for subject in subjects {
-                            mailbox.post(Input::Authorised { subject, result: Err(error.clone()) });
-                        }
-                    }
-                }
-            }));
+        if push(&self.knocks, (subject, knock)) {
+            authorise_waiting(self.store.clone(), self.knocks.clone(), self.mailbox.clone());
         }
     }
 
     fn open_session(&self, channel: u64, request: SessionRequest) {
-        let (waiting, mailbox) = (self.sessions.clone(), self.mailbox.clone());
-        if push(&waiting, (channel, request)) {
-            self.store.submit(Box::new(move |store| {
-                let (channels, requests): (Vec<u64>, Vec<SessionRequest>) = take(&waiting).into_iter().unzip();
-                match store.open_sessions(&requests) {
-                    Ok(answers) => {
-                        for (channel, answer) in channels.into_iter().zip(answers) {
-                            mailbox.post(Input::SessionOpened { channel, result: Ok(answer) });
-                        }
-                    }
-                    Err(error) => {
-                        for channel in channels {
-                            mailbox.post(Input::SessionOpened { channel, result: Err(error.clone()) });
-                        }
-                    }
-                }
-            }));
+        if push(&self.sessions, (channel, request)) {
+            open_waiting(self.store.clone(), self.sessions.clone(), self.mailbox.clone());
         }
     }
 
@@ -240,15 +211,77 @@ fn standings(store: &mut dyn Store, knocks: &[Knock]) -> Result<Vec<Standing>> {
     knocks.iter().zip(decisions).map(with_assignment).collect()
 }
 
+/// Asks the store about those who wait, [`STORE_BATCH_MAX`] in a transaction; what else the store has to do comes in
+/// between.
+fn authorise_waiting(store: Arc<StoreThread>, waiting: Waiting<(Subject, Knock)>, mailbox: Mailbox<Node>) {
+    let again = store.clone();
+    store.submit(Box::new(move |store| {
+        let (batch, more) = take(&waiting);
+        // Also after a panic: those who are left would wait for ever.
+        let next = (again, waiting, mailbox.clone());
+        let _next = more.then(|| Afterwards(Some(move || authorise_waiting(next.0, next.1, next.2))));
+        let (subjects, knocks): (Vec<Subject>, Vec<Knock>) = batch.into_iter().unzip();
+        match standings(store, &knocks) {
+            Ok(standings) => {
+                for (subject, standing) in subjects.into_iter().zip(standings) {
+                    mailbox.post(Input::Authorised { subject, result: Ok(standing) });
+                }
+            }
+            Err(error) => {
+                for subject in subjects {
+                    mailbox.post(Input::Authorised { subject, result: Err(error.clone()) });
+                }
+            }
+        }
+    }));
+}
+
+/// The same for sessions.
+fn open_waiting(store: Arc<StoreThread>, waiting: Waiting<(u64, SessionRequest)>, mailbox: Mailbox<Node>) {
+    let again = store.clone();
+    store.submit(Box::new(move |store| {
+        let (batch, more) = take(&waiting);
+        let next = (again, waiting, mailbox.clone());
+        let _next = more.then(|| Afterwards(Some(move || open_waiting(next.0, next.1, next.2))));
+        let (channels, requests): (Vec<u64>, Vec<SessionRequest>) = batch.into_iter().unzip();
+        match store.open_sessions(&requests) {
+            Ok(answers) => {
+                for (channel, answer) in channels.into_iter().zip(answers) {
+                    mailbox.post(Input::SessionOpened { channel, result: Ok(answer) });
+                }
+            }
+            Err(error) => {
+                for channel in channels {
+                    mailbox.post(Input::SessionOpened { channel, result: Err(error.clone()) });
+                }
+            }
+        }
+    }));
+}
+
+/// Does something when it is dropped, however that comes.
+struct Afterwards<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Afterwards<F> {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            work();
+        }
+    }
+}
+
 /// True if it is the first that waits: then somebody has to fetch them.
 fn push<T>(waiting: &Waiting<T>, value: T) -> bool {
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    waiting.push(value);
+    waiting.push_back(value);
     waiting.len() == 1
 }
 
-fn take<T>(waiting: &Waiting<T>) -> Vec<T> {
-    std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner))
+/// The first ones, and whether there are more, who must be fetched too.
+fn take<T>(waiting: &Waiting<T>) -> (Vec<T>, bool) {
+    let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = waiting.len().min(STORE_BATCH_MAX);
+    (waiting.drain(..count).collect(), !waiting.is_empty())
 }
 
 /// Looks at the group's change counter, and tells the node when it moved (rule G2). `known` is how it stood before the
