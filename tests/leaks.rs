@@ -107,7 +107,8 @@ fn open_files() -> Vec<std::path::PathBuf> {
 /// The counts of the two stores and the one server that stand all the time, once each of their threads has its name: a
 /// thread takes it itself, some time after it was made.
 async fn standing() -> Counts {
-    let threads = 2 + std::thread::available_parallelism().map_or(1, usize::from);
+    // Two stores', and one for attestations of each core but one.
+    let threads = 2 + std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1));
     let all_named = async {
         while Counts::now().threads < threads {
             tokio::task::yield_now().await;

@@ -12,6 +12,7 @@ mod form;
 mod hash;
 pub(crate) mod import;
 mod list_signature;
+mod key_text;
 mod names;
 mod path;
 pub(crate) mod pem;
@@ -36,9 +37,9 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
-use zeroize::Zeroize;
 
 pub(crate) use attestation::{Claim, challenge_of_period};
 pub use check::{CertificateCheck, check_certificate};
@@ -330,6 +331,11 @@ fn signing_key(chain: &[CertificateDer<'static>], key: &[u8]) -> Result<Certifie
     let loaded = any_supported_type(&der);
     der.zeroize();
     let loaded = loaded.map_err(|error| {
+    let der = pem::private_key(key)?;
+    // By reference: the provider's own `load_private_key` takes a copy that nobody wipes.
+    let parsed =
+        PrivateKeyDer::try_from(der.as_slice()).map_err(|found| Error::new(Code::KeyUnreadable).found(found))?;
+    let loaded = any_supported_type(&parsed).map_err(|error| {
         Error::new(Code::KeyUnreadable)
             .found(error.to_string())
             .expected("RSA 2048 to 4096, ECDSA P-256, P-384 or P-521, or Ed25519")

@@ -3,9 +3,11 @@
 use pkcs8::LineEnding;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::identity::key_text;
 
 /// Reads the certificates of a file.
 ///
@@ -57,18 +59,18 @@ pub(super) fn revocation_lists(bytes: &[u8]) -> Result<Vec<CertificateRevocation
 /// # Errors
 ///
 /// [`Code::KeyUnreadable`]; an encrypted key gets the command that converts it.
-pub(super) fn private_key(bytes: &[u8]) -> Result<PrivateKeyDer<'static>, Error> {
+pub(super) fn private_key(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let unreadable = || Error::new(Code::KeyUnreadable).expected("an unencrypted PEM key: PKCS#8, SEC1 or PKCS#1");
     if is_der(bytes) {
-        return PrivateKeyDer::try_from(bytes.to_vec()).map_err(|problem| unreadable().found(problem));
+        PrivateKeyDer::try_from(bytes).map_err(|problem| unreadable().found(problem))?;
+        return Ok(Zeroizing::new(bytes.to_vec()));
     }
     if contains(bytes, b"BEGIN ENCRYPTED PRIVATE KEY") || contains(bytes, b"Proc-Type: 4,ENCRYPTED") {
         return Err(unreadable()
             .found("an encrypted key")
             .remedy("openssl pkcs8 -topk8 -nocrypt -in KEY -out PLAIN, then chmod 600 PLAIN"));
     }
-    PrivateKeyDer::from_pem_slice(bytes)
-        .map_err(|error| unreadable().found(format!("no private key in {} bytes: {error:?}", bytes.len())))
+    key_text::decode(bytes).ok_or_else(|| unreadable().found(format!("no private key in {} bytes", bytes.len())))
 }
 
 /// One DER object as a PEM section, with lines of 64 characters (RFC 7468).

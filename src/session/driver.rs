@@ -1,12 +1,12 @@
 //! The loop that runs a node: inputs in batches, one end of turn, effects out. See `node/mod.rs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
@@ -75,6 +75,11 @@ pub(crate) use machine;
 /// What is posted to a node's loop.
 pub(crate) enum Post<M: Machine> {
     Input(M::Input),
+    /// Much that a link received; dropping `taken` tells the link that it may bring more.
+    Much {
+        input: M::Input,
+        taken: oneshot::Sender<()>,
+    },
     /// A link whose chunks go here; `input` tells the node of it.
     Opened {
         link: LinkId,
@@ -133,7 +138,7 @@ impl<M: Machine> Mailbox<M> {
     ///
     /// [`Code::Closed`] if the node has ended.
     pub(crate) async fn ask<R: Send + 'static>(&self, question: impl FnOnce(&M) -> R + Send + 'static) -> Result<R> {
-        let (sender, answer) = tokio::sync::oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         let ask = Post::Ask(Box::new(move |machine: &M| {
             let _ = sender.send(question(machine));
         }));
@@ -153,18 +158,50 @@ impl<M: Machine> Mailbox<M> {
             return;
         }
         let links = self.links.clone();
+        let mut ahead = Ahead::default();
         tokio::spawn(async move {
-            drive(stream, identity, link, receiver, clock::wall, move |input| deliver(links.clone(), input)).await;
+            let bring = move |input: LinkInput| {
+                let (taken, before) = ahead.next(&input);
+                deliver(links.clone(), input, taken, before)
+            };
+            drive(stream, identity, link, receiver, clock::wall, bring).await;
             drop(driven);
         });
     }
 }
 
+/// The large posts of one link that the node has not taken: two at most, so that the inbox, which all links share, is
+/// never full of one link's (rule D7). Small ones pass: an idle link needs none of this.
+#[derive(Default)]
+struct Ahead([Option<oneshot::Receiver<()>>; 2]);
+
+impl Ahead {
+    /// What a post carries, and what it waits for.
+    fn next(&mut self, input: &LinkInput) -> (Option<oneshot::Sender<()>>, Option<oneshot::Receiver<()>>) {
+        if !matches!(input, LinkInput::Received { bytes, .. } if bytes.len() >= MUCH_BYTES) {
+            return (None, None);
+        }
+        let (taken, waits) = oneshot::channel();
+        let [first, second] = &mut self.0;
+        (Some(taken), std::mem::replace(first, second.replace(waits)))
+    }
+}
+
 /// Waits while the node has much to do; false if it has ended.
-async fn deliver<M: Machine>(links: mpsc::Sender<Post<M>>, input: LinkInput) -> bool {
-    let post = match &input {
-        LinkInput::Lost { link, .. } => Post::Lost { link: *link, input: input.into() },
-        _ => Post::Input(input.into()),
+async fn deliver<M: Machine>(
+    links: mpsc::Sender<Post<M>>,
+    input: LinkInput,
+    taken: Option<oneshot::Sender<()>>,
+    before: Option<oneshot::Receiver<()>>,
+) -> bool {
+    if let Some(before) = before {
+        // It is never sent: it ends when the post was handled, or with the node.
+        let _ = before.await;
+    }
+    let post = match (&input, taken) {
+        (LinkInput::Lost { link, .. }, _) => Post::Lost { link: *link, input: input.into() },
+        (_, Some(taken)) => Post::Much { input: input.into(), taken },
+        (_, None) => Post::Input(input.into()),
     };
     links.send(post).await.is_ok()
 }
@@ -193,21 +230,21 @@ pub(crate) struct Inbox<M: Machine> {
 
 impl<M: Machine> Inbox<M> {
     /// Waits for posts or the timer, then takes what there is for one turn; false if nobody can post any more.
-    async fn wait(&mut self, posts: &mut Vec<Post<M>>, timer: Pin<&mut Sleep>) -> bool {
+    async fn wait(&mut self, posts: &mut VecDeque<Post<M>>, timer: Pin<&mut Sleep>) -> bool {
         tokio::select! {
             biased;
-            post = self.answers.recv() => match post { Some(post) => posts.push(post), None => return false },
-            post = self.links.recv() => match post { Some(post) => posts.push(post), None => return false },
+            post = self.answers.recv() => match post { Some(post) => posts.push_back(post), None => return false },
+            post = self.links.recv() => match post { Some(post) => posts.push_back(post), None => return false },
             () = timer => {}
         }
         // At most half a turn: 20,000 answers after a failover must not keep heartbeats and data waiting (rule D7).
         while posts.len() < TURN_POSTS_MAX / 2 {
             let Ok(post) = self.answers.try_recv() else { break };
-            posts.push(post);
+            posts.push_back(post);
         }
         while posts.len() < TURN_POSTS_MAX {
             let Ok(post) = self.links.try_recv() else { break };
-            posts.push(post);
+            posts.push_back(post);
         }
         true
     }
@@ -266,7 +303,7 @@ impl<M: Machine> Links<M> {
                     mailbox.open_link(stream, identity, link, input).await;
                 }
                 Err(error) => {
-                    deliver(mailbox.links, LinkInput::Dialled { link, result: Err(error) }).await;
+                    deliver(mailbox.links, LinkInput::Dialled { link, result: Err(error) }, None, None).await;
                 }
             }
         });
@@ -358,7 +395,7 @@ pub(crate) async fn run<M: Machine>(
     mut links: Links<M>,
     mut perform: impl FnMut(M::Effect, &mut Links<M>) -> bool + Send,
 ) {
-    let mut posts = Vec::with_capacity(TURN_POSTS_MAX);
+    let mut posts = VecDeque::with_capacity(TURN_POSTS_MAX);
     let timer = tokio::time::sleep(Duration::ZERO);
     tokio::pin!(timer);
     loop {
@@ -373,16 +410,23 @@ pub(crate) async fn run<M: Machine>(
         }
         let due = machine.poll_timeout();
         timer.as_mut().reset(clock::deadline(due.unwrap_or(now + IDLE)));
-        if !inbox.wait(&mut posts, timer.as_mut()).await {
+        // What a turn had no time for comes first.
+        if !posts.is_empty() {
+            tokio::task::yield_now().await;
+        } else if !inbox.wait(&mut posts, timer.as_mut()).await {
             return;
         }
         let now = clock::now();
         if machine.poll_timeout().is_some_and(|due| due <= now) {
             machine.handle_timeout(now);
         }
-        for post in posts.drain(..) {
+        while let Some(post) = posts.pop_front() {
             match post {
                 Post::Input(input) => machine.handle(input, now),
+                Post::Much { input, taken } => {
+                    machine.handle(input, now);
+                    drop(taken);
+                }
                 Post::Opened { link, chunks, input } => {
                     links.chunks.insert(link, chunks);
                     machine.handle(input, now);
@@ -393,12 +437,20 @@ pub(crate) async fn run<M: Machine>(
                 }
                 Post::Ask(question) => question(&machine),
             }
+            // 64 KiB of openings take as long as 2 MiB of data: a turn ends by the clock as well.
+            if clock::now().since(now) >= TURN_TIME_MAX {
+                break;
+            }
         }
     }
 }
 
 /// Posts of one turn: of 64 KiB at most each, what a turn takes.
 const TURN_POSTS_MAX: usize = TURN_BYTES_MAX / crate::limits::WRITER_BYTES_MAX * 8;
+/// A turn that took this long ends, so that what it has to say goes out (DESIGN section 2).
+const TURN_TIME_MAX: Duration = Duration::from_millis(1);
+/// A read of this size is one of a link that has much to say.
+const MUCH_BYTES: usize = 16 << 10;
 /// Posts of all links that wait for the node's next turn.
 const INBOX_POSTS_MAX: usize = 256;
 /// A node without a deadline is looked at this often.

@@ -40,6 +40,7 @@ pub(crate) fn prepare(role: Role, arguments: &RunArguments) -> Result<Config, Fa
         return Err(Failure::new(Code::Internal, "the signal mask").found(error.to_string()));
     }
     log_to_standard_error();
+    leave_no_core();
     raise_open_files();
     Ok(config)
 }
@@ -104,6 +105,13 @@ async fn run_agent(config: &Config) -> farpost::Result<()> {
     match closed {
         Err(error) if error.code() == Code::TimedOut && config.state_directory.is_some() => Ok(()),
         closed => closed,
+    }
+}
+
+/// The process has a private key in memory: no core file of it, and no look at it by others of the same user.
+fn leave_no_core() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!("a core file of this process would hold its private key: {error}");
     }
 }
 
