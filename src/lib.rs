@@ -78,6 +78,7 @@ pub use identity::{CertificateSummary, Selector};
 pub use identity::{SignatureScheme, Signer};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
+pub use net::{PresentedChain, fetch_chain};
 pub use role::Role;
 #[cfg(feature = "agent")]
 pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};

@@ -3,8 +3,12 @@
 //! The cores never read a clock; the shell hands both in.
 
 use std::fmt;
-use std::ops::{Add, Sub};
+use std::ops::{Add, Range, Sub};
+use std::str::FromStr;
 use std::time::Duration;
+
+use crate::code::Code;
+use crate::error::Error;
 
 /// A point on the node's monotonic clock, in microseconds since an origin that the shell chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -69,6 +73,29 @@ impl Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    /// Reads an RFC 3339 time (`2026-11-22T12:04:11Z`, with milliseconds or an offset where there are some), a date alone
+    /// (its midnight in UTC), or whole seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ArgumentInvalid`].
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = || {
+            Error::new(Code::ArgumentInvalid)
+                .subject("time")
+                .found(format!("{text:?}"))
+                .expected("RFC 3339 such as 2026-11-22T12:04:11Z, a date, or seconds since 1970")
+        };
+        if let Ok(seconds) = text.parse::<i64>() {
+            return Ok(Self::from_unix_seconds(seconds));
+        }
+        parse_rfc_3339(text).map(Self).ok_or_else(wrong)
+    }
+}
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds: `2026-11-22T12:04:11.020Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,6 +132,49 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// The day number of a date, the inverse of [`civil_from_days`].
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month_from_march) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+}
+
+/// Milliseconds since 1970.
+fn parse_rfc_3339(text: &str) -> Option<i64> {
+    let number = |range: Range<usize>, most: i64| {
+        let digits = text.get(range).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse::<i64>().ok().filter(|number| *number <= most)
+    };
+    let mark = |at: usize, marks: &[u8]| text.as_bytes().get(at).is_some_and(|byte| marks.contains(byte));
+    let (year, month, day) = (number(0..4, 9999)?, number(5..7, 12)?, number(8..10, 31)?);
+    let days = days_from_civil(year, month, day);
+    if !mark(4, b"-") || !mark(7, b"-") || civil_from_days(days) != (year, month, day) {
+        return None;
+    }
+    if text.len() == 10 {
+        return Some(days * 86_400_000);
+    }
+    let (hour, minute, second) = (number(11..13, 23)?, number(14..16, 59)?, number(17..19, 60)?);
+    if !mark(10, b"Tt ") || !mark(13, b":") || !mark(16, b":") {
+        return None;
+    }
+    let rest = text.get(19..)?;
+    let digits = rest
+        .strip_prefix('.')
+        .map_or("", |rest| rest.split_once(|c: char| !c.is_ascii_digit()).map_or(rest, |(digits, _)| digits));
+    let millis = digits.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let zone = 19 + if rest.starts_with('.') { 1 + digits.len() } else { 0 };
+    let offset = match text.as_bytes().get(zone..)? {
+        b"Z" | b"z" => 0,
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let minutes = number(zone + 1..zone + 3, 23)? * 60 + number(zone + 4..zone + 6, 59)?;
+            if *sign == b'+' { minutes } else { -minutes }
+        }
+        _ => return None,
+    };
+    Some(((days * 24 + hour) * 60 + minute - offset) * 60_000 + second * 1000 + millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +189,35 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Timestamp::from_unix_millis(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_they_are_printed_and_everything_else_is_refused() {
+        for millis in [0, 951_782_399_999, 951_782_400_000, 1_795_349_051_020, -1] {
+            let time = Timestamp::from_unix_millis(millis);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        for (text, seconds) in [
+            ("2026-11-22T12:04:11Z", 1_795_349_051),
+            ("2026-11-22T13:04:11+01:00", 1_795_349_051),
+            ("2026-11-22T12:04:11.5-00:00", 1_795_349_051),
+            ("2026-11-22", 1_795_305_600),
+            ("1795349051", 1_795_349_051),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().unix_seconds(), seconds, "{text}");
+        }
+        for text in [
+            "",
+            "now",
+            "2026-02-30",
+            "2026-13-01",
+            "2026-11-22T12:04:11",
+            "2026-11-22T24:00:00Z",
+            "2026-11-2",
+            "é026-11-22",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
     }
 }

@@ -180,3 +180,67 @@ fn a_command_line_that_cannot_be_understood_ends_with_status_2() {
     assert!(farpost(&["--help"]).unwrap().contains("Usage:"));
     assert!(Path::new(env!("CARGO_BIN_EXE_farpost")).exists() && farpost(&["--version"]).is_ok());
 }
+
+/// One chain, asked about in every way: the exit status and the codes say what a peer would.
+#[test]
+fn i2_cert_verify_judges_a_chain_for_a_role_a_name_and_a_time() {
+    let laboratory = Laboratory::new();
+    let (chain, ca) = (laboratory.at("out/gw1.branch.example.pem"), laboratory.at("out/ca.pem"));
+    let verify = |more: &[&str]| farpost(&[&["cert", "verify", "--trust", &ca, &chain][..], more].concat());
+    for role in ["any", "server", "client"] {
+        let told = verify(&["--role", role, "--name", "gw1.branch.example"]).unwrap();
+        assert!(told.contains("names      gw1.branch.example") && told.contains("usable     yes"), "{told}");
+    }
+    for (arguments, codes) in [
+        (&["--name", "gw2.branch.example"][..], &["FP1302"][..]),
+        (&["--at", "2124-01-01"], &["FP1202", "FP1005"]),
+        (&["--at", "1999-12-31T23:59:59Z", "--name", "pc7.branch.example"], &["FP1201", "FP1302", "FP1005"]),
+        (&["--crl-policy", "require"], &["FP1402"]),
+    ] {
+        let output = verify(arguments).unwrap_err();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        let found: Vec<&str> = error.lines().filter(|line| line.starts_with("FP")).map(|line| &line[..6]).collect();
+        assert_eq!(found, codes, "{arguments:?}: {error}");
+        for label in ["found", "expected", "remedy"] {
+            let lines = error.lines().filter(|line| line.trim_start().starts_with(label)).count();
+            assert_eq!(lines, codes.len(), "{label}: {error}");
+        }
+        let output = verify(&[arguments, &["--json"]].concat()).unwrap_err();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["usable"], false);
+        let found: Vec<_> = told["findings"].as_array().unwrap().iter().map(|one| one["code"].clone()).collect();
+        assert_eq!(found, codes, "{told}");
+    }
+    let key = laboratory.at("out/gw1.branch.example.key");
+    for (trust, chain) in [(&ca, &key), (&key, &chain), (&chain, &chain)] {
+        let output = farpost(&["cert", "verify", "--trust", trust, chain]).unwrap_err();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    assert_eq!(failure(&["cert", "verify", &chain]).0, 2);
+    assert_eq!(failure(&["cert", "verify", "--trust", &ca, "--at", "tomorrow", &chain]).0, 2);
+}
+
+#[test]
+fn i2_cert_verify_reads_revocation_lists() {
+    let laboratory = Laboratory::new();
+    let (chain, ca) = (laboratory.at("out/gw1.branch.example.pem"), laboratory.at("out/ca.pem"));
+    let directory = laboratory.at("ca");
+    let list = |file: &str, more: &[&str]| {
+        farpost(&[&["ca", "crl", "--directory", &directory][..], more].concat()).unwrap();
+        let kept = laboratory.at(file);
+        std::fs::copy(laboratory.at("ca/ca.crl"), &kept).unwrap();
+        kept
+    };
+    let verify = |lists: &[&str]| {
+        let lists: Vec<&str> = lists.iter().flat_map(|list| ["--crl", *list]).collect();
+        farpost(&[&["cert", "verify", "--trust", &ca, &chain][..], &lists].concat())
+    };
+    let clean = list("clean.crl", &[]);
+    verify(&[&clean]).unwrap();
+    let revoked = list("revoked.crl", &["--revoke", &chain]);
+    for lists in [&[&*revoked][..], &[&clean, &revoked], &[&revoked, &clean]] {
+        let output = verify(lists).unwrap_err();
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("FP1401 "), "{output:?}");
+    }
+}

@@ -53,7 +53,7 @@ impl Case {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             return Ok(Timestamp::from_unix_seconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)));
         };
-        seconds(text).map(Timestamp::from_unix_seconds).ok_or_else(|| format!("{}: the time {text:?}", self.id))
+        text.parse().map_err(|error| format!("{}: {error}", self.id))
     }
 
     pub(crate) fn anchors(&self) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -101,24 +101,4 @@ fn certificates(pems: &[String]) -> Result<Vec<CertificateDer<'static>>, String>
         }
     }
     Ok(out)
-}
-
-/// Seconds since 1970 of an RFC 3339 time; fractions do not count.
-fn seconds(text: &str) -> Option<i64> {
-    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    // Days from civil: years begin in March, so that the leap day is the last.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days =
-        365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1 - 719_468;
-    let local = days * 86_400 + number(11..13)? * 3_600 + number(14..16)? * 60 + number(17..19)?;
-    let zone = text.get(19..)?.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    match zone.as_bytes() {
-        [] | [b'Z' | b'z'] => Some(local),
-        [sign @ (b'+' | b'-'), ..] => {
-            let offset = zone.get(1..3)?.parse::<i64>().ok()? * 3_600 + zone.get(4..6)?.parse::<i64>().ok()? * 60;
-            Some(if *sign == b'+' { local - offset } else { local + offset })
-        }
-        _ => None,
-    }
 }

@@ -1,12 +1,15 @@
 //! A report on a certificate, usable or not: what `farpost cert check` shows.
 
+use rustls::pki_types::CertificateDer;
+
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::certificate::{key_kind, parse, subject_of};
 use crate::identity::policy::IdentityPolicy;
 use crate::identity::report::Report;
 use crate::identity::trust::Trust;
-use crate::identity::{kept, names, pem, signing_key, verify_peer, without_anchors};
+use crate::identity::verify::PeerCheck;
+use crate::identity::{kept, names, pem, signing_key, without_anchors};
 use crate::name::Name;
 use crate::time::Timestamp;
 
@@ -43,22 +46,43 @@ pub fn check_certificate(
     if let Some(key) = key {
         kept(signing_key(&chain, key).map_err(Report::of), &mut out.report);
     }
-    // Without usable anchors the certificate itself can still be looked at; that no path was found then says nothing new.
-    let has_trust = trust.is_some();
-    match verify_peer(&trust.unwrap_or_default(), &policy, &chain, name, at) {
-        Ok(peer) => out.warnings.extend_from_slice(peer.warnings()),
-        Err(report) => {
-            for finding in report.findings() {
-                if has_trust || !matches!(finding.code(), Code::IssuerUnknown | Code::CrlMissing) {
-                    out.report.add(finding.clone());
-                }
-            }
+    let usable = trust.as_ref();
+    let nobody = Trust::default();
+    let mut check = PeerCheck::new(usable.unwrap_or(&nobody), at).policy(policy);
+    if let Some(name) = name {
+        check = check.name(name);
+    }
+    let judged = check.examine(&chain);
+    for finding in judged.report.findings() {
+        // Without usable anchors the certificate itself can still be looked at; that no path was found then says nothing new.
+        if usable.is_some() || !matches!(finding.code(), Code::IssuerUnknown | Code::CrlMissing) {
+            out.report.add(finding.clone());
         }
     }
+    out.warnings = judged.warnings;
     out
 }
 
-fn facts_of(chain: &[rustls::pki_types::CertificateDer<'_>], trust: Option<&Trust>) -> Vec<(&'static str, String)> {
+impl PeerCheck<'_> {
+    /// Verifies a chain, and tells what it is whether it is good or not. [`Self::verify`] decides.
+    pub fn examine(&self, chain: &[CertificateDer<'_>]) -> CertificateCheck {
+        let facts = facts_of(chain, Some(self.trust));
+        match self.verify(chain) {
+            Ok(peer) => CertificateCheck { facts, report: Report::default(), warnings: peer.warnings().to_vec() },
+            Err(report) => CertificateCheck { facts, report, warnings: Vec::new() },
+        }
+    }
+
+    /// [`Self::examine`] for a file's bytes: PEM, leaf first, or one certificate in DER.
+    pub fn examine_pem(&self, chain: &[u8]) -> CertificateCheck {
+        match pem::certificates(chain) {
+            Ok(chain) => self.examine(&chain),
+            Err(error) => CertificateCheck { report: Report::of(error), ..CertificateCheck::default() },
+        }
+    }
+}
+
+fn facts_of(chain: &[CertificateDer<'_>], trust: Option<&Trust>) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     let Some(Ok(leaf)) = chain.first().map(|der| parse(der)) else { return facts };
     facts.push(("subject", subject_of(&leaf)));
@@ -86,7 +110,7 @@ fn facts_of(chain: &[rustls::pki_types::CertificateDer<'_>], trust: Option<&Trus
             parse(issuer).map_or_else(|error| error.found_text().to_owned(), |issuer| subject_of(&issuer)),
         ));
     }
-    if let Some(trust) = trust {
+    if let Some(trust) = trust.filter(|trust| !trust.roots().is_empty()) {
         facts.push(("trust", trust.describe(8)));
         facts.extend(trust.lists().describe().into_iter().map(|list| ("crl", list)));
     }

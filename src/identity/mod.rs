@@ -11,8 +11,8 @@ mod check;
 mod form;
 mod hash;
 pub(crate) mod import;
-mod list_signature;
 mod key_text;
+mod list_signature;
 mod names;
 mod path;
 pub(crate) mod pem;
@@ -36,7 +36,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
@@ -48,7 +47,6 @@ pub(crate) use hash::{ChainHash, KeyHash};
 pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
 pub(crate) use renewal::request_hash;
 pub use report::Report;
-pub(crate) use request::file_stem;
 pub use request::{CertificateRequest, KeyKind};
 pub use selection::{CertificateSummary, Selector};
 pub use signer::{SignatureScheme, Signer};
@@ -326,13 +324,8 @@ fn without_anchors(mut chain: Vec<CertificateDer<'static>>, trust: Option<&Trust
 
 /// Loads the private key and compares it with the leaf's; a key that cannot be compared does not match.
 fn signing_key(chain: &[CertificateDer<'static>], key: &[u8]) -> Result<CertifiedKey, Error> {
-    let mut der = pem::private_key(key)?;
-    // Borrowed: what is handed over by value stays in memory that nobody clears (H14).
-    let loaded = any_supported_type(&der);
-    der.zeroize();
-    let loaded = loaded.map_err(|error| {
     let der = pem::private_key(key)?;
-    // By reference: the provider's own `load_private_key` takes a copy that nobody wipes.
+    // By reference: the provider's own `load_private_key` takes a copy that nobody clears (H14).
     let parsed =
         PrivateKeyDer::try_from(der.as_slice()).map_err(|found| Error::new(Code::KeyUnreadable).found(found))?;
     let loaded = any_supported_type(&parsed).map_err(|error| {

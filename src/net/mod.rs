@@ -4,12 +4,15 @@ pub(crate) mod dial;
 pub(crate) mod enrolment;
 pub(crate) mod link;
 pub(crate) mod listen;
+mod peek;
 pub(crate) mod tls;
 
 use std::net::SocketAddr;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+
+pub use peek::{PresentedChain, fetch_chain};
 
 use crate::limits::{TCP_NOTSENT_LOWAT, TCP_USER_TIMEOUT};
 

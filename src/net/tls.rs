@@ -210,7 +210,7 @@ fn make_configs(identity: &Identity) -> Result<TlsConfigs, Error> {
 }
 
 /// The protocol of every link (wire specification).
-const ALPN: &[u8] = b"farpost/1";
+pub(super) const ALPN: &[u8] = b"farpost/1";
 /// How long a refuser waits for the peer to read the alert: longer than a slow WAN's round trip.
 const LINGER: Duration = Duration::from_secs(1);
 /// What it reads meanwhile: the most that a peer's chain may have.

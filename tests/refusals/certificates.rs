@@ -170,3 +170,39 @@ async fn d7_a_peer_that_never_begins_or_never_finishes_tls_is_refused_in_time() 
         }
     }
 }
+
+/// The command fetches what a listener presents and says all that is wrong with it, whether the listener lets it in or
+/// not; it leaves the others alone.
+#[tokio::test]
+async fn i3_the_command_says_of_a_listener_what_a_link_to_it_would_say() {
+    let lab = Lab::start().await;
+    let write = |file: &str, text: String| {
+        let path = lab.directory.path().join(file);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let trust = write("ca.pem", lab.authority.pem());
+    let other = write("other.pem", Certified::authority("Another CA").pem());
+    let list = write("gateway.crl", lab.authority.revocation_list(&[&lab.gateway_certified]));
+    let address = lab.gateway_address().to_string();
+    for (arguments, codes) in [
+        (vec!["--trust", &trust, "--server-name", "gw1.branch.example"], vec![]),
+        (vec!["--trust", &trust, "--server-name", "gw2.branch.example"], vec!["FP1302"]),
+        (vec!["--trust", &trust, "--crl", &list, "--server-name", "pc7.branch.example"], vec!["FP1302", "FP1401"]),
+        (vec!["--trust", &other, "--server-name", "gw1.branch.example"], vec!["FP1101"]),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_farpost"));
+        command.args(["cert", "check", "--host", &address, "--json"]);
+        command.args(&arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found: Vec<_> = told["findings"].as_array().unwrap().iter().map(|one| one["code"].clone()).collect();
+        assert_eq!(
+            (found, output.status.success()),
+            (codes.iter().map(|code| (*code).into()).collect(), codes.is_empty()),
+            "{told}"
+        );
+        assert!(told["facts"].to_string().contains("gw1.branch.example"), "{told}");
+    }
+    lab.honest_delivers().await;
+}

@@ -71,6 +71,21 @@ impl Failure {
         Self::new(Code::Usage, "").found(found.join(" ")).expected(usage)
     }
 
+    /// The parts as a JSON object; empty ones too.
+    pub(crate) fn as_json(&self) -> serde_json::Value {
+        match self {
+            Self::Information(text) => serde_json::json!({ "summary": text }),
+            Self::Error(blame) => serde_json::json!({
+                "code": blame.code.to_string(),
+                "summary": blame.code.summary(),
+                "subject": blame.subject,
+                "found": blame.found,
+                "expected": blame.expected,
+                "remedy": blame.remedy,
+            }),
+        }
+    }
+
     /// Prints itself and says what the process returns: 1, or 2 for a command line.
     pub(crate) fn report(&self) -> ExitCode {
         match self {

@@ -1,46 +1,51 @@
-//! `farpost cert check`: what a node and its peers will say about a certificate.
+//! `farpost cert check`: a node's own certificate, or a peer's, from files or from where the peer listens.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use farpost::{CertificateCheck, Code, Config, Error, IdentityPolicy, Name, check_certificate};
+use farpost::{
+    CertificateCheck, Code, Config, Identity, IdentityFiles, IdentityPolicy, Name, PeerCheck, Trust, check_certificate,
+    fetch_chain,
+};
 
-use crate::cert::words::{CrlWord, NameWord};
-use crate::clock;
-use crate::failure::{Failure, printable};
+use crate::cert::show::{PolicyArguments, conclude, read, read_all, slices};
+use crate::clock::now;
+use crate::failure::Failure;
 use crate::files;
 
 /// The arguments of `cert check`.
 #[derive(Args)]
 pub(crate) struct CheckArguments {
-    /// The files that a configuration names under [identity]
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "key", "trust", "crl", "name"])]
+    /// The identity that a configuration names under [identity]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["directory", "certificate", "key"])]
     config: Option<PathBuf>,
-    /// The certificate, then its intermediates: PEM or DER
-    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    /// The identity of --name in an identity directory
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["certificate", "key"])]
+    directory: Option<PathBuf>,
+    /// A certificate, then its intermediates: PEM or DER
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["config", "directory", "host"])]
     certificate: Option<PathBuf>,
     /// Its private key
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+    /// The certificate of the peer that listens there; --config or --directory give what to trust and what to present
+    #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["certificate", "key"])]
+    host: Option<String>,
+    /// The name that the peer at --host must prove, where it is not the host's
+    #[arg(long, value_name = "NAME", requires = "host")]
+    server_name: Option<Name>,
     /// The CAs that are trusted
-    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["config", "directory"])]
     trust: Vec<PathBuf>,
     /// Revocation lists
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
-    /// The name that the certificate must prove
+    /// The name that the certificate must prove; with --directory, whose identity it is
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
-    /// What missing or stale revocation lists mean
-    #[arg(long, value_enum, default_value_t = CrlWord::IfGiven, conflicts_with = "config")]
-    crl_policy: CrlWord,
-    /// Where the name is read
-    #[arg(long, value_enum, default_value_t = NameWord::San, conflicts_with = "config")]
-    name_rule: NameWord,
-    /// Accept a certificate without clientAuth
-    #[arg(long, conflicts_with = "config")]
-    accept_server_auth_alone: bool,
+    #[command(flatten)]
+    policy: PolicyArguments,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -48,7 +53,9 @@ pub(crate) struct CheckArguments {
 
 /// What is checked: the files and the demands.
 struct Subject {
-    certificate: PathBuf,
+    /// The files of an own identity, where they are one.
+    own: Option<(IdentityFiles, Name)>,
+    certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     trust: Vec<PathBuf>,
     crls: Vec<PathBuf>,
@@ -57,72 +64,121 @@ struct Subject {
 }
 
 pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
-    let subject = match &arguments.config {
-        Some(file) => Subject::of_config(file)?,
-        None => Subject::of_arguments(arguments),
-    };
-    let check = subject.check()?;
-    let mut findings = check.report.findings().iter().map(|finding| Failure::from(finding.clone())).collect::<Vec<_>>();
-    findings.extend(subject.exposed_key()?);
-    if arguments.json {
-        println!("{}", as_json(&check, findings.is_empty()));
-    } else {
-        for (label, text) in &check.facts {
-            println!("{label:<10} {}", printable(text));
+    let subject = Subject::of(arguments)?;
+    match &arguments.host {
+        Some(host) => {
+            let (check, more) = subject.check_listener(host, arguments.server_name.as_ref())?;
+            conclude(&check, more, arguments.json)
         }
-        for warning in &check.warnings {
-            println!("warning    {warning}");
+        None => {
+            let check = subject.check_files()?;
+            conclude(&check, subject.exposed_key()?.into_iter().collect(), arguments.json)
         }
     }
-    let last = findings.pop();
-    for finding in findings {
-        eprintln!("{finding}");
-    }
-    last.map_or(Ok(()), Err)
 }
 
 impl Subject {
-    fn of_arguments(arguments: &CheckArguments) -> Self {
-        let (crl_policy, name_rule) = (arguments.crl_policy.policy(), arguments.name_rule.rule());
-        let accept_server_auth_alone = arguments.accept_server_auth_alone;
-        Self {
-            certificate: arguments.certificate.clone().unwrap_or_default(),
-            key: arguments.key.clone(),
-            trust: arguments.trust.clone(),
-            crls: arguments.crl.clone(),
-            name: arguments.name.clone(),
-            policy: IdentityPolicy { name_rule, crl_policy, accept_server_auth_alone },
+    fn of(arguments: &CheckArguments) -> Result<Self, Failure> {
+        if arguments.config.is_some() && (arguments.policy.are_given() || arguments.name.is_some()) {
+            return Err(Failure::new(Code::Usage, "")
+                .found("--config with a name or a policy beside it")
+                .expected("the configuration's own, or files without --config"));
         }
+        let mut subject = match (&arguments.config, &arguments.directory) {
+            (Some(file), _) => Self::of_config(file)?,
+            (None, Some(directory)) => Self::of_directory(directory, arguments)?,
+            (None, None) => Self {
+                own: None,
+                certificate: arguments.certificate.clone(),
+                key: arguments.key.clone(),
+                trust: Vec::new(),
+                crls: Vec::new(),
+                name: arguments.name.clone(),
+                policy: arguments.policy.policy(),
+            },
+        };
+        subject.trust.extend(arguments.trust.iter().cloned());
+        subject.crls.extend(arguments.crl.iter().cloned());
+        Ok(subject)
     }
 
     fn of_config(file: &Path) -> Result<Self, Failure> {
         let config = Config::from_toml(&files::read_text(file)?, &file.display().to_string())?;
-        let identity = match (&config.identity.directory, &config.name) {
-            (Some(_), Some(name)) => config.identity.resolve(name)?,
-            _ => config.identity,
-        };
-        let certificate = identity.certificate.ok_or_else(|| {
+        let name = config.name.clone();
+        let missing = || {
             Failure::new(Code::ConfigMissingKey, format!("{}: identity.certificate", file.display()))
                 .remedy("name the files, or give them here: --certificate, --key, --trust")
+        };
+        match name {
+            Some(name) => Self::of_identity(config.identity, name),
+            None if config.identity.certificate.is_none() => Err(missing()),
+            None => Ok(Self::of_files(config.identity, None)),
+        }
+    }
+
+    fn of_directory(directory: &Path, arguments: &CheckArguments) -> Result<Self, Failure> {
+        let name = arguments.name.clone().ok_or_else(|| {
+            Failure::new(Code::Usage, "")
+                .found("--directory without --name")
+                .expected("the name whose identity it holds")
         })?;
+        let policy = arguments.policy.policy();
+        let mut identity = IdentityFiles::default();
+        identity.directory = Some(directory.to_owned());
+        identity.name_rule = policy.name_rule;
+        identity.crl_policy = policy.crl_policy;
+        identity.accept_server_auth_alone = policy.accept_server_auth_alone;
+        Self::of_identity(identity, name)
+    }
+
+    fn of_identity(identity: IdentityFiles, name: Name) -> Result<Self, Failure> {
+        let found = if identity.directory.is_some() { identity.resolve(&name)? } else { identity.clone() };
+        let own = Some((identity, name.clone()));
+        Ok(Self { own, ..Self::of_files(found, Some(name)) })
+    }
+
+    fn of_files(identity: IdentityFiles, name: Option<Name>) -> Self {
         let policy = IdentityPolicy {
             name_rule: identity.name_rule,
             crl_policy: identity.crl_policy,
             accept_server_auth_alone: identity.accept_server_auth_alone,
         };
-        let (key, trust, crls) = (identity.key, identity.trust, identity.crls);
-        Ok(Self { certificate, key, trust, crls, name: config.name, policy })
+        let (certificate, key) = (identity.certificate, identity.key);
+        Self { own: None, certificate, key, trust: identity.trust, crls: identity.crls, name, policy }
     }
 
-    fn check(&self) -> Result<CertificateCheck, Failure> {
-        let certificates = read(&self.certificate)?;
+    fn check_files(&self) -> Result<CertificateCheck, Failure> {
+        let certificate = self.certificate.as_deref().ok_or_else(|| {
+            Failure::new(Code::ConfigMissingKey, "identity.certificate")
+                .remedy("name the files: --certificate, --trust")
+        })?;
+        let certificates = read(certificate)?;
         let key = self.key.as_deref().map(read).transpose()?;
-        let trust = self.trust.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
-        let crls = self.crls.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
-        let trust: Vec<&[u8]> = trust.iter().map(Vec::as_slice).collect();
-        let crls: Vec<&[u8]> = crls.iter().map(Vec::as_slice).collect();
-        let name = self.name.as_ref();
-        Ok(check_certificate(name, &certificates, key.as_deref(), &trust, &crls, self.policy, clock::now()))
+        let (trust, crls) = (read_all(&self.trust)?, read_all(&self.crls)?);
+        let (trust, crls) = (slices(&trust), slices(&crls));
+        Ok(check_certificate(self.name.as_ref(), &certificates, key.as_deref(), &trust, &crls, self.policy, now()))
+    }
+
+    /// What a listener presents, as a link to it would judge it. The own identity is presented, if there is one that can
+    /// be used; what is wrong with it is not asked here.
+    fn check_listener(&self, host: &str, name: Option<&Name>) -> Result<(CertificateCheck, Vec<Failure>), Failure> {
+        let name = match name {
+            Some(name) => name.clone(),
+            None => Name::parse(host.rsplit_once(':').map_or(host, |(name, _)| name))?,
+        };
+        let (trust, crls) = (read_all(&self.trust)?, read_all(&self.crls)?);
+        let own = self.own.as_ref().and_then(|(files, name)| Identity::from_files(files, name).ok());
+        let presented = fetch_chain(host, &name, own.as_ref())?;
+        let mut check = match Trust::from_pem(&slices(&trust), &slices(&crls)) {
+            Ok(trust) => PeerCheck::new(&trust, now()).policy(self.policy).name(&name).examine(&presented.certificates),
+            Err(report) => {
+                let mut check = CertificateCheck::default();
+                check.report = report;
+                check
+            }
+        };
+        check.facts.insert(0, ("listener", presented.address));
+        Ok((check, presented.findings.into_iter().map(Failure::from).collect()))
     }
 
     /// A finding if others than the owner can read the key.
@@ -134,26 +190,4 @@ impl Subject {
             Failure::new(Code::KeyExposed, key.display()).found(format!("mode {mode:04o}")).expected("mode 0600")
         }))
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| files::unreadable(file, &error))
-}
-
-fn as_json(check: &CertificateCheck, usable: bool) -> serde_json::Value {
-    let facts: Vec<_> = check.facts.iter().map(|(label, text)| serde_json::json!([label, text])).collect();
-    let findings: Vec<_> = check.report.findings().iter().map(finding_as_json).collect();
-    let warnings: Vec<_> = check.warnings.iter().map(finding_as_json).collect();
-    serde_json::json!({ "usable": usable, "facts": facts, "findings": findings, "warnings": warnings })
-}
-
-pub(super) fn finding_as_json(finding: &Error) -> serde_json::Value {
-    serde_json::json!({
-        "code": finding.code().to_string(),
-        "summary": finding.code().summary(),
-        "subject": finding.subject_text(),
-        "found": finding.found_text(),
-        "expected": finding.expected_text(),
-        "remedy": finding.remedy_text(),
-    })
 }

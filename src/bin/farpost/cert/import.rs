@@ -9,8 +9,8 @@ use farpost::{
 };
 use zeroize::Zeroizing;
 
-use super::check::finding_as_json;
 use super::password;
+use super::show::finding_as_json;
 use super::words::{CrlWord, NameWord};
 use crate::clock::now;
 use crate::failure::{Failure, printable};

@@ -4,6 +4,8 @@ mod check;
 mod import;
 mod password;
 mod request;
+mod show;
+mod verify;
 mod words;
 
 use clap::Subcommand;
@@ -19,6 +21,8 @@ pub(crate) enum CertCommand {
     Request(request::RequestArguments),
     /// Find a node's certificate, check everything, and put it into its identity
     Import(Box<import::ImportArguments>),
+    /// Verify a peer's chain for a role and a name at a time, with given CAs and revocation lists
+    Verify(Box<verify::VerifyArguments>),
 }
 
 pub(crate) fn execute(command: CertCommand) -> Result<(), Failure> {
@@ -26,5 +30,6 @@ pub(crate) fn execute(command: CertCommand) -> Result<(), Failure> {
         CertCommand::Check(arguments) => check::execute(&arguments),
         CertCommand::Request(arguments) => request::execute(&arguments),
         CertCommand::Import(arguments) => import::execute(&arguments),
+        CertCommand::Verify(arguments) => verify::execute(&arguments),
     }
 }
