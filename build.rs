@@ -17,7 +17,7 @@ mod header {
     use std::{env, fs};
 
     /// The Rust types of src/ffi and their names in C.
-    const NAMES: [(&str, &str); 7] = [
+    const NAMES: [(&str, &str); 10] = [
         ("Status", "farpost_status_t"),
         ("ErrorObject", "farpost_error_t"),
         ("ConfigObject", "farpost_config_t"),
@@ -25,6 +25,9 @@ mod header {
         ("Session", "farpost_session_t"),
         ("SendOptions", "farpost_send_options_t"),
         ("Receipt", "farpost_receipt_t"),
+        ("TrustObject", "farpost_trust_t"),
+        ("ReportObject", "farpost_report_t"),
+        ("VerifyOptions", "farpost_verify_options_t"),
     ];
 
     /// Results that programs look for by name: the negatives of codes.
@@ -44,7 +47,7 @@ mod header {
     ];
 
     /// The files with the interface, in the order of the header.
-    const SOURCES: [&str; 7] = ["version", "status", "error", "config", "session", "calls", "event"];
+    const SOURCES: [&str; 8] = ["version", "status", "error", "config", "session", "calls", "event", "verify"];
 
     pub(super) fn write() {
         let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));

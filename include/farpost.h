@@ -307,6 +307,51 @@
 #define FARPOST_SEVERITY_ERROR 3
 
 /**
+ * Either end of TLS, as every link demands: both serverAuth and clientAuth.
+ */
+#define FARPOST_PEER_ANY 0
+
+/**
+ * The peer answers: serverAuth.
+ */
+#define FARPOST_PEER_SERVER 1
+
+/**
+ * The peer dials: clientAuth.
+ */
+#define FARPOST_PEER_CLIENT 2
+
+/**
+ * An exact dNSName; a common name, if there is one, is among them.
+ */
+#define FARPOST_NAME_RULE_SAN 0
+
+/**
+ * Exactly one common name, which is a dNSName as well.
+ */
+#define FARPOST_NAME_RULE_CN_AND_SAN 1
+
+/**
+ * The common name; for old certificates without alternative names.
+ */
+#define FARPOST_NAME_RULE_CN 2
+
+/**
+ * Where lists are given, an issuer without one or with a stale one is refused.
+ */
+#define FARPOST_CRL_POLICY_IF_GIVEN 0
+
+/**
+ * Every issuer needs a current list.
+ */
+#define FARPOST_CRL_POLICY_REQUIRE 1
+
+/**
+ * Only a revocation is refused; the rest is a warning.
+ */
+#define FARPOST_CRL_POLICY_WARN 2
+
+/**
  * A node's configuration. Any thread.
  */
 typedef struct farpost_config_t farpost_config_t;
@@ -324,9 +369,19 @@ typedef struct farpost_error_t farpost_error_t;
 typedef struct farpost_event_t farpost_event_t;
 
 /**
+ * What a verification found: for a good peer its names, for another one everything that is wrong.
+ */
+typedef struct farpost_report_t farpost_report_t;
+
+/**
  * A running node. Any thread may use it; farpost_session_free alone must not race with another call.
  */
 typedef struct farpost_session_t farpost_session_t;
+
+/**
+ * CA certificates and revocation lists that peers are verified with. Any thread.
+ */
+typedef struct farpost_trust_t farpost_trust_t;
 
 /**
  * The result of a call: FARPOST_OK, or the negative of a FARPOST_CODE_ constant. New codes may come.
@@ -372,6 +427,40 @@ typedef struct {
      */
     uint64_t delivered;
 } farpost_receipt_t;
+
+/**
+ * Options of farpost_peer_verify. Set struct_size to sizeof the struct and all else to 0, then what you need.
+ */
+typedef struct {
+    /**
+     * sizeof(farpost_verify_options_t).
+     */
+    uint32_t struct_size;
+    /**
+     * A FARPOST_PEER_ constant.
+     */
+    int32_t role;
+    /**
+     * The time of the verification in seconds since 1970; 0 is now.
+     */
+    int64_t at_unix_s;
+    /**
+     * A FARPOST_NAME_RULE_ constant.
+     */
+    int32_t name_rule;
+    /**
+     * A FARPOST_CRL_POLICY_ constant.
+     */
+    int32_t crl_policy;
+    /**
+     * 1: a certificate with serverAuth alone is enough for either end.
+     */
+    int32_t accept_server_auth_alone;
+    /**
+     * 1: the form of RFC 5280 is demanded too (key identifiers, which extensions are critical).
+     */
+    int32_t strict;
+} farpost_verify_options_t;
 
 /**
  * It was done.
@@ -729,6 +818,112 @@ farpost_status_t farpost_event_acknowledge(farpost_event_t *event,
  * borrowed from it is used any more.
  */
 void farpost_event_free(farpost_event_t *event);
+
+/**
+ * Reads what to trust: CA certificates, and revocation lists or `(NULL, 0)`; PEM sections, or one object in DER each.
+ * There is no system store behind it. FARPOST_CODE_TRUST_UNUSABLE, FARPOST_CODE_TRUST_MISSING, FARPOST_CODE_CRL_UNUSABLE.
+ * The bytes are copied. Any thread; does not block, but a list of 500,000 entries takes half a second.
+ *
+ * The caller sees to it that:
+ * As many bytes as the lengths say can be read at `anchors` and `lists`; `trust` and `error` are NULL or may be
+ * written.
+ */
+farpost_status_t farpost_trust_new(const uint8_t *anchors,
+                                   size_t anchors_length,
+                                   const uint8_t *lists,
+                                   size_t lists_length,
+                                   farpost_trust_t **trust,
+                                   farpost_error_t **error);
+
+/**
+ * Frees what farpost_trust_new gave. NULL is allowed. Reports stay valid.
+ *
+ * The caller sees to it that:
+ * `trust` is NULL or not freed yet, and no other call uses it.
+ */
+void farpost_trust_free(farpost_trust_t *trust);
+
+/**
+ * Verifies a peer's chain, leaf first, PEM or one certificate in DER, as sessions verify their peers. `name` is the DNS
+ * name that the peer must prove; with NULL, ask farpost_report_name which it proves before you rely on one.
+ * FARPOST_OK if and only if the peer is good; otherwise the status is that of the first finding. `report`, unless NULL,
+ * is written in both cases, and not where an argument was wrong; the caller frees it. `options` may be NULL. Any thread;
+ * does not block.
+ *
+ * The caller sees to it that:
+ * `trust` is NULL or not freed yet; `length` bytes can be read at `chain`; `name` is NULL or a text that ends with NUL;
+ * `options` is NULL or as large as its struct_size says; `report` and `error` are NULL or may be written.
+ */
+farpost_status_t farpost_peer_verify(const farpost_trust_t *trust,
+                                     const uint8_t *chain,
+                                     size_t length,
+                                     const char *name,
+                                     const farpost_verify_options_t *options,
+                                     farpost_report_t **report,
+                                     farpost_error_t **error);
+
+/**
+ * Whether the peer is good: nothing is wrong. False for NULL.
+ *
+ * The caller sees to it that:
+ * `report` is NULL or not freed yet.
+ */
+bool farpost_report_is_good(const farpost_report_t *report);
+
+/**
+ * Everything that is wrong, in the order leaf, key, names, path, revocation: the finding with this number, counted from
+ * 0, or NULL after the last. It belongs to the report: do not free it.
+ *
+ * The caller sees to it that:
+ * `report` is NULL or not freed yet.
+ */
+const farpost_error_t *farpost_report_finding(const farpost_report_t *report,
+                                              size_t number);
+
+/**
+ * What FARPOST_CRL_POLICY_WARN only tells: the warning with this number, counted from 0, or NULL after the last. It
+ * belongs to the report: do not free it.
+ *
+ * The caller sees to it that:
+ * `report` is NULL or not freed yet.
+ */
+const farpost_error_t *farpost_report_warning(const farpost_report_t *report,
+                                              size_t number);
+
+/**
+ * A name that a good peer proves, counted from 0; NULL after the last, and of a peer that is not good. The text lives
+ * as long as the report.
+ *
+ * The caller sees to it that:
+ * `report` is NULL or not freed yet.
+ */
+const char *farpost_report_name(const farpost_report_t *report,
+                                size_t number);
+
+/**
+ * When the first certificate of a good peer's path ends, in seconds since 1970. 0 for another one, and for NULL.
+ *
+ * The caller sees to it that:
+ * `report` is NULL or not freed yet.
+ */
+int64_t farpost_report_not_after_unix_s(const farpost_report_t *report);
+
+/**
+ * All findings as text for people, several lines each; empty for a good peer and for NULL. The text lives as long as the
+ * report.
+ *
+ * The caller sees to it that:
+ * `report` is NULL or not freed yet.
+ */
+const char *farpost_report_text(const farpost_report_t *report);
+
+/**
+ * Frees a report. NULL is allowed.
+ *
+ * The caller sees to it that:
+ * `report` is NULL or not freed yet; nothing borrowed from it is used any more.
+ */
+void farpost_report_free(farpost_report_t *report);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -72,7 +72,7 @@ fn the_programs_of_the_guide_compile_without_a_warning() {
     let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/c.md")).expect("docs/c.md");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let programs: Vec<&str> = guide.split("```c\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(programs.len(), 3, "the guide's programs");
+    assert_eq!(programs.len(), 4, "the guide's programs");
     for (number, text) in programs.iter().enumerate() {
         let program = directory.path().join(format!("guide-{number}.c"));
         std::fs::write(&program, text).expect("the program is written");

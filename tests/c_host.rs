@@ -48,3 +48,26 @@ fn c1_a_c_host_may_fork_handle_signals_and_exit_when_it_likes() {
         run(checked(&directory.path().join("host-Shared")).arg(configure("checked")));
     }
 }
+
+/// A chain of a real CA and of another one with the same name, in every way that tests/c/verify.c tries.
+#[test]
+fn i2_a_c_program_verifies_chains_as_sessions_do() {
+    if lacks("gcc") {
+        return;
+    }
+    let libraries = library();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (name, good, other) = ("pc7.branch.example", directory.path().join("good"), directory.path().join("other"));
+    for place in [&good, &other] {
+        std::fs::create_dir(place).expect("a directory");
+        Authority::new().issue(place, name);
+    }
+    let program = directory.path().join("verify");
+    compile("tests/c/verify.c", &libraries, Linked::Shared, &program);
+    let file = format!("{name}.pem");
+    let arguments = [good.join("ca.pem"), good.join(&file), name.into(), other.join(&file)];
+    run(Command::new(&program).args(&arguments));
+    if !lacks("valgrind") {
+        run(checked(&program).args(&arguments));
+    }
+}

@@ -26,6 +26,7 @@ mod session;
 mod status;
 mod text;
 mod threads;
+mod verify;
 mod version;
 
 #[cfg(test)]

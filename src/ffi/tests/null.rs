@@ -12,9 +12,10 @@ use crate::ffi::error::*;
 use crate::ffi::event::*;
 use crate::ffi::session::*;
 use crate::ffi::status::FARPOST_OK;
+use crate::ffi::verify::*;
 
 /// What a call does that got NULL for one argument.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Null {
     /// It fails with FARPOST_ERR_NULL.
     Refused,
@@ -135,6 +136,71 @@ fn null_calls() -> Vec<(&'static str, Null)> {
     calls
 }
 
+/// The same for the functions that verify chains.
+fn null_calls_of_verification() -> Vec<(&'static str, Null)> {
+    let root = crate::identity::testing::Issued::root(|_| {});
+    let (ca, chain) = (root.pem(), root.leaf(|_| {}).pem());
+    let list = root.list(1, &[], |_| {});
+    let name = CString::new(crate::identity::testing::NAME).unwrap();
+    let given = VerifyOptions { struct_size: 32, at_unix_s: 1_780_272_000, ..VerifyOptions::defaults() };
+    let mut calls = Vec::new();
+    let mut tried = |name, got: i32| {
+        calls.push((name, if got == status(Code::NullArgument) { Null::Refused } else { Null::Allowed }));
+        assert!(got == status(Code::NullArgument) || got == FARPOST_OK, "{name}: {got}");
+    };
+    let (mut trust, mut report) = (null_mut(), null_mut());
+    let no_error = null_mut();
+    let (anchors, anchors_length) = (ca.as_ptr(), ca.len());
+    let (lists, lists_length) = (list.as_ptr(), list.len());
+    let (at, length, options) = (chain.as_ptr(), chain.len(), &raw const given);
+    unsafe {
+        let made = farpost_trust_new(anchors, anchors_length, lists, lists_length, &raw mut trust, null_mut());
+        tried("farpost_trust_new.error", made);
+        let mut none = null_mut();
+        let refused = farpost_trust_new(null(), anchors_length, lists, lists_length, &raw mut none, no_error);
+        tried("farpost_trust_new.anchors", refused);
+        let refused = farpost_trust_new(anchors, anchors_length, null(), lists_length, &raw mut none, no_error);
+        tried("farpost_trust_new.lists", refused);
+        let refused = farpost_trust_new(anchors, anchors_length, lists, lists_length, null_mut(), no_error);
+        tried("farpost_trust_new.trust", refused);
+        assert!(none.is_null());
+        let name = name.as_ptr();
+        let refused = farpost_peer_verify(null(), at, length, name, options, &raw mut report, no_error);
+        tried("farpost_peer_verify.trust", refused);
+        let refused = farpost_peer_verify(trust, null(), length, name, options, &raw mut report, no_error);
+        tried("farpost_peer_verify.chain", refused);
+        assert!(report.is_null(), "a result was written on failure");
+        tried(
+            "farpost_peer_verify.report",
+            farpost_peer_verify(trust, at, length, name, options, null_mut(), no_error),
+        );
+        // Without options it is now, and the certificate is of another year.
+        let without = farpost_peer_verify(trust, at, length, name, null(), null_mut(), no_error);
+        tried("farpost_peer_verify.options", if without == status(Code::NullArgument) { without } else { FARPOST_OK });
+        let good = farpost_peer_verify(trust, at, length, null(), options, &raw mut report, null_mut());
+        tried("farpost_peer_verify.name", good);
+        tried("farpost_peer_verify.error", good);
+        let mut allowed = |name, holds: bool| {
+            assert!(holds, "{name}");
+            calls.push((name, Null::Allowed));
+        };
+        assert!(farpost_report_is_good(report) && farpost_report_not_after_unix_s(report) > 0);
+        allowed("farpost_report_is_good.report", !farpost_report_is_good(null()));
+        allowed("farpost_report_finding.report", farpost_report_finding(null(), 0).is_null());
+        allowed("farpost_report_warning.report", farpost_report_warning(null(), 0).is_null());
+        allowed("farpost_report_name.report", farpost_report_name(null(), 0).is_null());
+        allowed("farpost_report_not_after_unix_s.report", farpost_report_not_after_unix_s(null()) == 0);
+        allowed("farpost_report_text.report", shown(farpost_report_text(null())).is_empty());
+        farpost_report_free(null_mut());
+        farpost_trust_free(null_mut());
+        allowed("farpost_report_free.report", true);
+        allowed("farpost_trust_free.trust", true);
+        farpost_report_free(report);
+        farpost_trust_free(trust);
+    }
+    calls
+}
+
 /// Every pointer argument in the header, as `function.argument`.
 fn pointer_arguments() -> Vec<String> {
     let header = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/include/farpost.h")).unwrap();
@@ -152,7 +218,7 @@ fn pointer_arguments() -> Vec<String> {
 
 #[test]
 fn c1_every_pointer_argument_may_be_null_and_each_is_tested_alone() {
-    let calls = null_calls();
+    let calls = [null_calls(), null_calls_of_verification()].concat();
     let mut tried: Vec<&str> = calls.iter().map(|(name, _)| *name).collect();
     let mut declared = pointer_arguments();
     tried.sort_unstable();
@@ -161,9 +227,10 @@ fn c1_every_pointer_argument_may_be_null_and_each_is_tested_alone() {
     assert_eq!(tried, declared, "the header has other pointer arguments than this test");
     for (name, result) in calls {
         let (function, argument) = name.split_once('.').unwrap();
-        let accessor = ["farpost_error_", "farpost_event_"].iter().any(|prefix| function.starts_with(prefix));
+        let accessor =
+            ["farpost_error_", "farpost_event_", "farpost_report_"].iter().any(|prefix| function.starts_with(prefix));
         let tolerant = function.ends_with("_free") || function.ends_with("_wakeup") || function.ends_with("_fd");
-        let optional = ["error", "options", "sequence", "length"].contains(&argument);
+        let optional = ["error", "options", "sequence", "length", "name", "report"].contains(&argument);
         let acknowledges = name == "farpost_event_acknowledge.event";
         let expected = if (accessor && !acknowledges) || tolerant || optional { Null::Allowed } else { Null::Refused };
         assert_eq!(result, expected, "{name}");
