@@ -25,8 +25,21 @@ pub(crate) struct Outcome {
     pub(crate) took: Duration,
 }
 
-/// Runs a case. Reading its PEM texts is not part of the time.
+/// Runs a case. Reading its PEM texts is not part of the time; a case that took long runs again, since the computer may
+/// have been busy with something else, and the shortest time counts.
 pub(crate) fn run(case: &Case) -> Outcome {
+    let mut outcome = run_once(case);
+    for _ in 0..3 {
+        if outcome.took > LONG {
+            outcome.took = outcome.took.min(run_once(case).took);
+        }
+    }
+    outcome
+}
+
+const LONG: Duration = Duration::from_millis(5);
+
+fn run_once(case: &Case) -> Outcome {
     let began = Instant::now();
     match catch_unwind(AssertUnwindSafe(|| verdict(case))) {
         Ok((Ok(()), took)) => Outcome { accepted: true, codes: Vec::new(), reason: String::new(), took },

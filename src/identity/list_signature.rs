@@ -1,5 +1,6 @@
 //! Whether a key signed a revocation list: what webpki does anew in each path validation, done once.
 
+use crate::identity::der::{Object, object};
 use crate::identity::path::ALGORITHMS;
 
 /// Whether a list (DER) has a good signature of this key (SubjectPublicKeyInfo in DER) by an accepted algorithm.
@@ -17,43 +18,28 @@ pub(super) fn is_signed_by(list: &[u8], public_key: &[u8]) -> bool {
 
 /// What was signed (with its header), the content of the algorithm, the signature.
 fn signed_parts(list: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (outer, []) = content(list, SEQUENCE)? else { return None };
-    let (_, after_signed) = content(outer, SEQUENCE)?;
-    let signed = outer.get(..outer.len() - after_signed.len())?;
-    let (algorithm, rest) = content(after_signed, SEQUENCE)?;
-    let (bits, []) = content(rest, BIT_STRING)? else { return None };
-    Some((signed, algorithm, whole_bytes(bits)?))
+    let signed = with_tag(with_tag(list, SEQUENCE)?.content, SEQUENCE)?;
+    let algorithm = with_tag(signed.rest, SEQUENCE)?;
+    Some((signed.whole, algorithm.content, bits(algorithm.rest)?))
 }
 
 /// The content of the key's algorithm, and the key.
 fn key_parts(public_key: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (outer, []) = content(public_key, SEQUENCE)? else { return None };
-    let (algorithm, rest) = content(outer, SEQUENCE)?;
-    let (bits, []) = content(rest, BIT_STRING)? else { return None };
-    Some((algorithm, whole_bytes(bits)?))
+    let algorithm = with_tag(with_tag(public_key, SEQUENCE)?.content, SEQUENCE)?;
+    Some((algorithm.content, bits(algorithm.rest)?))
 }
 
-/// The content of the first DER object, which must have this tag, and what follows it.
-fn content(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, rest) = bytes.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(*first), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first - 0x80))?;
-            (digits.iter().fold(0, |length, digit| (length << 8) | usize::from(*digit)), rest)
-        }
-        _ => return None,
-    };
-    if *found == tag { rest.split_at_checked(length) } else { None }
-}
-
-/// A bit string without unused bits.
-fn whole_bytes(bits: &[u8]) -> Option<&[u8]> {
-    match bits.split_first() {
-        Some((0, bytes)) => Some(bytes),
+/// A bit string of whole bytes, with nothing after it.
+fn bits(bytes: &[u8]) -> Option<&[u8]> {
+    let string = with_tag(bytes, BIT_STRING).filter(|string| string.rest.is_empty())?;
+    match string.content.split_first() {
+        Some((0, bits)) => Some(bits),
         _ => None,
     }
+}
+
+fn with_tag(bytes: &[u8], tag: u8) -> Option<Object<'_>> {
+    object(bytes).filter(|object| object.tag == tag)
 }
 
 const SEQUENCE: u8 = 0x30;

@@ -8,10 +8,12 @@
 pub(crate) mod attestation;
 mod certificate;
 mod check;
+mod der;
 mod form;
 mod hash;
 pub(crate) mod import;
 mod key_text;
+mod list;
 mod list_signature;
 mod names;
 mod path;

@@ -1,15 +1,12 @@
 //! The path from a leaf to a trust anchor: rustls-webpki finds it, our rules are asked about each candidate.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::aws_lc_rs as algorithms;
-use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, ExtendedKeyUsageValidator, KeyPurposeIdIter,
-    RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
-};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, VerifiedPath};
 use x509_parser::certificate::X509Certificate;
 
 use crate::code::Code;
@@ -18,7 +15,7 @@ use crate::identity::certificate::{check_issuer, no_list_signer, parse, subject_
 use crate::identity::form::{CertificateForm, check_anchor_strictly, check_strictly};
 use crate::identity::policy::{ChainLimits, CrlPolicy};
 use crate::identity::report::Report;
-use crate::identity::revocation::Standing;
+use crate::identity::revocation::Link;
 use crate::identity::trust::Anchor;
 use crate::identity::verify::PeerCheck;
 use crate::limits::KEYS_PER_SUBJECT_MAX;
@@ -41,14 +38,14 @@ pub(super) struct Path {
     pub(super) warnings: Vec<Error>,
 }
 
-/// What a search does about lists beside webpki's own check.
+/// What a search does about lists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lists {
     /// They are not asked.
     Nothing,
-    /// Refuses what a list has, whoever else vouches for it.
+    /// Refuses what a list has, and no more.
     Revoked,
-    /// Accepts only what a list with a good signature clears.
+    /// Accepts only what a current list of the issuer clears.
     Decide,
 }
 
@@ -56,14 +53,6 @@ enum Lists {
 pub(super) struct Refusal {
     pub(super) error: webpki::Error,
     pub(super) findings: Report,
-    /// A candidate was refused for want of a list that webpki may yet find to cover it.
-    needs_webpki: bool,
-}
-
-impl Refusal {
-    fn of(error: webpki::Error) -> Self {
-        Self { error, findings: Report::default(), needs_webpki: false }
-    }
 }
 
 impl Search<'_> {
@@ -75,13 +64,13 @@ impl Search<'_> {
         }
         let has_lists = !self.check.trust.lists().is_empty();
         let (accepted, warnings) = match self.check.policy.crl_policy {
-            CrlPolicy::Warn => (self.search(None, Lists::Revoked), self.list_warnings()),
-            CrlPolicy::IfGiven if !has_lists => (self.candidate(None), Vec::new()),
+            CrlPolicy::Warn => (self.search(Lists::Revoked), self.list_warnings()),
+            CrlPolicy::IfGiven if !has_lists => (self.candidate(), Vec::new()),
             CrlPolicy::Require if !has_lists => {
                 self.explain(webpki::Error::UnknownRevocationStatus, report);
                 return None;
             }
-            CrlPolicy::IfGiven | CrlPolicy::Require => (self.candidate_not_revoked(), Vec::new()),
+            CrlPolicy::IfGiven | CrlPolicy::Require => (self.search(Lists::Decide), Vec::new()),
         };
         match accepted {
             Ok(not_after) => Some(Path { not_after, warnings }),
@@ -112,22 +101,6 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Every certificate of the path must be on no current list of its issuer. Our own look at the lists decides, unless
-    /// one has a scope of its own.
-    fn candidate_not_revoked(&self) -> Result<i64, Refusal> {
-        match self.search(None, Lists::Decide) {
-            Err(refusal) if refusal.needs_webpki => {
-                let presented: Vec<_> = self.chain.iter().filter_map(|der| parse(der).ok()).collect();
-                let issued = self.check.trust.lists().issued(self.check.at, &presented);
-                match strict(&issued) {
-                    Some(options) => self.search(Some(options), Lists::Revoked),
-                    None => Err(Refusal::of(webpki::Error::UnknownRevocationStatus)),
-                }
-            }
-            decided => decided,
-        }
-    }
-
     fn list_warnings(&self) -> Vec<Error> {
         let mut findings = Vec::new();
         let mut presented = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect::<Vec<_>>();
@@ -138,28 +111,18 @@ impl Search<'_> {
         findings
     }
 
-    /// One search without lists that were checked before.
-    pub(super) fn candidate(&self, revocation: Option<RevocationOptions<'_>>) -> Result<i64, Refusal> {
-        self.search(revocation, Lists::Nothing)
+    /// One search without lists.
+    pub(super) fn candidate(&self) -> Result<i64, Refusal> {
+        self.search(Lists::Nothing)
     }
 
     /// One search; the result is the first end of a validity on the path.
-    fn search(&self, revocation: Option<RevocationOptions<'_>>, lists: Lists) -> Result<i64, Refusal> {
+    fn search(&self, lists: Lists) -> Result<i64, Refusal> {
         let judged: RefCell<Result<i64, Report>> = RefCell::new(Err(Report::default()));
-        let needs_webpki = Cell::new(false);
-        let leaf = EndEntityCert::try_from(&self.chain[0]).map_err(Refusal::of)?;
+        let leaf =
+            EndEntityCert::try_from(&self.chain[0]).map_err(|error| Refusal { error, findings: Report::default() })?;
         let judge = |path: &VerifiedPath<'_>| {
-            let mut verdict = self.judge(path);
-            if lists != Lists::Nothing {
-                let mut report = Report::default();
-                let known = self.judge_by_lists(path, lists, &mut report);
-                needs_webpki.set(needs_webpki.get() || (!known && verdict.is_ok()));
-                if !known || !report.is_clean() {
-                    let mut all = verdict.err().unwrap_or_default();
-                    all.merge(report);
-                    verdict = Err(all);
-                }
-            }
+            let verdict = self.judge(path, lists);
             let refused = verdict.is_err();
             // Of several refused candidates the first explains best; an accepted one ends the search.
             let first = judged.borrow().as_ref().is_err_and(Report::is_clean);
@@ -174,47 +137,38 @@ impl Search<'_> {
             &self.chain[1..],
             self.unix_time(),
             AnyPurpose,
-            revocation,
+            None,
             Some(&judge),
         );
         match (found.err(), judged.into_inner()) {
             (None, Ok(not_after)) => Ok(not_after),
-            (error, judged) => Err(Refusal {
-                error: error.unwrap_or(RULES),
-                findings: judged.err().unwrap_or_default(),
-                needs_webpki: needs_webpki.get(),
-            }),
+            (error, judged) => {
+                Err(Refusal { error: error.unwrap_or(RULES), findings: judged.err().unwrap_or_default() })
+            }
         }
     }
 
-    /// Asks the lists about each certificate of a path below the anchor. `false` if, of one, they cannot tell.
-    fn judge_by_lists(&self, path: &VerifiedPath<'_>, lists: Lists, report: &mut Report) -> bool {
+    /// Asks the lists about each certificate of a path below the anchor.
+    fn judge_by_lists(&self, path: &VerifiedPath<'_>, lists: Lists, report: &mut Report) {
         let held = self.check.trust.lists();
-        let mut known = true;
-        let mut ask = |certificate: &webpki::Cert<'_>, issuer_key: &[u8]| {
-            let standing = held.standing(certificate, issuer_key, self.check.at);
-            let told = match (lists, standing) {
-                (_, Standing::Revoked) => true,
-                (Lists::Decide, Standing::Uncovered) => true,
-                (Lists::Decide, Standing::Unknown) => {
-                    known = false;
-                    false
-                }
-                _ => false,
-            };
-            if told && let Ok(parsed) = parse(&certificate.der()) {
-                let findings = held.explain(&parsed, self.check.at).into_iter();
-                let wanted = |finding: &Error| lists == Lists::Decide || finding.code() == Code::CertificateRevoked;
-                findings.filter(wanted).for_each(|finding| report.add(finding));
+        let mut ask = |der: &[u8], is_authority: bool, issuer_key: &[u8]| match parse(der) {
+            Err(finding) => report.add(finding),
+            Ok(parsed) => {
+                let findings = match lists {
+                    Lists::Nothing => Vec::new(),
+                    Lists::Revoked => held.revoked(&parsed, self.check.at),
+                    Lists::Decide => held.judge(Link { certificate: &parsed, is_authority, issuer_key }, self.check.at),
+                };
+                findings.into_iter().for_each(|finding| report.add(finding));
             }
         };
         let mut certificate: &webpki::Cert<'_> = path.end_entity();
+        let mut is_authority = false;
         for issuer in path.intermediate_certificates() {
-            ask(certificate, &issuer.subject_public_key_info());
-            certificate = issuer;
+            ask(&certificate.der(), is_authority, &issuer.subject_public_key_info());
+            (certificate, is_authority) = (issuer, true);
         }
-        ask(certificate, &webpki::spki_for_anchor(path.anchor()));
-        known
+        ask(&certificate.der(), is_authority, &webpki::spki_for_anchor(path.anchor()));
     }
 
     /// The time of the search. A leaf that is not valid now is refused in any case; the search then looks at the
@@ -227,7 +181,7 @@ impl Search<'_> {
     }
 
     /// Our rules about a path that webpki found.
-    fn judge(&self, path: &VerifiedPath<'_>) -> Result<i64, Report> {
+    fn judge(&self, path: &VerifiedPath<'_>, lists: Lists) -> Result<i64, Report> {
         let mut report = Report::default();
         let mut not_after = self.leaf.validity().not_after.timestamp();
         let mut issuers = 0_u32;
@@ -256,6 +210,9 @@ impl Search<'_> {
                 self.judge_anchor(anchor, issuers, &mut report);
                 not_after = not_after.min(anchor.not_after);
             }
+        }
+        if lists != Lists::Nothing {
+            self.judge_by_lists(path, lists, &mut report);
         }
         if report.is_clean() { Ok(not_after) } else { Err(report) }
     }
@@ -290,14 +247,6 @@ impl Search<'_> {
             report.add(no_list_signer(&anchor.subject));
         }
     }
-}
-
-/// The whole path is looked at, an unknown status is refused, a stale list is refused. (The defaults of webpki are not
-/// these, and its `with_*` take and give the builder.)
-fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
-    let builder = RevocationOptionsBuilder::new(lists).ok()?;
-    let builder = builder.with_status_policy(UnknownStatusPolicy::Deny);
-    Some(builder.with_expiration_policy(ExpirationPolicy::Enforce).build())
 }
 
 /// webpki asks about each certificate without saying which: our own rules look at each instead.

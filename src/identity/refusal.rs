@@ -23,7 +23,7 @@ impl Search<'_> {
         }
         let before = report.findings().len();
         // The path itself may have faults that the revocation check, which runs first, hid.
-        if let Err(refusal) = self.candidate(None) {
+        if let Err(refusal) = self.candidate() {
             report.merge(refusal.findings);
             if refusal.error != RULES {
                 report.add(self.finding_of(&refusal.error));

@@ -1,11 +1,13 @@
 //! Revocation: the newest list counts, and none, a stale one or a foreign one is never "not revoked".
 
-use rcgen::{KeyUsagePurpose, date_time_ymd};
+use std::time::{Duration, Instant};
+
+use rcgen::{CrlScope, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd};
 
 use super::codes;
 use crate::code::Code;
-use crate::identity::testing::{Issued, now};
-use crate::identity::{CrlPolicy, IdentityPolicy, verify_peer};
+use crate::identity::testing::{Issued, name, now};
+use crate::identity::{CrlPolicy, Identity, IdentityPolicy, Trust, verify_peer};
 use crate::time::Timestamp;
 
 fn judge(root: &Issued, chain: &[&Issued], lists: &[&str], crl_policy: CrlPolicy) -> Vec<Code> {
@@ -166,4 +168,135 @@ fn a_list_whose_signature_was_checked_before_still_refuses_everything_it_refused
         let before = Timestamp::from_unix_seconds(date_time_ymd(2026, 4, 15).unix_timestamp());
         assert_eq!(judge(&good, &issuing, before).unwrap_err()[0], Code::CrlUnusable);
     }
+}
+
+/// SECURITY H9, at size: a list of half a million entries is read once, with its signature, and costs a handshake a
+/// look-up, whether the peer is in it or not.
+#[test]
+fn h9_a_list_of_half_a_million_entries_costs_a_handshake_a_look_up() {
+    let root = Issued::root(|_| {});
+    let (good, bad) = (root.leaf(|_| {}), root.leaf(|_| {}));
+    let list = root.list(1, &[&bad], |params| {
+        let entry = params.revoked_certs.remove(0);
+        let scattered = |number: u64| [0x55_u64, number.wrapping_mul(0x9e37_79b9_7f4a_7c15)].map(u64::to_be_bytes);
+        params.revoked_certs.extend((0..500_000).map(|number| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&scattered(number).concat()),
+            revocation_time: entry.revocation_time,
+            reason_code: None,
+            invalidity_date: None,
+        }));
+        params.revoked_certs.push(entry);
+    });
+    let began = Instant::now();
+    let trust = root.trust(&[&list]).unwrap();
+    println!("{} bytes of PEM read in {:?}", list.len(), began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    for (leaf, code) in [(&good, None), (&bad, Some(Code::CertificateRevoked))] {
+        for policy in [CrlPolicy::IfGiven, CrlPolicy::Warn] {
+            let policy = IdentityPolicy { crl_policy: policy, ..IdentityPolicy::default() };
+            let shortest = (0..20).map(|_| {
+                let began = Instant::now();
+                let verdict = verify_peer(&trust, &policy, &[leaf.der()], None, now());
+                assert_eq!(verdict.err().map(|report| codes(&report)), code.map(|code| vec![code]));
+                began.elapsed()
+            });
+            let shortest = shortest.min().unwrap();
+            println!("a chain in {shortest:?}");
+            // Hashing the list alone takes 20 ms and more.
+            assert!(shortest < Duration::from_millis(5), "{shortest:?}");
+        }
+    }
+}
+
+#[test]
+fn h9_a_ca_that_renewed_its_key_has_a_list_for_each_key() {
+    let spoil = |params: &mut rcgen::CertificateParams| params.serial_number = Some(77_u64.into());
+    let (old, new) = (Issued::root(spoil), Issued::root(spoil));
+    let of = |ca: &Issued| ca.leaf(|params| params.use_authority_key_identifier_extension = true);
+    let (old_leaf, new_leaf, revoked) = (of(&old), of(&new), of(&old));
+    let (old_list, new_list) = (old.list(9, &[&revoked], |_| {}), new.list(1, &[], |_| {}));
+    let anchors = [old.pem(), new.pem()].concat();
+    for lists in [[&old_list, &new_list], [&new_list, &old_list]] {
+        let lists = lists.map(|list| list.as_bytes());
+        let trust = Trust::from_pem(&[anchors.as_bytes()], &lists).unwrap();
+        let judge = |leaf: &Issued| {
+            let verdict = verify_peer(&trust, &IdentityPolicy::default(), &[leaf.der()], None, now());
+            verdict.map_err(|report| codes(&report)).map(|_| ())
+        };
+        assert_eq!(judge(&old_leaf), Ok(()));
+        assert_eq!(judge(&new_leaf), Ok(()));
+        assert_eq!(judge(&revoked), Err(vec![Code::CertificateRevoked]));
+    }
+    // One list does not stand in for the other key's.
+    let trust = Trust::from_pem(&[anchors.as_bytes()], &[new_list.as_bytes()]).unwrap();
+    let report = verify_peer(&trust, &IdentityPolicy::default(), &[old_leaf.der()], None, now()).unwrap_err();
+    assert_eq!(codes(&report), [Code::CrlUnusable]);
+}
+
+#[test]
+fn h9_a_forged_list_is_refused_when_it_is_read_and_takes_no_others_place() {
+    let root = Issued::root(|_| {});
+    let issuing = root.intermediate("issuing", |_| {});
+    let leaf = issuing.leaf(|_| {});
+    // Under the name of the CA and of its key; under the name of another key it would be nobody's list.
+    let forged = |ca: &Issued, number| {
+        let key_identifier = ca.params.key_identifier(&ca.key);
+        let forger = Issued { params: ca.params.clone(), ..Issued::root(|_| {}) };
+        forger.list(number, &[], |params| params.key_identifier_method = KeyIdMethod::PreSpecified(key_identifier))
+    };
+    let (genuine, forgery) = (root.list(1, &[], |_| {}), forged(&root, 99));
+    assert_eq!(codes(&root.trust(&[&genuine, &forgery]).unwrap_err()), [Code::CrlUnusable]);
+
+    // The issuer's key is known from the list that is in use: a next one must have it as well.
+    let with = |list: &str| {
+        let lists = [root.list(1, &[], |_| {}), list.to_owned()];
+        let lists: Vec<&[u8]> = lists.iter().map(|list| list.as_bytes()).collect();
+        let chain = [leaf.pem(), issuing.pem()].concat();
+        let (key, ca, policy) = (leaf.key_pem(), root.pem(), IdentityPolicy::default());
+        Identity::from_pem(&name(), chain.as_bytes(), key.as_bytes(), &[ca.as_bytes()], &lists, policy, now())
+    };
+    let (first, second) = (with(&issuing.list(1, &[], |_| {})).unwrap(), with(&issuing.list(2, &[], |_| {})).unwrap());
+    second.check_succession(&first).unwrap();
+    assert_eq!(codes(&with(&forged(&issuing, 3)).unwrap_err()), [Code::CrlUnusable]);
+
+    // A node whose own chain has not that CA cannot check the list when it reads it.
+    let of_root = root.leaf(|_| {});
+    let alone = |list: &str| of_root.identity(&root, &[&root.list(1, &[], |_| {}), list], IdentityPolicy::default());
+    let (held, next) = (alone(&issuing.list(1, &[], |_| {})).unwrap(), alone(&forged(&issuing, 3)).unwrap());
+    held.verify(&[leaf.der(), issuing.der()], None, now()).unwrap();
+    assert_eq!(codes(&next.check_succession(&held).unwrap_err()), [Code::CrlUnusable]);
+    alone(&issuing.list(2, &[], |_| {})).unwrap().check_succession(&held).unwrap();
+    assert_eq!(codes(&next.verify(&[leaf.der(), issuing.der()], None, now()).unwrap_err()), [Code::CrlUnusable]);
+}
+
+#[test]
+fn a_list_with_a_scope_covers_what_is_within_it_and_no_more() {
+    let root = Issued::root(|_| {});
+    let point = |uri: &str| rcgen::CrlDistributionPoint { uris: vec![uri.to_owned()] };
+    let leaf = |uris: &[&str]| {
+        root.leaf(|params| params.crl_distribution_points = uris.iter().map(|uri| point(uri)).collect())
+    };
+    let list = |number: u64, scope: Option<CrlScope>, revoked: &[&Issued]| {
+        root.list(number, revoked, |params| {
+            params.issuing_distribution_point =
+                Some(rcgen::CrlIssuingDistributionPoint { distribution_point: point("http://ca/1.crl"), scope });
+        })
+    };
+    let all = list(1, None, &[]);
+    let users = list(1, Some(CrlScope::UserCertsOnly), &[]);
+    let authorities = list(1, Some(CrlScope::CaCertsOnly), &[]);
+    for (uris, list, expected) in [
+        (&[][..], &all, vec![]),
+        (&["http://ca/1.crl"], &all, vec![]),
+        (&["http://ca/0.crl", "http://ca/1.crl"], &users, vec![]),
+        (&["http://ca/2.crl"], &all, vec![Code::CrlMissing]),
+        (&["http://ca/1.crl"], &authorities, vec![Code::CrlMissing]),
+    ] {
+        assert_eq!(judge(&root, &[&leaf(uris)], &[list], CrlPolicy::IfGiven), expected, "{uris:?}");
+    }
+    // Whatever its scope: what a list of the issuer has is revoked.
+    let bad = leaf(&["http://ca/2.crl"]);
+    let lists = [list(1, None, &[&bad]), root.list(5, &[], |_| {})];
+    let lists = lists.each_ref().map(String::as_str);
+    assert_eq!(judge(&root, &[&bad], &lists, CrlPolicy::IfGiven), [Code::CertificateRevoked]);
 }

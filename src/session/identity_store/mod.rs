@@ -39,7 +39,7 @@ pub use import::{CertificateImport, PreparedImport};
 pub(crate) use install::install;
 pub(crate) use install::install_with_trust;
 #[cfg_attr(not(test), expect(unused_imports, reason = "keys are made where they wait"))]
-pub(crate) use waiting::{WaitingKey, keep_waiting_key, waiting_keys};
+pub(crate) use waiting::{keep_waiting_key, waiting_keys};
 
 /// Reads a file of certificates, requests or lists, of at most a source's size.
 ///
