@@ -141,12 +141,23 @@ pub(super) fn text_of(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     }
 }
 
-/// Names as text, at most eight of them: a certificate with thousands must not make long errors.
+/// Names as text, at most eight of them and about 300 characters: a certificate with thousands must not make long errors.
 pub(super) fn listed(names: &[Option<String>]) -> String {
     if names.is_empty() {
         return "no name".to_owned();
     }
-    let shown: Vec<&str> = names.iter().take(8).map(|name| name.as_deref().unwrap_or("(not a text)")).collect();
-    let rest = names.len() - shown.len();
-    if rest > 0 { format!("{} and {rest} more", shown.join(", ")) } else { shown.join(", ") }
+    let mut shown = String::new();
+    let mut count = 0;
+    for name in names.iter().take(8) {
+        let text = name.as_deref().unwrap_or("(not a text)");
+        if count > 0 && shown.len() + text.len() > 300 {
+            break;
+        }
+        shown.push_str(if count > 0 { ", " } else { "" });
+        // A common name may be of any length; a DNS name has 253 characters at most.
+        shown.extend(text.chars().take(300));
+        count += 1;
+    }
+    let rest = names.len() - count;
+    if rest > 0 { format!("{shown} and {rest} more") } else { shown }
 }

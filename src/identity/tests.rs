@@ -1,6 +1,7 @@
 //! Every way in which a certificate can be bad, alone and together (rules I2 and I3).
 
 mod lists;
+mod paths;
 mod proofs;
 
 use rcgen::{

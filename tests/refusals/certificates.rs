@@ -85,21 +85,25 @@ async fn i2_a_revoked_certificate_is_refused() {
     refused(&lab, &lab.revoked, Code::CertificateRevoked, 44).await;
 }
 
-/// Before anything is verified: one hostile chain of a hundred certificates would cost more than a hundred handshakes.
+/// Before anything is verified: one hostile chain of a hundred certificates would cost more than a hundred handshakes, and
+/// eight of one name make path building try every order of them.
 #[tokio::test]
-async fn d7_a_chain_of_too_many_certificates_is_refused() {
+async fn d7_a_chain_of_too_many_certificates_or_of_too_many_keys_of_one_name_is_refused() {
     let lab = Lab::start().await;
     let (certificate, key) = files(lab.directory.path(), &lab.authority.issue("pc7.branch.example"));
-    let more: String = (0..9).map(|count| Certified::authority(&format!("CA {count}")).pem()).collect();
+    let many: String = (0..9).map(|count| Certified::authority(&format!("CA {count}")).pem()).collect();
+    let of_one_name: String = (0..3).map(|_| Certified::authority("CA").pem()).collect();
     let chain = lab.directory.path().join("chain.pem").display().to_string();
-    std::fs::write(&chain, more).unwrap();
-    for (listener, events) in lab.listeners() {
-        let mark = events.mark();
-        let identity = ["-alpn", FARPOST, "-cert", &certificate, "-key", &key, "-cert_chain", &chain];
-        let told = s_client(listener, &identity).await;
-        assert!(told.contains("SSL alert number 46\n"), "{told}");
-        events.after(mark, Code::ChainTooLarge, "").await;
-        lab.honest_delivers().await;
+    for more in [many, of_one_name] {
+        std::fs::write(&chain, more).unwrap();
+        for (listener, events) in lab.listeners() {
+            let mark = events.mark();
+            let identity = ["-alpn", FARPOST, "-cert", &certificate, "-key", &key, "-cert_chain", &chain];
+            let told = s_client(listener, &identity).await;
+            assert!(told.contains("SSL alert number 46\n"), "{told}");
+            events.after(mark, Code::ChainTooLarge, "").await;
+            lab.honest_delivers().await;
+        }
     }
 }
 
