@@ -7,6 +7,7 @@ mod ca;
 mod cert;
 mod clock;
 mod configuration;
+mod enroll;
 mod failure;
 mod files;
 mod group;
@@ -43,6 +44,8 @@ enum Command {
     /// What a configuration may hold, and whether a file is one
     #[command(subcommand)]
     Config(configuration::ConfigCommand),
+    /// Get a node's first certificate with a one-time token
+    Enroll(enroll::EnrollArguments),
     /// What a running node does: upstream, standbys, agents, queue, identity
     Status(status::StatusArguments),
     #[command(flatten)]
@@ -86,6 +89,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Config(command) => configuration::execute(command),
         Command::Cert(command) => cert::execute(command),
         Command::Token(command) => token::execute(command),
+        Command::Enroll(arguments) => enroll::execute(&arguments),
         Command::Status(arguments) => status::execute(&arguments),
         Command::Group(command) => group::execute(command),
         Command::Agent(AgentCommand::Run(arguments)) => run::execute(Role::Agent, &arguments),

@@ -57,13 +57,19 @@ pub(crate) enum RoleWord {
     Gateway,
 }
 
+impl RoleWord {
+    pub(crate) fn role(self) -> Role {
+        match self {
+            Self::Agent => Role::Agent,
+            Self::Gateway => Role::Gateway,
+        }
+    }
+}
+
 pub(crate) fn execute(command: TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Create { store, name, role, gateway, valid, json } => wait(async {
-            let role = match role {
-                RoleWord::Agent => Role::Agent,
-                RoleWord::Gateway => Role::Gateway,
-            };
+            let role = role.role();
             let gateway = gateway.as_ref().map(Name::as_str);
             let group = store.open().await?;
             let token = group.create_token(name.as_str(), role, gateway, valid).await?;
@@ -98,7 +104,7 @@ fn print_new(token: &EnrolmentToken, name: &Name, role: Role, gateway: Option<&s
     eprintln!("for the {role} {name}, once, {through}, until {}", later(valid));
     let place = gateway.map_or_else(|| "--server SERVER".to_owned(), |gateway| format!("--gateway {gateway}"));
     eprintln!("it is not shown again; on {name}, with the token in a file that only you read:");
-    eprintln!("  farpost enroll --token-file FILE --subject-name {name} --role {role} {place}");
+    eprintln!("  farpost enroll --token FILE --subject-name {name} --role {role} {place}");
 }
 
 fn later(valid: Duration) -> Timestamp {
@@ -135,7 +141,7 @@ fn print_all(tokens: &[TokenRecord], json: bool) {
 }
 
 /// `30s`, `15m`, `1h` or `7d`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let seconds: u64 = match unit {

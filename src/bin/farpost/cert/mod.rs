@@ -11,6 +11,7 @@ mod words;
 use clap::Subcommand;
 
 use crate::failure::Failure;
+pub(crate) use request::KeyWord;
 
 /// The subcommands of `farpost cert`.
 #[derive(Subcommand)]

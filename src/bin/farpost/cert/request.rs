@@ -43,7 +43,19 @@ pub(crate) struct RequestArguments {
 
 /// The words of `--key-type`.
 #[derive(Clone, Copy)]
-struct KeyWord(KeyKind);
+pub(crate) struct KeyWord(KeyKind);
+
+impl KeyWord {
+    pub(crate) fn kind(self) -> KeyKind {
+        self.0
+    }
+}
+
+impl Default for KeyWord {
+    fn default() -> Self {
+        Self(KeyKind::P256)
+    }
+}
 
 impl ValueEnum for KeyWord {
     fn value_variants<'a>() -> &'a [Self] {
