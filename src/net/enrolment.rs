@@ -67,7 +67,12 @@ impl EnrolmentListener {
             let (identity, answer, failed) = (identity.clone(), answer.clone(), failed.clone());
             tokio::spawn(async move {
                 match accept(&identity(), tcp).await {
-                    Ok((stream, mut enrol)) => {
+                    Ok((stream, Err(error))) => {
+                        place.done(true);
+                        failed(address_text(&address), error.clone());
+                        stream.answer(&Answer::refused(error)).await;
+                    }
+                    Ok((stream, Ok(mut enrol))) => {
                         // What the node says of itself here means nothing.
                         (enrol.id, enrol.address) = (0, address_text(&address));
                         let answer = answer(enrol).await;

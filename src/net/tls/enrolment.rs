@@ -35,27 +35,21 @@ pub(crate) struct EnrolmentStream<S> {
     input: BytesMut,
 }
 
+/// What an acceptor has: a stream to answer on, and what was asked, or what is wrong with it.
+pub(crate) type Asked = (EnrolmentStream<server::TlsStream<TcpStream>>, Result<Enrol, Error>);
+
 /// Accepts a node that has a token and no certificate, and reads what it asks: both within the time for that.
 ///
 /// # Errors
 ///
-/// [`Code::TlsFailed`], [`Code::AlpnMissing`], [`Code::HelloTimeout`], and what [`next_enrol`] finds: then the node has
-/// been told.
-pub(crate) async fn accept(
-    identity: &Identity,
-    tcp: TcpStream,
-) -> Result<(EnrolmentStream<server::TlsStream<TcpStream>>, Enrol), Error> {
+/// [`Code::TlsFailed`], [`Code::AlpnMissing`], [`Code::HelloTimeout`].
+pub(crate) async fn accept(identity: &Identity, tcp: TcpStream) -> Result<Asked, Error> {
     let reading = async {
         let tls = TlsAcceptor::from(Arc::new(server_config(identity)?)).accept(tcp).await.map_err(failed)?;
         check_alpn(tls.get_ref().1.alpn_protocol())?;
         let mut stream = EnrolmentStream { tls, input: BytesMut::new() };
-        match stream.read_enrol().await {
-            Ok(enrol) => Ok((stream, enrol)),
-            Err(error) => {
-                stream.answer(&Answer::refused(error.clone())).await;
-                Err(error)
-            }
-        }
+        let enrol = stream.read_enrol().await;
+        Ok((stream, enrol))
     };
     match timeout(ENROLMENT_TIMEOUT, reading).await {
         Ok(result) => result,
