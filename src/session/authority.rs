@@ -90,6 +90,16 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Whether a certificate with this end is what was asked for, and not the one that is to be replaced.
+    fn is_served_by(self, not_after: Timestamp) -> bool {
+        match self {
+            Self::Enrolment => true,
+            Self::Renewal { current_not_after } => not_after > current_not_after,
+        }
+    }
+}
+
 /// What an authority answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -72,7 +72,10 @@ impl IdentityFiles {
         let key = Zeroizing::new(pem::encode("PRIVATE KEY", &key));
         // First: a request without its key would bring a certificate that nobody can use.
         atomic_file::write_new(&key_file, atomic_file::OWNER, key.as_bytes())?;
-        atomic_file::write_new(&request_file, atomic_file::ALL, request.to_pem().as_bytes())?;
+        atomic_file::write_new(&request_file, atomic_file::ALL, request.to_pem().as_bytes()).inspect_err(|_| {
+            // Nobody has seen the key's request: it is of no use.
+            let _ = std::fs::remove_file(&key_file);
+        })?;
         Ok(WaitingRequest { request, key_file, request_file })
     }
 }

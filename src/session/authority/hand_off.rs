@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use super::{CertificateAuthority, Issuance, Order, Reason};
 use crate::code::Code;
@@ -22,6 +24,7 @@ use crate::identity::pem;
 use crate::limits::{HAND_OFF_RETRY, OPEN_REQUESTS_MAX, OPEN_REQUESTS_PER_NAME_MAX, REFUSAL_BYTES_MAX};
 use crate::session::identity_store::read;
 use crate::session::{atomic_file, clock};
+use crate::time::Timestamp;
 
 /// Hands requests to somebody else, and picks the answers up later.
 #[derive(Clone, Debug)]
@@ -70,7 +73,14 @@ impl HandOff {
                 .expected("a request that the authority grants"));
         }
         if path("pem").exists() {
-            return answer(order, &path("pem")).map(Issuance::Issued);
+            let (chain, not_after) = answer(order, &path("pem"))?;
+            if order.reason.is_served_by(not_after) {
+                return Ok(Issuance::Issued(chain));
+            }
+            // A key that is kept, since it cannot leave its owner, asks again: the old answer makes way.
+            let failed = |error: std::io::Error| unusable(&path("pem")).found(error.to_string());
+            fs::rename(path("pem"), path("pem.old")).map_err(failed)?;
+            fs::remove_file(path("csr")).or_else(nothing_there).map_err(failed)?;
         }
         if !path("csr").exists() {
             self.check_room(order)?;
@@ -135,7 +145,7 @@ fn refusal(path: &Path) -> Result<Option<String>> {
 }
 
 /// The certificates of an answer, checked against the request.
-fn answer(order: &Order, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+fn answer(order: &Order, path: &Path) -> Result<(Vec<CertificateDer<'static>>, Timestamp)> {
     let unusable = |error: Error| {
         Error::new(Code::AuthorityAnswerUnusable)
             .subject(path.display().to_string())
@@ -143,7 +153,15 @@ fn answer(order: &Order, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
             .expected(error.expected_text())
     };
     let certificates = read(path).and_then(|bytes| pem::certificates(&bytes)).map_err(unusable)?;
-    order.request.check_answer(&certificates, clock::wall()).map_err(|report| unusable(report.into()))
+    let chain = order.request.check_answer(&certificates, clock::wall()).map_err(|report| unusable(report.into()))?;
+    let leaf = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
+    let (_, leaf) = leaf.ok_or_else(|| unusable(Error::new(Code::CertificateUnreadable)))?;
+    let not_after = Timestamp::from_unix_seconds(leaf.validity().not_after.timestamp());
+    Ok((chain, not_after))
+}
+
+fn nothing_there(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Whether a file is one of the requests of a name: a name may hold hyphens, a hash does not.

@@ -27,6 +27,12 @@ pub(super) struct Issued {
     pub(super) until: i64,
     /// Seconds since 1970.
     pub(super) revoked: Option<i64>,
+    /// SHA-256 of the certificate's key, hexadecimal; none where an older release issued it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
+    /// SHA-256 of the key that signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) authority: Option<String>,
 }
 
 impl Index {
@@ -46,10 +52,19 @@ impl Index {
         atomic_file::replace(path, atomic_file::ALL, (text + "\n").as_bytes())
     }
 
-    /// Adds a certificate, and forgets those that ended long ago: no list needs them.
-    pub(super) fn add(&mut self, issued: Issued, now: i64) {
-        self.issued.retain(|old| old.until > now - KEPT_AFTER_END);
+    /// Adds a certificate, and forgets those that ended long ago: no list needs them. Returns these.
+    pub(super) fn add(&mut self, issued: Issued, now: i64) -> Vec<Issued> {
+        let forgotten = self.issued.extract_if(.., |old| old.until <= now - KEPT_AFTER_END).collect();
         self.issued.push(issued);
+        forgotten
+    }
+
+    /// Whether a certificate is in force: issued by this key of the authority for this key of a node, and not revoked.
+    pub(super) fn is_in_force(&self, serial: &str, key: &str, authority: &str) -> bool {
+        self.issued.iter().any(|one| {
+            let (of_key, of_authority) = (one.key.as_deref() == Some(key), one.authority.as_deref() == Some(authority));
+            one.serial == serial && of_key && of_authority && one.revoked.is_none()
+        })
     }
 
     /// Marks a certificate as revoked; again does nothing.
@@ -67,5 +82,6 @@ impl Index {
     }
 }
 
-/// Seconds that a certificate stays in the index after its end: a year, for those who ask what there was.
-const KEPT_AFTER_END: i64 = 366 * 86_400;
+/// Seconds that a certificate stays in the index after its end: a month, for those who ask what there was. The whole
+/// file is written for every certificate.
+const KEPT_AFTER_END: i64 = 30 * 86_400;

@@ -1,7 +1,7 @@
 //! An authority on this computer: its key, what it signs, what it revokes.
 //!
 //! Its directory holds `ca.pem`, `ca.key` (mode 0600), `index.json` (issued serials, revocations, the list's number),
-//! `lock` and, once made, `ca.crl`. Every call takes the lock, reads what is there and writes what it changed, so that
+//! `lock`, `issued/` (what nodes got over their links, by name and key) and, once made, `ca.crl`. Every call takes the lock, reads what is there and writes what it changed, so that
 //! any number of processes and threads share one authority.
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -29,7 +29,7 @@ use super::index::{Index, Issued};
 use super::{CertificateAuthority, Issuance, Order};
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::identity::{CertificateRequest, pem};
+use crate::identity::{CertificateRequest, KeyHash, pem};
 use crate::limits::CERTIFICATE_VALIDITY;
 use crate::name::Name;
 use crate::session::identity_store::{read, read_key};
@@ -41,6 +41,7 @@ const KEY: &str = "ca.key";
 const CRL: &str = "ca.crl";
 const INDEX: &str = "index.json";
 const LOCK: &str = "lock";
+const ISSUED: &str = "issued";
 
 /// A certification authority in a directory of this computer, as `farpost ca init` makes one.
 ///
@@ -148,30 +149,56 @@ impl LocalAuthority {
     ///
     /// As [`Self::open`]; [`Code::TimedOut`] where another process keeps the authority locked.
     pub fn sign(&self, request: &CertificateRequest, further_names: &[Name]) -> Result<LocalCertificate> {
-        let mut open = self.unlock()?;
+        self.sign_unlocked(&mut self.unlock()?, request, further_names)
+    }
+
+    fn sign_unlocked(
+        &self,
+        open: &mut Unlocked,
+        request: &CertificateRequest,
+        further_names: &[Name],
+    ) -> Result<LocalCertificate> {
         let now = clock::wall().unix_seconds();
         let until = later(now, self.valid_for).min(open.until);
         let key = SubjectPublicKeyInfo::from_der(request.public_key()).map_err(|error| unsigned(&error))?;
         let (serial_number, serial) = new_serial()?;
-        let name = request.name();
-        let mut names = vec![name.to_string()];
-        names.extend(further_names.iter().filter(|further| *further != name).map(Name::to_string));
-        let mut params = CertificateParams::new(names).map_err(|error| unsigned(&error))?;
-        let common_name = CertificateRequest::fits_common_name(name).then_some(name.as_str());
-        params.distinguished_name = distinguished_name(common_name);
+        let mut params = params_of(request.name(), further_names)?;
         params.serial_number = Some(serial_number);
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.use_authority_key_identifier_extension = true;
         params.not_before = after(date_time_ymd(1970, 1, 1), now - CLOCK_SKEW);
         params.not_after = after(date_time_ymd(1970, 1, 1), until);
         let certificate = params.signed_by(&key, &open.issuer()?).map_err(|error| unsigned(&error))?;
-        open.index.add(Issued { serial: serial.clone(), name: name.to_string(), until, revoked: None }, now);
+        let (name, key, authority) = (request.name().to_string(), request.key_fingerprint(), open.key_hash());
+        let (key, authority) = (Some(key), Some(authority));
+        let forgotten =
+            open.index.add(Issued { serial: serial.clone(), name, until, revoked: None, key, authority }, now);
         open.index.write(&self.directory.join(INDEX))?;
+        for old in forgotten {
+            // What stays for want of a permission is an old certificate, which anybody may have.
+            let _ = std::fs::remove_file(self.issued_file(&old.name, old.key.as_deref().unwrap_or_default()));
+        }
         let mut chain = vec![certificate.der().clone()];
-        chain.append(&mut open.intermediates);
+        chain.extend_from_slice(&open.intermediates);
         Ok(LocalCertificate { chain, serial, not_after: Timestamp::from_unix_seconds(until) })
+    }
+
+    /// Answers an order: with the certificate that it got before, while that one serves; else with a new one. So a
+    /// request that is shown again and again, by whomever, costs one certificate.
+    fn answer(&self, order: &Order) -> Result<Vec<CertificateDer<'static>>> {
+        let mut open = self.unlock()?;
+        let file = self.issued_file(order.name.as_str(), &order.request.key_fingerprint());
+        if let Some(chain) = kept_answer(&open, order, &file) {
+            return Ok(chain);
+        }
+        let signed = self.sign_unlocked(&mut open, &order.request, &[])?;
+        let issued = self.directory.join(ISSUED);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&issued);
+        made.map_err(|error| unusable_file(&issued, &error))?;
+        atomic_file::replace(&file, atomic_file::ALL, signed.to_pem().as_bytes())?;
+        Ok(signed.chain)
+    }
+
+    fn issued_file(&self, name: &str, key: &str) -> PathBuf {
+        self.directory.join(ISSUED).join(format!("{name}-{}.pem", key.get(..16).unwrap_or("none")))
     }
 
     /// Revokes a serial number, hexadecimal; the next list has it. Blocks.
@@ -288,9 +315,9 @@ impl CertificateAuthority for LocalAuthority {
             }
             let _turn = self.turn.lock().await;
             let authority = self.clone();
-            let signed = tokio::task::spawn_blocking(move || authority.sign(&order.request, &[])).await;
-            let signed = signed.map_err(|error| Error::new(Code::Internal).found(error.to_string()))??;
-            Ok(Issuance::Issued(signed.chain))
+            let answer = tokio::task::spawn_blocking(move || authority.answer(&order)).await;
+            let chain = answer.map_err(|error| Error::new(Code::Internal).found(error.to_string()))??;
+            Ok(Issuance::Issued(chain))
         })
     }
 }
@@ -312,6 +339,36 @@ impl Unlocked {
     fn issuer(&self) -> Result<Issuer<'static, &KeyPair>> {
         Issuer::from_ca_cert_der(&self.certificate, &*self.key).map_err(|error| unsigned(&error))
     }
+
+    fn key_hash(&self) -> String {
+        KeyHash::of(&self.key.subject_public_key_info()).to_string()
+    }
+}
+
+/// The certificate that an order got before: still good, not revoked, of the authority's present key, and later than
+/// the one that a renewal is to replace.
+fn kept_answer(open: &Unlocked, order: &Order, file: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let kept = pem::certificates(&read(file).ok()?).ok()?;
+    let chain = order.request.check_answer(&kept, clock::wall()).ok()?;
+    let (_, leaf) = X509Certificate::from_der(chain.first()?).ok()?;
+    let not_after = Timestamp::from_unix_seconds(leaf.validity().not_after.timestamp());
+    let serial: String = leaf.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
+    let in_force = open.index.is_in_force(&serial, &order.request.key_fingerprint(), &open.key_hash());
+    (in_force && order.reason.is_served_by(not_after)).then_some(chain)
+}
+
+/// What every certificate of a node has.
+fn params_of(name: &Name, further_names: &[Name]) -> Result<CertificateParams> {
+    let mut names = vec![name.to_string()];
+    names.extend(further_names.iter().filter(|further| *further != name).map(Name::to_string));
+    let mut params = CertificateParams::new(names).map_err(|error| unsigned(&error))?;
+    let common_name = CertificateRequest::fits_common_name(name).then_some(name.as_str());
+    params.distinguished_name = distinguished_name(common_name);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
 }
 
 /// Waits for the lock of an authority: it is held for the time of one signature and one write.

@@ -50,6 +50,64 @@ async fn i2_what_the_local_authority_issues_passes_its_nodes_own_check_for_every
     }
 }
 
+#[tokio::test]
+async fn a_request_that_is_shown_again_gets_the_certificate_that_it_has_while_that_one_serves() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = authority(&directory);
+    let request = request(KeyKind::P256);
+    let ask = async |reason| {
+        let order = Order::new(request.clone(), Role::Agent, None, reason);
+        match authority.issue(order).await.unwrap() {
+            Issuance::Issued(chain) => chain[0].clone(),
+            Issuance::Pending { .. } => panic!("pending"),
+        }
+    };
+    let serial = |der: &CertificateDer<'_>| {
+        let (_, leaf) = x509_parser::parse_x509_certificate(der).unwrap();
+        (leaf.raw_serial_as_string().replace(':', ""), leaf.validity().not_after.timestamp())
+    };
+    let first = ask(Reason::Enrolment).await;
+    for _ in 0..3 {
+        assert_eq!(ask(Reason::Enrolment).await, first);
+    }
+    let ends = |seconds| Reason::Renewal { current_not_after: Timestamp::from_unix_seconds(seconds) };
+    assert_eq!(ask(ends(serial(&first).1 - 1)).await, first, "the answer to this renewal was lost");
+    let renewed = ask(ends(serial(&first).1)).await;
+    assert_ne!(renewed, first, "the first one is what is to be replaced");
+    authority.revoke(&serial(&renewed).0).unwrap();
+    let after_revocation = ask(Reason::Enrolment).await;
+    assert_ne!(after_revocation, renewed);
+    // Another key of the authority: what the old one signed serves nobody.
+    let other = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(2045, 1, 1);
+    fs::write(directory.path().join("ca.pem"), params.self_signed(&other).unwrap().pem()).unwrap();
+    fs::write(directory.path().join("ca.key"), other.serialize_pem()).unwrap();
+    assert_ne!(ask(Reason::Enrolment).await, after_revocation);
+    let index: serde_json::Value =
+        serde_json::from_slice(&fs::read(directory.path().join("index.json")).unwrap()).unwrap();
+    assert_eq!(index["issued"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn what_ended_long_ago_is_forgotten_and_an_index_of_an_older_release_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = authority(&directory);
+    let now = clock::wall().unix_seconds();
+    let entry = |serial: &str, days_ago: i64| {
+        let until = now - days_ago * 86_400;
+        format!("{{\"serial\":\"{serial}\",\"name\":\"{NAME}\",\"until\":{until},\"revoked\":null}}")
+    };
+    let text = format!("{{\"crl_number\":3,\"issued\":[{},{}]}}", entry("0a", 29), entry("0b", 31));
+    fs::write(directory.path().join("index.json"), text).unwrap();
+    authority.revoke("0b").unwrap();
+    authority.sign(&request(KeyKind::P256), &[]).unwrap();
+    authority.revoke("0a").unwrap();
+    assert_eq!(code(authority.revoke("0b")), Code::CertificateMissing);
+    assert_eq!(authority.write_crl(DAY).unwrap(), 4);
+}
+
 #[test]
 fn openssl_verifies_what_the_local_authority_issues() {
     let directory = tempfile::tempdir().unwrap();

@@ -23,7 +23,7 @@ async fn a_request_waits_as_one_pair_of_files_until_its_answer_lies_beside_it() 
     let hand_off = HandOff::open(directory.path()).unwrap();
     let request = request(KeyKind::P256);
     let stem = format!("{NAME}-{}", &request.key_fingerprint()[..16]);
-    let current_not_after = Timestamp::from_unix_seconds(1_800_000_000);
+    let current_not_after = Timestamp::from_unix_seconds(1_768_464_000);
     let via = Some(Name::parse("gw1.branch.example").unwrap());
     let renewal = Order::new(request.clone(), Role::Agent, via, Reason::Renewal { current_not_after });
     assert_eq!(hand_off.issue(renewal.clone()).await.unwrap(), pending());
@@ -32,7 +32,7 @@ async fn a_request_waits_as_one_pair_of_files_until_its_answer_lies_beside_it() 
         "name = \"pc7.branch.example\"\n",
         "role = \"agent\"\n",
         "via = \"gw1.branch.example\"\n",
-        "reason = \"renewal\"\ncurrent_not_after = 2027-01-15T08:00:00.000Z\n",
+        "reason = \"renewal\"\ncurrent_not_after = 2026-01-15T08:00:00.000Z\n",
         "key_kind = \"ECDSA P-256\"\n",
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
@@ -49,6 +49,13 @@ async fn a_request_waits_as_one_pair_of_files_until_its_answer_lies_beside_it() 
     for _ in 0..2 {
         assert_eq!(hand_off.issue(renewal.clone()).await.unwrap(), Issuance::Issued(signed.chain.clone()));
     }
+    // A key that cannot leave its owner is renewed under the same name: the old answer is no answer any more.
+    let reason = Reason::Renewal { current_not_after: signed.not_after };
+    let again = Order { reason, ..renewal };
+    assert_eq!(hand_off.issue(again.clone()).await.unwrap(), pending());
+    assert_eq!(hand_off.issue(again).await.unwrap(), pending());
+    let expected = ["csr", "pem.old", "toml"].map(|extension| format!("{stem}.{extension}"));
+    assert_eq!(names(&directory), expected);
 }
 
 #[tokio::test]
