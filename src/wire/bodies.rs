@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messages::{
-    Assign, Attestation, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, Refuse, State, Welcome,
+    Assign, Attestation, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, Refuse, State, Succeed, Welcome,
     read_message, read_number,
 };
 use crate::wire::run::{Fragment, Run};
@@ -35,6 +35,7 @@ pub(crate) fn read_body(frame: &Frame) -> Result<(), Error> {
         Kind::Issued => read_message::<Issued>(frame).map(drop),
         Kind::Enrol => read_message::<Enrol>(frame).map(drop),
         Kind::Enrolled => read_message::<Enrolled>(frame).map(drop),
+        Kind::Succeed => read_message::<Succeed>(frame).map(drop),
         Kind::Ping | Kind::Pong | Kind::Ack | Kind::Credit | Kind::DownAck => read_number(frame).map(|_| ()),
         Kind::Data => read_run(frame),
         Kind::Fragment => read_fragment(frame),

@@ -77,6 +77,8 @@ kinds! {
     Enrol = 0x17;
     /// The answer to ENROL.
     Enrolled = 0x18;
+    /// A gateway's former key vouches for the one of this link.
+    Succeed = 0x19;
 }
 
 /// One frame; the body shares the memory it was read into.

@@ -13,7 +13,7 @@ use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind, next_frame};
 use crate::wire::messages::{
     Assign, Attestation, Body, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, PURPOSE_USE, Refuse,
-    STATUS_ACCEPTED, STATUS_PENDING, State, Welcome, put_message, read_message, read_number,
+    STATUS_ACCEPTED, STATUS_PENDING, State, Succeed, Welcome, put_message, read_message, read_number,
 };
 use crate::wire::read_body;
 use crate::wire::run::{Fragment, Run, put_data};
@@ -50,6 +50,7 @@ fn file(kind: Kind) -> &'static str {
         Kind::Issued => hex!("issued"),
         Kind::Enrol => hex!("enrol"),
         Kind::Enrolled => hex!("enrolled"),
+        Kind::Succeed => hex!("succeed"),
     }
 }
 
@@ -84,6 +85,7 @@ fn encoded(kind: Kind, golden: &BytesMut) -> BytesMut {
         Kind::Attest => body(&frame, &attestation()),
         Kind::State => body(&frame, &State { available: false, code: 2110 }),
         Kind::Down => body(&frame, &Down { number: 3, sent_unix_ms: SENT, payload: "restart".into() }),
+        Kind::Succeed => body(&frame, &succeed()),
         Kind::Ping | Kind::Pong => number(&frame, 0x0001_0203_0405_0607),
         Kind::Ack => number(&frame, 8411),
         Kind::Credit => number(&frame, 1 << 20),
@@ -185,6 +187,10 @@ fn chain() -> Chain {
 fn attestation() -> Attestation {
     let (signature, chain, gateway_key) = (bytes(0x50, 8), bytes(0x80, 32), bytes(0xa0, 32));
     Attestation { period: 2_990_000, scheme: 0x0403, signature, chain, gateway_key }
+}
+
+fn succeed() -> Succeed {
+    Succeed { chain: bytes(0x80, 32), scheme: 0x0403, signature: bytes(0x50, 8) }
 }
 
 fn open() -> Open {

@@ -266,7 +266,7 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Welcome => from_upstream && matches!(phase, Introduction | Pending) && link,
         Kind::Refuse => from_upstream && (link || phase == Open),
         Kind::Ping | Kind::Pong => matches!(phase, Pending | Open) && link,
-        Kind::Chain => from_downstream && phase == Open && link,
+        Kind::Chain | Kind::Succeed => from_downstream && phase == Open && link,
         Kind::Open | Kind::Data | Kind::Fragment | Kind::Gap | Kind::Attest | Kind::DownAck => {
             from_downstream && phase == Open && !link
         }

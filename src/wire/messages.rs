@@ -229,6 +229,19 @@ pub(crate) struct Down {
     pub(crate) payload: Bytes,
 }
 
+/// SUCCEED: a gateway's former key vouches for the one that it proved on this link (rule I5).
+#[derive(Clone, PartialEq, Eq, ::prost::Message)]
+pub(crate) struct Succeed {
+    /// The former chain, by SHA-256.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) chain: Bytes,
+    /// TLS SignatureScheme.
+    #[prost(uint32, tag = "2")]
+    pub(crate) scheme: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) signature: Bytes,
+}
+
 /// The number of a fixed body: ACK, CREDIT and DOWN_ACK are `u64`.
 pub(crate) fn read_number(frame: &Frame) -> Result<u64, Error> {
     match <[u8; 8]>::try_from(&frame.body[..]) {
@@ -270,6 +283,7 @@ bodies! {
     Attestation = Attest, BODY_BYTES_MAX;
     State = State, BODY_BYTES_MAX;
     Down = Down, BODY_BYTES_MAX;
+    Succeed = Succeed, BODY_BYTES_MAX;
 }
 
 /// Writes a frame with this body.

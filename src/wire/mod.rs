@@ -52,6 +52,7 @@
 //! | 0x16 | ISSUED | upstream | 0 or a channel | protobuf |
 //! | 0x17 | ENROL | downstream | 0 | protobuf |
 //! | 0x18 | ENROLLED | upstream | 0 | protobuf |
+//! | 0x19 | SUCCEED | downstream | 0 | protobuf |
 //!
 //! An unknown type below 0x80 ends the link (FP2003). One from 0x80 up is skipped whole: it counts as a sign of life
 //! and in nothing else. So what an older node may miss gets a number from 0x80 up, and what it may not gets a new
@@ -149,6 +150,9 @@
 //!            4 code u32
 //!            5 text string
 //!            6 retry_after_ms u32
+//! SUCCEED    1 chain bytes              32: the SHA-256 of a CHAIN, the sender's former one; section 8
+//!            2 scheme u32               TLS SignatureScheme
+//!            3 signature bytes
 //! ```
 //!
 //! # 4. Phases
@@ -159,7 +163,7 @@
 //! |---|---|---|
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
-//! | open | PING, PONG, CHAIN, REQUEST, ENROL; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, REQUEST, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
+//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, REQUEST, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
 //!
 //! 1. The downstream end sends HELLO and then nothing until it is answered. Before the answer the upstream end takes
 //!    this one frame of at most 4,096 bytes; anything else is refused by its type, before its body is awaited, types
@@ -264,6 +268,22 @@
 //! new ATTEST on its channel with every new CHALLENGE. One of an older period than the channel has shown, or the same
 //! again, is passed over; of those that come while one is being checked only the last is looked at. Two periods after the last one the channel is refused (FP1502).
 //! The same gateway may show the same attestation to another server of the group.
+//!
+//! **SUCCEED.** A gateway that got a new key keeps the links of its agents, who proved themselves to its former one
+//! (I5). On every link that it dials with the new key it shows, before the first OPEN, at most two SUCCEED, each after
+//! the CHAIN of a former certificate. The former key signs
+//!
+//! ```text
+//! "farpost succession 1\0" · field(group) · field(name) · field(former key hash) · field(new key hash)
+//! ```
+//!
+//! by the algorithms of ATTEST. The name is the gateway's, the new key the one of its TLS on this link. The management
+//! server verifies the former chain as one that was presented to it now (valid, not revoked, for this name) and the
+//! signature. Until it has, attestations that come on this link wait; from then on they may name either key. Where it
+//! finds fault nobody is believed for the former key (FP1605 where the signature is wrong), and the link stays. A third
+//! SUCCEED, one from an agent, or one whose chain was not taught ends the link (FP1605, FP1505). When the former
+//! certificate ends or is revoked, the channels whose attestation names its key end (FP1502). An agent renews its link to
+//! a gateway whose certificate comes near its end, and so meets the new key before that.
 //!
 //! # 9. Channels
 //!
