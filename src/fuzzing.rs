@@ -8,14 +8,16 @@ use bytes::BytesMut;
 use crate::disk::{Disk, Log, MemoryDisk};
 use crate::group::EnrolmentToken;
 use crate::identity::CertificateRequest;
+use crate::identity::import::{Options, read};
+use crate::identity::selection::{Pile, Selector, the_only};
+use crate::identity::{IdentityPolicy, Trust};
 use crate::limits::FRAME_BYTES_MAX;
 #[cfg(feature = "agent")]
 use crate::message::{Epoch, Sequence};
-#[cfg(feature = "agent")]
 use crate::name::Name;
 #[cfg(feature = "agent")]
 use crate::queue::Checkpoint;
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
 use crate::wire::{Hello, Link, Phase, next_frame, read_body};
 
 /// Hands bytes to everything that reads a peer's stream: the frame cutter with every body's reader, and the link
@@ -71,6 +73,32 @@ pub fn identity_request(data: &[u8]) {
     }
     if let Ok(token) = EnrolmentToken::parse(&String::from_utf8_lossy(data)) {
         assert!(EnrolmentToken::parse(&token.text()).as_ref() == Ok(&token));
+    }
+}
+
+/// Hands bytes to everything that an import reads, in every format: the first byte chooses the password and whether an
+/// unprotected file is taken. What was found is judged as an import judges it. Key derivations are kept short.
+pub fn identity_import(data: &[u8]) {
+    let Some((&options, bytes)) = data.split_first() else { return };
+    let password = (options & 1 == 0).then_some("x");
+    let mut chosen = Options { iterations_max: 100, ..Options::with_password(password) };
+    chosen.allow_unprotected = options & 2 != 0;
+    chosen.skip_keys = options & 4 != 0;
+    let material = match read(bytes, &chosen) {
+        Ok(material) => material,
+        Err(error) => return assert!(!error.to_string().is_empty(), "every error says something"),
+    };
+    let Ok(name) = Name::parse("pc7.branch.example") else { return };
+    let trust = Trust::new(&material.certificates, &material.lists).unwrap_or_default();
+    let mut pile = Pile::default();
+    let _ = pile.add_certificates(0, material.certificates);
+    for key in material.keys {
+        let _ = pile.add_key(0, key);
+    }
+    let at = Timestamp::from_unix_seconds(1_780_000_000);
+    let candidates = pile.candidates(&name, &trust, &IdentityPolicy::default(), at, |_| true);
+    if let Err(report) = the_only(candidates, &Selector::default(), &name) {
+        assert!(!report.is_clean(), "a refusal says why");
     }
 }
 
@@ -183,6 +211,22 @@ mod tests {
             identity_request(&data);
         }
         identity_request(b"fpt1-B9D5MPJ-TB9D5MP-JTB9D5M-PJTB9D5-MPJTB9D-5MPJTB9-D5MPJTB-9D359YZ");
+    }
+
+    #[test]
+    fn noise_with_the_shapes_of_certificates_and_keys_is_read_without_a_panic() {
+        let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+        // Tags and lengths of the formats, so that more than the first byte is looked at.
+        const SHAPES: [u8; 16] = [0x30, 0x31, 2, 3, 4, 6, 0xa0, 0xa1, 0x80, 0x24, 0x17, 0, 1, 5, 9, 0x30];
+        for _ in 0..50_000 {
+            let length = usize::from(noise.byte() % 64);
+            let mut data = vec![noise.byte(), 0x30, noise.byte() % 70];
+            data.extend((0..length).map(|_| match noise.byte() {
+                0..200 => SHAPES[usize::from(noise.byte() % 16)],
+                _ => noise.byte(),
+            }));
+            identity_import(&data);
+        }
     }
 
     #[test]

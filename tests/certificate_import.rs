@@ -210,7 +210,8 @@ fn an_import_that_is_killed_at_any_moment_leaves_the_old_identity_or_the_new_one
             .unwrap();
         // Where it is killed is chance, and nothing waits for it.
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(whole.mul_f64((chance >> 40) as f64 / f64::from(1 << 24)).max(Duration::from_millis(1)));
+        let share = 0.5 + (chance >> 40) as f64 / f64::from(1 << 24);
+        std::thread::sleep(whole.mul_f64(share).max(Duration::from_millis(1)));
         child.kill().unwrap();
         child.wait().unwrap();
         let live = laboratory.load().unwrap_or_else(|error| panic!("round {round}: {error}")).not_after();

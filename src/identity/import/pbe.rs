@@ -41,7 +41,8 @@ pub(super) struct Work {
 impl Work {
     /// For one file; `iterations_max` only lowers the limit, for a fuzzer.
     pub(super) fn new(iterations_max: u64) -> Self {
-        Self { left: PASSWORD_WORK_MAX, iterations_max: iterations_max.min(PASSWORD_ITERATIONS_MAX) }
+        let iterations_max = iterations_max.min(PASSWORD_ITERATIONS_MAX);
+        Self { left: PASSWORD_WORK_MAX.min(iterations_max.saturating_mul(10)), iterations_max }
     }
 
     /// Takes the cost of a key derivation, `passes` times over, or refuses.

@@ -140,7 +140,7 @@ fn installing_replaces_the_old_certificate_and_key_and_nothing_of_others() {
     let root = root();
     let (old, new) = (root.leaf(years(2022)), root.leaf(years(2021)));
     let store = directory(&root);
-    put(store.path(), &name().to_string(), &old);
+    put(store.path(), name().as_ref(), &old);
     put(store.path(), "pc8", &root.leaf_of("pc8.branch.example", years(2021)));
     let waits = root.leaf(years(2023));
     keep_waiting_key(&files_of(store.path()), &name(), &waits.key.serialize_der(), b"request").unwrap();
@@ -171,7 +171,7 @@ fn what_cannot_be_used_is_refused_with_its_code_and_changes_nothing() {
     let (root, foreign) = (root(), Issued::root(|params| params.distinguished_name = distinguished_name("foreign")));
     let store = directory(&root);
     let old = root.leaf(years(2021));
-    put(store.path(), &name().to_string(), &old);
+    put(store.path(), name().as_ref(), &old);
     put(store.path(), "extra", &root.leaf(years(2022)));
     let before = listing(store.path());
     let good = root.leaf(years(2023));
@@ -242,7 +242,7 @@ fn wherever_the_disk_fails_or_the_process_dies_the_old_identity_or_the_new_one_i
         loop {
             steps += 1;
             let store = directory(&root);
-            put(store.path(), &name().to_string(), &old);
+            put(store.path(), name().as_ref(), &old);
             let before = listing(store.path());
             let failing = Failing { left: Cell::new(steps), dies };
             let plan = large_plan(store.path(), &ca, &new, &list);
