@@ -80,6 +80,8 @@ pub(crate) const LIST_FILE_BYTES_MAX: usize = 64 << 20;
 pub(crate) const STORE_FILES_MAX: usize = 256;
 /// Certificates of one file, or of all that an import looks at: a CA's bundle of every intermediate has some hundred.
 pub(crate) const MATERIAL_CERTIFICATES_MAX: usize = 1_024;
+/// Certificates for one name that are judged: each costs a search for a path.
+pub(crate) const CANDIDATES_MAX: usize = 64;
 /// Private keys of one file, or of all that an import looks at.
 pub(crate) const MATERIAL_KEYS_MAX: usize = 64;
 /// Iterations of one key derivation (SECURITY H16): programs write 2,000 to 600,000.

@@ -24,7 +24,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::identity::import::ImportedKey;
 use crate::identity::{Identity, IdentityPolicy, KeyHash, Report, Trust};
-use crate::limits::{MATERIAL_CERTIFICATES_MAX, MATERIAL_KEYS_MAX};
+use crate::limits::{CANDIDATES_MAX, MATERIAL_CERTIFICATES_MAX, MATERIAL_KEYS_MAX};
 use crate::name::Name;
 use crate::time::Timestamp;
 
@@ -116,6 +116,8 @@ impl Pile {
         self.certificates
             .iter()
             .filter_map(|leaf| Candidate::new(leaf.file_in(&has_leaves)?, &leaf.der, name, &ders))
+            // One more than may be: the choice refuses it.
+            .take(CANDIDATES_MAX + 1)
             .map(|candidate| candidate.judged(self, name, trust, policy, at))
             .collect()
     }

@@ -216,6 +216,67 @@ fn ten_megabytes_a_hundred_thousand_blocks_and_noise_are_refused() {
 }
 
 #[test]
+fn h16_a_file_with_two_identities_gives_both_and_keys_without_an_identifier_count_too() {
+    use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+
+    let root = Issued::root(|_| {});
+    let mut store = KeyStore::new();
+    for alias in ["one", "two"] {
+        let leaf = root.leaf(|_| {});
+        let key = PrivateKey::from_der(&leaf.key.serialize_der()).unwrap();
+        let chain = [leaf.der(), root.der()].map(|der| Certificate::from_der(&der).unwrap());
+        store.add_entry(alias, KeyStoreEntry::PrivateKeyChain(PrivateKeyChain::new(alias, key, chain)));
+    }
+    let bytes = store.writer("pässwörd").write().unwrap();
+    assert_eq!(outcome(&bytes, &with("pässwörd")), Ok((4, 2)));
+    assert_eq!(outcome(&bytes, &with("passwort")), Err(Code::PasswordWrong));
+}
+
+/// Runs a program that is not everywhere; false where it is not here.
+fn ran(directory: &Path, program: &str, arguments: &str) -> bool {
+    let output = std::process::Command::new(program).current_dir(directory).args(arguments.split(' ')).output();
+    match output {
+        Ok(output) => {
+            assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+            true
+        }
+        Err(error) => {
+            eprintln!("skipped: {program}: {error}");
+            false
+        }
+    }
+}
+
+#[test]
+fn files_of_java_gnutls_and_nss_are_read() {
+    let files = Files::new();
+    let export = "pkcs12 -export -in leaf.pem -inkey key.pem -certfile chain.pem -name node -out node.p12 -passout pass:changeit";
+    if files.make(export, "node.p12").is_none() {
+        return;
+    }
+    let keytool = "-srckeystore node.p12 -srcstorepass changeit -deststoretype PKCS12 -deststorepass changeit";
+    if ran(files.path(), "keytool", &format!("-importkeystore {keytool} -destkeystore java.p12 -noprompt")) {
+        assert_eq!(outcome(&files.read("java.p12"), &with("changeit")), Ok((3, 1)));
+    }
+    let certtool =
+        "--to-p12 --load-certificate leaf.pem --load-privkey key.pem --p12-name node --password changeit --outder";
+    for cipher in ["aes-256", "3des", "3des-pkcs12", "rc2-40"] {
+        if ran(files.path(), "certtool", &format!("{certtool} --pkcs-cipher {cipher} --outfile gnutls.p12")) {
+            assert_eq!(outcome(&files.read("gnutls.p12"), &with("changeit")), Ok((1, 1)), "{cipher}");
+        }
+    }
+    // NSS writes BER.
+    fs::create_dir(files.path().join("nss")).unwrap();
+    if ran(files.path(), "certutil", "-N -d sql:nss --empty-password") {
+        ran(files.path(), "pk12util", "-i node.p12 -d sql:nss -W changeit");
+        ran(files.path(), "pk12util", "-o nss.p12 -d sql:nss -n node -W changeit");
+        let bytes = files.read("nss.p12");
+        assert_eq!(bytes[..2], [0x30, 0x80], "an indefinite length");
+        assert_eq!(outcome(&bytes, &with("changeit")), Ok((3, 1)));
+    }
+}
+
+#[test]
 fn h14_neither_key_nor_password_is_in_what_is_shown() {
     let Some(folder) = folder() else { return };
     let bytes = fs::read(folder.join("default-ecdsa.p12")).unwrap();

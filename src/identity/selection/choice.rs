@@ -4,6 +4,7 @@ use super::{Candidate, CertificateSummary};
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::Report;
+use crate::limits::CANDIDATES_MAX;
 use crate::name::Name;
 
 /// Which of several certificates an import takes. Everything that is given must fit.
@@ -60,6 +61,7 @@ fn plain(fingerprint: &str) -> String {
 /// [`Code::IdentityAmbiguous`] for two that are equal in both; [`Code::IdentityMissing`] without a candidate; else what
 /// is wrong with the newest.
 pub(crate) fn live(candidates: Vec<Candidate>, name: &Name) -> Result<Candidate, Report> {
+    check_count(&candidates, name)?;
     let (usable, mut others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(Candidate::is_usable);
     if !usable.is_empty() {
         return newest(usable, name).map_err(Report::of);
@@ -76,6 +78,7 @@ pub(crate) fn live(candidates: Vec<Candidate>, name: &Name) -> Result<Candidate,
 /// selector; what is wrong with each where none is usable.
 pub(crate) fn the_only(candidates: Vec<Candidate>, selector: &Selector, name: &Name) -> Result<Candidate, Report> {
     selector.check().map_err(Report::of)?;
+    check_count(&candidates, name)?;
     let total = candidates.len();
     let fitting: Vec<_> = candidates.into_iter().filter(|one| selector.takes(one.summary())).collect();
     if fitting.is_empty() && total > 0 {
@@ -91,6 +94,14 @@ pub(crate) fn the_only(candidates: Vec<Candidate>, selector: &Selector, name: &N
             if selector.newest { newest(usable, name) } else { Err(ambiguous(&usable, name)) }.map_err(Report::of)
         }
     }
+}
+
+fn check_count(candidates: &[Candidate], name: &Name) -> Result<(), Report> {
+    if candidates.len() <= CANDIDATES_MAX {
+        return Ok(());
+    }
+    let found = format!("more than {CANDIDATES_MAX} certificates for this name");
+    Err(Report::of(Error::new(Code::StoreTooLarge).subject(name.as_str()).found(found)))
 }
 
 fn age(candidate: &Candidate) -> (i64, i64) {

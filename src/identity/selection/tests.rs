@@ -192,6 +192,17 @@ fn a_chain_of_a_hundred_is_refused_as_too_large() {
 }
 
 #[test]
+fn more_certificates_for_one_name_than_anybody_has_are_refused() {
+    let root = Issued::root(|_| {});
+    let leaves: Vec<Issued> = (0..=CANDIDATES_MAX).map(|_| root.leaf(|_| {})).collect();
+    let mut pile = pile(&[&leaves[0]], &[]);
+    pile.add_certificates(1, leaves[1..].iter().map(Issued::der).collect()).unwrap();
+    assert_eq!(chosen(live(candidates(&pile, &root), &name())), Err(vec![Code::StoreTooLarge]));
+    let only = the_only(candidates(&pile, &root), &Selector::default(), &name());
+    assert_eq!(chosen(only), Err(vec![Code::StoreTooLarge]));
+}
+
+#[test]
 fn a_certificate_that_only_claims_the_name_is_a_candidate_and_told_what_it_lacks() {
     let root = Issued::root(|_| {});
     let only_common_name = root.leaf(|params| params.subject_alt_names.clear());
