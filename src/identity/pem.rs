@@ -59,7 +59,7 @@ pub(super) fn revocation_lists(bytes: &[u8]) -> Result<Vec<CertificateRevocation
 /// # Errors
 ///
 /// [`Code::KeyUnreadable`]; an encrypted key gets the command that converts it.
-pub(super) fn private_key(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(crate) fn private_key(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let unreadable = || Error::new(Code::KeyUnreadable).expected("an unencrypted PEM key: PKCS#8, SEC1 or PKCS#1");
     if is_der(bytes) {
         PrivateKeyDer::try_from(bytes).map_err(|problem| unreadable().found(problem))?;

@@ -6,6 +6,7 @@
 //! only requests that say no more than that.
 
 mod answer;
+mod kind;
 mod shape;
 mod signature;
 #[cfg(test)]
@@ -13,10 +14,7 @@ mod tests;
 
 use std::fmt;
 
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm,
-};
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateSigningRequestDer, PrivatePkcs8KeyDer};
 use x509_parser::certification_request::X509CertificationRequest;
@@ -26,6 +24,8 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 use zeroize::Zeroizing;
 
+pub use kind::KeyKind;
+
 use crate::code::Code;
 use crate::error::{Error, Result, printable};
 use crate::identity::certificate::key_kind;
@@ -34,81 +34,6 @@ use crate::identity::names::{exact, listed, text_of};
 use crate::identity::report::Report;
 use crate::limits::{COMMON_NAME_BYTES_MAX, REQUEST_ATTRIBUTES_MAX, REQUEST_BYTES_MAX};
 use crate::name::Name;
-
-/// The kinds of keys that farpost makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum KeyKind {
-    /// ECDSA on P-256.
-    #[default]
-    P256,
-    /// ECDSA on P-384.
-    P384,
-    /// RSA of 2048 bits.
-    Rsa2048,
-    /// RSA of 3072 bits.
-    Rsa3072,
-    /// RSA of 4096 bits.
-    Rsa4096,
-    /// Ed25519. Many enterprise CAs do not issue for it.
-    Ed25519,
-}
-
-impl KeyKind {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::P256, Self::P384, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::Ed25519];
-
-    /// The word for command lines and files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::P256 => "p256",
-            Self::P384 => "p384",
-            Self::Rsa2048 => "rsa2048",
-            Self::Rsa3072 => "rsa3072",
-            Self::Rsa4096 => "rsa4096",
-            Self::Ed25519 => "ed25519",
-        }
-    }
-
-    /// The kind that comes nearest to a key as people call it.
-    pub(crate) fn like(kind: &str) -> Self {
-        match kind.split_once(' ') {
-            Some(("ECDSA", "P-384" | "P-521")) => Self::P384,
-            Some(("RSA", bits)) => match bits.parse() {
-                Ok(0..=2048) => Self::Rsa2048,
-                Ok(2049..=3072) => Self::Rsa3072,
-                _ => Self::Rsa4096,
-            },
-            None if kind == "Ed25519" => Self::Ed25519,
-            _ => Self::P256,
-        }
-    }
-
-    fn signs_with(self) -> &'static SignatureAlgorithm {
-        match self {
-            Self::P256 => &PKCS_ECDSA_P256_SHA256,
-            Self::P384 => &PKCS_ECDSA_P384_SHA384,
-            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => &PKCS_RSA_SHA256,
-            Self::Ed25519 => &PKCS_ED25519,
-        }
-    }
-
-    /// The replaced product's templates ask keyEncipherment of RSA keys as well.
-    fn usages(self) -> Vec<KeyUsagePurpose> {
-        match self {
-            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => {
-                vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment]
-            }
-            Self::P256 | Self::P384 | Self::Ed25519 => vec![KeyUsagePurpose::DigitalSignature],
-        }
-    }
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// A certificate request that was checked: one name, a key of an accepted kind (rule I2), and the proof that whoever
 /// made it holds that key.
@@ -172,7 +97,9 @@ impl CertificateRequest {
         if bytes.first() == Some(&0x30) || bytes.len() > 2 * REQUEST_BYTES_MAX {
             return Self::parse(bytes);
         }
-        let der = CertificateSigningRequestDer::from_pem_slice(bytes).map_err(|error| {
+        // As certreq writes it.
+        let text = String::from_utf8_lossy(bytes).replace(" NEW CERTIFICATE REQUEST-----", " CERTIFICATE REQUEST-----");
+        let der = CertificateSigningRequestDer::from_pem_slice(text.as_bytes()).map_err(|error| {
             unusable(format!("no request in {} bytes: {error:?}", bytes.len()))
                 .subject("the certificate request")
                 .expected("a PEM section CERTIFICATE REQUEST")

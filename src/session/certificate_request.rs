@@ -129,6 +129,7 @@ fn generate(kind: KeyKind) -> Result<Zeroizing<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use std::fs::{self, Permissions};
+    use std::io::{Read as _, Seek as _, SeekFrom};
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -200,5 +201,70 @@ mod tests {
             assert_eq!(code, expected, "{rule:?}");
             files.make_request(&name(), KeyKind::P256).unwrap();
         }
+    }
+
+    /// Copies of a secret in this process's memory, found by what it is masked with, so that the search leaves none.
+    fn copies_of(masked: &[u8]) -> usize {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let mut memory = fs::File::open("/proc/self/mem").unwrap();
+        let mut found = 0;
+        let mut block = vec![0_u8; 1 << 16];
+        for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
+            let (range, _) = line.split_once(' ').unwrap();
+            let (from, to) = range.split_once('-').unwrap();
+            let (mut from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+            while from < to {
+                let length = usize::try_from((to - from).min(1 << 16)).unwrap();
+                if memory.seek(SeekFrom::Start(from)).and_then(|_| memory.read_exact(&mut block[..length])).is_ok() {
+                    let is_copy =
+                        |window: &[u8]| window.iter().zip(masked).all(|(byte, masked)| byte ^ 0xa5 == *masked);
+                    found += block[..length].windows(masked.len()).filter(|window| is_copy(window)).count();
+                }
+                from += length as u64;
+            }
+            block.fill(0);
+        }
+        found
+    }
+
+    const CHILD: &str = "FARPOST_TEST_MEMORY";
+
+    #[test]
+    fn child_that_looks_for_keys_in_its_memory() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        for kind in [KeyKind::P256, KeyKind::Ed25519, KeyKind::Rsa2048] {
+            let directory = tempfile::tempdir().unwrap();
+            let made = files(directory.path()).make_request(&name(), kind).unwrap();
+            let (_, key) = CertificateRequest::make(&name(), kind, true).unwrap();
+            // The private part begins behind the head of PKCS#8.
+            let at = match kind {
+                KeyKind::P256 => 36,
+                KeyKind::Ed25519 => 16,
+                _ => key.len() / 2,
+            };
+            let masked: Vec<u8> = key[at..at + 32].iter().map(|byte| byte ^ 0xa5).collect();
+            assert!(copies_of(&masked) > 0, "{kind}: the search finds what is there");
+            drop(key);
+            assert_eq!(copies_of(&masked), 0, "{kind}");
+            // The text of a key that was written.
+            let mut text = Zeroizing::new(vec![0; 100]);
+            fs::File::open(&made.key_file).unwrap().read_exact(&mut text).unwrap();
+            let masked: Vec<u8> = text[60..92].iter().map(|byte| byte ^ 0xa5).collect();
+            drop(text);
+            assert_eq!(copies_of(&masked), 0, "{kind} as a text");
+        }
+    }
+
+    #[test]
+    fn h14_a_key_that_was_made_and_dropped_leaves_no_copy_in_memory() {
+        // A process of its own: its memory is small, and nobody else's.
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["child_that_looks_for_keys_in_its_memory", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
     }
 }

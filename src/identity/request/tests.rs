@@ -1,4 +1,4 @@
-use rcgen::{CustomExtension, IsCa, SanType};
+use rcgen::{CustomExtension, IsCa, KeyUsagePurpose, SanType};
 
 use super::*;
 use crate::identity::testing::{NAME, distinguished_name, name, openssl};
@@ -28,6 +28,9 @@ fn every_kind_of_key_makes_a_request_that_reads_back_with_its_name_and_its_key()
         let (request, key) = made(kind);
         let again = CertificateRequest::from_pem(request.to_pem().as_bytes()).unwrap();
         assert_eq!((&again, again.name()), (&request, &name()), "{kind}");
+        let of_certreq =
+            request.to_pem().replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST").replace('\n', "\r\n");
+        assert_eq!(CertificateRequest::from_pem(of_certreq.as_bytes()).unwrap(), request, "{kind}");
         let loaded = rustls::crypto::aws_lc_rs::default_provider()
             .key_provider
             .load_private_key(rustls::pki_types::PrivateKeyDer::Pkcs8(key.to_vec().into()))
@@ -103,7 +106,7 @@ fn a_request_that_asks_for_more_than_one_node_needs_is_refused() {
     let no_constraint = |params: &mut CertificateParams| params.is_ca = IsCa::ExplicitNoCa;
     assert!(spoilt(no_constraint).is_ok());
     type Spoil = fn(&mut CertificateParams);
-    let table: [(&str, Spoil, Code); 14] = [
+    let table: [(&str, Spoil, Code); 15] = [
         ("no name", |params| params.subject_alt_names.clear(), Code::SanMissing),
         ("two names", |params| params.subject_alt_names.push(dns("ms1.corp.example")), Code::SanMissing),
         ("its name twice", |params| params.subject_alt_names.push(dns(NAME)), Code::SanMissing),
@@ -128,6 +131,11 @@ fn a_request_that_asks_for_more_than_one_node_needs_is_refused() {
         (
             "another common name",
             |params| params.distinguished_name = distinguished_name("ms1.corp.example"),
+            Code::CommonNameNotInSan,
+        ),
+        (
+            "its common name twice",
+            |params| params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), NAME),
             Code::CommonNameNotInSan,
         ),
         ("a CA", |params| params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained), Code::CertificateIsCa),
@@ -176,6 +184,12 @@ fn attributes_in_which_a_second_name_could_hide_are_refused() {
     };
     let text = b"\x31\x05\x0c\x03abc";
     assert_eq!(attribute(&[1, 2, 840, 113549, 1, 9, 7], text), Ok(()), "challengePassword");
+    // What certreq says of Windows, of itself and of the key's provider.
+    for oid in
+        [&[1, 3, 6, 1, 4, 1, 311, 13, 2, 3][..], &[1, 3, 6, 1, 4, 1, 311, 21, 20], &[1, 3, 6, 1, 4, 1, 311, 13, 2, 2]]
+    {
+        assert_eq!(attribute(oid, text), Ok(()), "{oid:?}");
+    }
     // Name-value pairs and Microsoft's own list of extensions; the common list a second time.
     for oid in [&[1, 3, 6, 1, 4, 1, 311, 13, 2, 1][..], &[1, 3, 6, 1, 4, 1, 311, 2, 1, 14]] {
         assert_eq!(attribute(oid, text), Err(Code::RequestUnusable), "{oid:?}");

@@ -4,21 +4,21 @@
 //! `lock`, `issued/` (what nodes got over their links, by name and key) and, once made, `ca.crl`. Every call takes the lock, reads what is there and writes what it changed, so that
 //! any number of processes and threads share one authority.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+mod unlocked;
+
+use std::fs::DirBuilder;
 use std::ops::Add;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use futures::future::BoxFuture;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _,
-    RevokedCertParams, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+    SubjectPublicKeyInfo, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -29,18 +29,21 @@ use super::index::{Index, Issued};
 use super::{CertificateAuthority, Issuance, Order};
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::identity::{CertificateRequest, KeyHash, pem};
+use crate::identity::{CertificateRequest, pem};
 use crate::limits::CERTIFICATE_VALIDITY;
 use crate::name::Name;
-use crate::session::identity_store::{read, read_key};
+use crate::session::identity_store::read;
 use crate::session::{atomic_file, clock};
 use crate::time::Timestamp;
+
+#[cfg(test)]
+pub(super) use unlocked::lock;
+use unlocked::{LOCK_WAIT, Unlocked};
 
 const CERTIFICATE: &str = "ca.pem";
 const KEY: &str = "ca.key";
 const CRL: &str = "ca.crl";
 const INDEX: &str = "index.json";
-const LOCK: &str = "lock";
 const ISSUED: &str = "issued";
 
 /// A certification authority in a directory of this computer, as `farpost ca init` makes one.
@@ -89,7 +92,7 @@ impl LocalAuthority {
         }
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
         made.map_err(|error| unusable_file(&directory, &error))?;
-        let _lock = lock(&directory, LOCK_WAIT)?;
+        let _lock = unlocked::lock(&directory, LOCK_WAIT)?;
         let key_path = directory.join(KEY);
         if key_path.exists() {
             return Err(Error::new(Code::FileUnreadable)
@@ -124,7 +127,7 @@ impl LocalAuthority {
     /// [`Code::KeyMismatch`], [`Code::TrustUnusable`], [`Code::CertificateExpired`], [`Code::FileUnreadable`].
     pub fn open(directory: impl Into<PathBuf>, valid_for: Duration) -> Result<Self> {
         let authority = Self::of(directory.into(), valid_for);
-        authority.unlock()?;
+        Unlocked::open(&authority.directory)?;
         Ok(authority)
     }
 
@@ -149,7 +152,7 @@ impl LocalAuthority {
     ///
     /// As [`Self::open`]; [`Code::TimedOut`] where another process keeps the authority locked.
     pub fn sign(&self, request: &CertificateRequest, further_names: &[Name]) -> Result<LocalCertificate> {
-        self.sign_unlocked(&mut self.unlock()?, request, further_names)
+        self.sign_unlocked(&mut Unlocked::open(&self.directory)?, request, further_names)
     }
 
     fn sign_unlocked(
@@ -184,7 +187,7 @@ impl LocalAuthority {
     /// Answers an order: with the certificate that it got before, while that one serves; else with a new one. So a
     /// request that is shown again and again, by whomever, costs one certificate.
     fn answer(&self, order: &Order) -> Result<Vec<CertificateDer<'static>>> {
-        let mut open = self.unlock()?;
+        let mut open = Unlocked::open(&self.directory)?;
         let file = self.issued_file(order.name.as_str(), &order.request.key_fingerprint());
         if let Some(chain) = kept_answer(&open, order, &file) {
             return Ok(chain);
@@ -207,7 +210,7 @@ impl LocalAuthority {
     ///
     /// [`Code::CertificateMissing`] if it is not one of this authority's; as [`Self::sign`].
     pub fn revoke(&self, serial: &str) -> Result<()> {
-        let mut open = self.unlock()?;
+        let mut open = Unlocked::open(&self.directory)?;
         open.index.revoke(serial, clock::wall().unix_seconds())?;
         open.index.write(&self.directory.join(INDEX))
     }
@@ -218,7 +221,7 @@ impl LocalAuthority {
     ///
     /// As [`Self::sign`].
     pub fn write_crl(&self, current_for: Duration) -> Result<u64> {
-        let mut open = self.unlock()?;
+        let mut open = Unlocked::open(&self.directory)?;
         open.index.crl_number += 1;
         let mut revoked_certs = Vec::new();
         for issued in &open.index.issued {
@@ -247,62 +250,6 @@ impl LocalAuthority {
         atomic_file::replace(&self.directory.join(CRL), atomic_file::ALL, pem.as_bytes())?;
         Ok(open.index.crl_number)
     }
-
-    /// Takes the lock and reads what is there.
-    fn unlock(&self) -> Result<Unlocked> {
-        let key_path = self.directory.join(KEY);
-        if !key_path.exists() {
-            return Err(Error::new(Code::FileMissing)
-                .subject(key_path.display().to_string())
-                .found("none")
-                .expected("a certification authority")
-                .remedy("farpost ca init"));
-        }
-        let lock = lock(&self.directory, LOCK_WAIT)?;
-        let certificates = pem::certificates(&read(&self.certificate_file())?)?;
-        let key = read_key(&key_path)?;
-        let unreadable = |found: String| {
-            Error::new(Code::KeyUnreadable).subject(key_path.display().to_string()).found(found).expected("a PEM key")
-        };
-        let text = std::str::from_utf8(&key).map_err(|error| unreadable(error.to_string()))?;
-        let key = Zeroizing::new(KeyPair::from_pem(text).map_err(|error| unreadable(error.to_string()))?);
-        let (certificate, intermediates, until) = self.own_certificate(certificates, &key)?;
-        let index = Index::read(&self.directory.join(INDEX))?;
-        Ok(Unlocked { certificate, intermediates, until, key, index, _lock: lock })
-    }
-
-    /// The authority's own certificate, those that its nodes have to present with theirs, and its end.
-    fn own_certificate(&self, certificates: Vec<CertificateDer<'static>>, key: &KeyPair) -> Result<Own> {
-        let file = self.certificate_file().display().to_string();
-        let unusable = |found: String| Error::new(Code::TrustUnusable).subject(file.clone()).found(found);
-        let first = certificates.first().cloned().ok_or_else(|| unusable("no certificate".to_owned()))?;
-        let mut intermediates = Vec::new();
-        for der in certificates {
-            let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| unusable(error.to_string()))?;
-            if parsed.subject() != parsed.issuer() {
-                intermediates.push(der.clone());
-            }
-        }
-        let (_, own) = X509Certificate::from_der(&first).map_err(|error| unusable(error.to_string()))?;
-        if !own.is_ca() {
-            return Err(unusable("a certificate that is no CA's".to_owned()).expected("the authority's own"));
-        }
-        if own.public_key().raw != key.subject_public_key_info() {
-            return Err(Error::new(Code::KeyMismatch)
-                .subject(file)
-                .found("another key than that of ca.key")
-                .expected("the certificate of ca.key"));
-        }
-        let until = own.validity().not_after.timestamp();
-        if until <= clock::wall().unix_seconds() {
-            return Err(Error::new(Code::CertificateExpired)
-                .subject(file)
-                .found(format!("valid until {}", Timestamp::from_unix_seconds(until)))
-                .expected("an authority that is valid now")
-                .remedy("farpost ca init makes a new one, which every node has to trust"));
-        }
-        Ok((first, intermediates, until))
-    }
 }
 
 impl CertificateAuthority for LocalAuthority {
@@ -319,29 +266,6 @@ impl CertificateAuthority for LocalAuthority {
             let chain = answer.map_err(|error| Error::new(Code::Internal).found(error.to_string()))??;
             Ok(Issuance::Issued(chain))
         })
-    }
-}
-
-type Own = (CertificateDer<'static>, Vec<CertificateDer<'static>>, i64);
-
-/// An authority that this call alone may use until it is dropped.
-struct Unlocked {
-    certificate: CertificateDer<'static>,
-    intermediates: Vec<CertificateDer<'static>>,
-    /// The end of the authority's own certificate, in seconds since 1970.
-    until: i64,
-    key: Zeroizing<KeyPair>,
-    index: Index,
-    _lock: Flock<File>,
-}
-
-impl Unlocked {
-    fn issuer(&self) -> Result<Issuer<'static, &KeyPair>> {
-        Issuer::from_ca_cert_der(&self.certificate, &*self.key).map_err(|error| unsigned(&error))
-    }
-
-    fn key_hash(&self) -> String {
-        KeyHash::of(&self.key.subject_public_key_info()).to_string()
     }
 }
 
@@ -369,28 +293,6 @@ fn params_of(name: &Name, further_names: &[Name]) -> Result<CertificateParams> {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
-}
-
-/// Waits for the lock of an authority: it is held for the time of one signature and one write.
-pub(super) fn lock(directory: &Path, wait: Duration) -> Result<Flock<File>> {
-    let path = directory.join(LOCK);
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let mut file = opened.map_err(|error| unusable_file(&path, &error))?;
-    let start = Instant::now();
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((back, Errno::EWOULDBLOCK)) if start.elapsed() < wait => file = back,
-            Err((_, Errno::EWOULDBLOCK)) => {
-                return Err(Error::new(Code::TimedOut)
-                    .subject(path.display().to_string())
-                    .found(format!("another process that has kept the lock for {wait:?}"))
-                    .remedy("look who uses the authority, then try again"));
-            }
-            Err((_, errno)) => return Err(unusable_file(&path, &errno.into())),
-        }
-        std::thread::sleep(LOCK_POLL);
-    }
 }
 
 /// 126 random bits, positive and always 16 bytes long; the number and its text.
@@ -444,6 +346,3 @@ fn unusable_file(path: &Path, error: &std::io::Error) -> Error {
 const CLOCK_SKEW: i64 = 300;
 /// 9999-12-31, the last day that a certificate can name (RFC 5280 section 4.1.2.5).
 const YEAR_9999: i64 = 253_402_214_400;
-/// How long a call waits for others; one signature and one write take milliseconds.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
-const LOCK_POLL: Duration = Duration::from_millis(5);
