@@ -17,6 +17,11 @@ impl KeyHash {
     pub(crate) fn of(public_key: &[u8]) -> Self {
         Self(bytes_of(&digest::digest(&SHA256, public_key)))
     }
+
+    /// The first 16 hexadecimal digits: enough to tell the keys of one name apart, and to be read by people.
+    pub(crate) fn first_digits(self) -> String {
+        self.to_string().chars().take(16).collect()
+    }
 }
 
 impl ChainHash {

@@ -177,7 +177,7 @@ impl CertificateRequest {
     /// `NAME-<first 16 digits of the key's hash>`: how files of this request are called. No part of it can name
     /// another directory.
     pub(crate) fn file_stem(&self) -> String {
-        file_stem(&self.name, self.key)
+        format!("{}-{}", self.name, self.key.first_digits())
     }
 }
 
@@ -185,12 +185,6 @@ impl fmt::Debug for CertificateRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CertificateRequest({}, {}, key {})", self.name, self.key_kind, self.key)
     }
-}
-
-/// How files of a waiting key are called, without the extension.
-pub(crate) fn file_stem(name: &Name, key: KeyHash) -> String {
-    let digits: String = key.to_string().chars().take(16).collect();
-    format!("{name}-{digits}")
 }
 
 fn subject(name: &Name, include_common_name: bool) -> Result<DistinguishedName> {

@@ -10,7 +10,7 @@ use crate::session::atomic_file;
 use crate::session::identity_store::read;
 
 /// The file `index.json`.
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Deserialize, Default)]
 pub(super) struct Index {
     /// The number of the last revocation list; the next one has a higher one.
     pub(super) crl_number: u64,
@@ -27,10 +27,10 @@ pub(super) struct Issued {
     pub(super) until: i64,
     /// Seconds since 1970.
     pub(super) revoked: Option<i64>,
-    /// SHA-256 of the certificate's key, hexadecimal; none where an older release issued it.
+    /// The first 16 hexadecimal digits of SHA-256 of the certificate's key; none where an older release issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
-    /// SHA-256 of the key that signed it.
+    /// The same of the key that signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) authority: Option<String>,
 }
@@ -47,9 +47,17 @@ impl Index {
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::new(Code::Internal).subject(path.display().to_string()).found(error.to_string()))?;
-        atomic_file::replace(path, atomic_file::ALL, (text + "\n").as_bytes())
+        // A line for each certificate: for people and their tools, and half as long as with one for each value.
+        let mut text = format!("{{\"crl_number\":{},\"issued\":[", self.crl_number);
+        for (index, issued) in self.issued.iter().enumerate() {
+            let line = serde_json::to_string(issued).map_err(|error| {
+                Error::new(Code::Internal).subject(path.display().to_string()).found(error.to_string())
+            })?;
+            text.push_str(if index == 0 { "\n" } else { ",\n" });
+            text.push_str(&line);
+        }
+        text.push_str("\n]}\n");
+        atomic_file::replace(path, atomic_file::ALL, text.as_bytes())
     }
 
     /// Adds a certificate, and forgets those that ended long ago: no list needs them. Returns these.

@@ -170,25 +170,32 @@ impl LocalAuthority {
         params.not_before = after(date_time_ymd(1970, 1, 1), now - CLOCK_SKEW);
         params.not_after = after(date_time_ymd(1970, 1, 1), until);
         let certificate = params.signed_by(&key, &open.issuer()?).map_err(|error| unsigned(&error))?;
-        let (name, key, authority) = (request.name().to_string(), request.key_fingerprint(), open.key_hash());
-        let (key, authority) = (Some(key), Some(authority));
+        let (name, key) = (request.name().to_string(), Some(request.key_hash().first_digits()));
+        let authority = Some(open.key_digits());
         let forgotten =
             open.index.add(Issued { serial: serial.clone(), name, until, revoked: None, key, authority }, now);
         open.index.write(&self.directory.join(INDEX))?;
-        for old in forgotten {
-            // What stays for want of a permission is an old certificate, which anybody may have.
-            let _ = std::fs::remove_file(self.issued_file(&old.name, old.key.as_deref().unwrap_or_default()));
-        }
+        forgotten.iter().for_each(|old| self.forget(old));
         let mut chain = vec![certificate.der().clone()];
         chain.extend_from_slice(&open.intermediates);
         Ok(LocalCertificate { chain, serial, not_after: Timestamp::from_unix_seconds(until) })
+    }
+
+    /// Removes what a node got long ago. What stays for want of a permission is an old certificate, which anybody may
+    /// have.
+    fn forget(&self, old: &Issued) {
+        // The index is a file, and no text of a file becomes a path unread.
+        let digits = old.key.as_deref().filter(|key| key.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if let (Ok(name), Some(digits)) = (Name::parse(&old.name), digits) {
+            let _ = std::fs::remove_file(self.directory.join(ISSUED).join(format!("{name}-{digits}.pem")));
+        }
     }
 
     /// Answers an order: with the certificate that it got before, while that one serves; else with a new one. So a
     /// request that is shown again and again, by whomever, costs one certificate.
     fn answer(&self, order: &Order) -> Result<Vec<CertificateDer<'static>>> {
         let mut open = Unlocked::open(&self.directory)?;
-        let file = self.issued_file(order.name.as_str(), &order.request.key_fingerprint());
+        let file = self.directory.join(ISSUED).join(format!("{}.pem", order.request.file_stem()));
         if let Some(chain) = kept_answer(&open, order, &file) {
             return Ok(chain);
         }
@@ -198,10 +205,6 @@ impl LocalAuthority {
         made.map_err(|error| unusable_file(&issued, &error))?;
         atomic_file::replace(&file, atomic_file::ALL, signed.to_pem().as_bytes())?;
         Ok(signed.chain)
-    }
-
-    fn issued_file(&self, name: &str, key: &str) -> PathBuf {
-        self.directory.join(ISSUED).join(format!("{name}-{}.pem", key.get(..16).unwrap_or("none")))
     }
 
     /// Revokes a serial number, hexadecimal; the next list has it. Blocks.
@@ -277,7 +280,7 @@ fn kept_answer(open: &Unlocked, order: &Order, file: &Path) -> Option<Vec<Certif
     let (_, leaf) = X509Certificate::from_der(chain.first()?).ok()?;
     let not_after = Timestamp::from_unix_seconds(leaf.validity().not_after.timestamp());
     let serial: String = leaf.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
-    let in_force = open.index.is_in_force(&serial, &order.request.key_fingerprint(), &open.key_hash());
+    let in_force = open.index.is_in_force(&serial, &order.request.key_hash().first_digits(), &open.key_digits());
     (in_force && order.reason.is_served_by(not_after)).then_some(chain)
 }
 

@@ -61,9 +61,9 @@ impl Unlocked {
         Issuer::from_ca_cert_der(&self.certificate, &*self.key).map_err(|error| unsigned(&error))
     }
 
-    /// SHA-256 of the authority's public key, hexadecimal.
-    pub(super) fn key_hash(&self) -> String {
-        KeyHash::of(&self.key.subject_public_key_info()).to_string()
+    /// The first digits of SHA-256 of the authority's public key.
+    pub(super) fn key_digits(&self) -> String {
+        KeyHash::of(&self.key.subject_public_key_info()).first_digits()
     }
 }
 
