@@ -4,11 +4,14 @@
 //! the group's challenge of a period, so that a gateway can show it to another server of the group, but neither
 //! another gateway nor a later period can use it.
 
+use std::fmt;
+
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs::default_provider;
 use webpki::EndEntityCert;
+use zeroize::Zeroizing;
 
 use crate::code::Code;
 use crate::error::Error;
@@ -109,6 +112,28 @@ pub(crate) fn verify(peer: &VerifiedPeer, scheme: u16, bytes: &[u8], signature: 
     let leaf = EndEntityCert::try_from(leaf).map_err(|error| invalid(format!("{error:?}")))?;
     leaf.verify_signature(*algorithm, bytes, signature)
         .map_err(|error| invalid(format!("a signature that the key of {} did not make ({error:?})", peer.key_hash())))
+}
+
+/// The group's secret that its challenges are made with: shown by nothing (SECURITY H14), wiped when it is dropped.
+#[derive(Clone)]
+pub(crate) struct ChallengeSecret(Zeroizing<[u8; 32]>);
+
+impl ChallengeSecret {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for ChallengeSecret {
+    fn from(secret: [u8; 32]) -> Self {
+        Self(Zeroizing::new(secret))
+    }
+}
+
+impl fmt::Debug for ChallengeSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChallengeSecret")
+    }
 }
 
 /// The challenge of a period (rule I6). It needs no store: every server that knows the group's secret computes it.

@@ -42,7 +42,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
 
-pub(crate) use attestation::{Claim, challenge_of_period};
+pub(crate) use attestation::{ChallengeSecret, Claim, challenge_of_period};
 pub use check::{CertificateCheck, check_certificate};
 pub use form::CertificateForm;
 pub(crate) use hash::{ChainHash, KeyHash};

@@ -3,6 +3,7 @@
 mod lists;
 mod paths;
 mod proofs;
+mod secrets;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,

@@ -140,7 +140,7 @@ impl World {
                     me: self.introduction(node, role),
                     key: self.key_of(node),
                     group_key: self.group.key.public(),
-                    challenge_secret: self.group.secret,
+                    challenge_secret: self.group.secret.into(),
                     output: self.output,
                     message_bytes_max: 1 << 20,
                 };

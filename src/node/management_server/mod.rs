@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::group::{
     AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment,
 };
-use crate::identity::{KeyHash, VerifiedPeer, challenge_of_period};
+use crate::identity::{ChallengeSecret, KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::CHALLENGE_PERIOD;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -44,7 +44,7 @@ pub(crate) struct Config {
     /// The hash of this node's own key: what agents that connect directly attest to.
     pub(crate) key: KeyHash,
     pub(crate) group_key: AssignmentKey,
-    pub(crate) challenge_secret: [u8; 32],
+    pub(crate) challenge_secret: ChallengeSecret,
     pub(crate) output: Output,
     pub(crate) message_bytes_max: usize,
 }
@@ -283,7 +283,7 @@ impl ManagementServer {
         self.wall = wall;
         let period = u64::try_from(wall.unix_seconds()).unwrap_or(0) / CHALLENGE_PERIOD.as_secs();
         if self.challenge.as_ref().is_none_or(|challenge| challenge.period < period) {
-            let bytes = challenge_of_period(&self.config.challenge_secret, &self.config.me.group, period);
+            let bytes = challenge_of_period(self.config.challenge_secret.as_bytes(), &self.config.me.group, period);
             let challenge = Challenge { period, challenge: Bytes::copy_from_slice(&bytes) };
             self.challenge = Some(challenge.clone());
             self.tell_challenge(&challenge);

@@ -96,7 +96,7 @@ impl ManagementServer {
                 .found(format!("period {period}"))
                 .expected(format!("period {now} or the one before")));
         }
-        Ok(challenge_of_period(&self.config.challenge_secret, &self.config.me.group, period))
+        Ok(challenge_of_period(self.config.challenge_secret.as_bytes(), &self.config.me.group, period))
     }
 
     pub(super) fn ask_standing_of_channel(&mut self, id: u64) {

@@ -86,7 +86,7 @@ impl Lab {
             me,
             key: group.node(SERVER).key_hash(),
             group_key: GroupKey::from_pkcs8(&ed25519()).unwrap().public(),
-            challenge_secret: SECRET,
+            challenge_secret: SECRET.into(),
             output: Output::Application,
             message_bytes_max: 1 << 20,
         };
@@ -278,6 +278,17 @@ fn opening(agent: &Identity, attestation: Attestation, session: Session) -> Open
         attestation: Some(attestation),
         ..Open::default()
     }
+}
+
+#[test]
+fn h14_a_server_shows_neither_the_groups_secret_nor_its_challenges_before_their_time() {
+    let lab = Lab::new(Group::new());
+    let shown = format!("{:?}", lab.server);
+    let next = challenge_of_period(&SECRET, GROUP, lab.period() + 1);
+    for secret in [format!("{SECRET:?}"), format!("{next:?}")] {
+        assert!(!shown.contains(&secret), "{secret}");
+    }
+    assert!(shown.contains("challenge_secret: ChallengeSecret"), "{shown}");
 }
 
 /// An Ed25519 key (PKCS#8, RFC 8410).

@@ -256,6 +256,7 @@ async fn prepare(
         (false, false) => Output::Application,
     };
     let (key, message_bytes_max) = (identity.key_hash(), config.message_bytes_max);
+    let challenge_secret = challenge_secret.into();
     Ok(NodeConfig { me, key, group_key, challenge_secret, output, message_bytes_max })
 }
 

@@ -6,6 +6,7 @@
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::Ed25519KeyPair;
 use rusqlite::{Connection, TransactionBehavior};
+use zeroize::Zeroizing;
 
 use crate::code::Code;
 use crate::error::{Error, Result, printable};
@@ -115,7 +116,8 @@ fn read(connection: &Connection) -> Result<Identity> {
     if !is_group_name(&group) {
         return Err(failure::corrupt("a group's name that no group can have"));
     }
-    Ok(Identity { group, key: GroupKey::from_pkcs8(&key)?, challenge_secret })
+    let key = GroupKey::from_pkcs8(&Zeroizing::new(key))?;
+    Ok(Identity { group, key, challenge_secret })
 }
 
 fn is_group_name(text: &str) -> bool {
