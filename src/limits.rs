@@ -126,6 +126,14 @@ pub(crate) const LISTEN_BACKLOG: u32 = 4_096;
 /// Accepted connections that wait for their address's turn to prove themselves: a descriptor each. A gateway's agents
 /// (DESIGN section 10: 2,000 cut at once) may all come from behind one address.
 pub(crate) const PARKED_MAX: usize = 2_048;
+/// Handshakes that are at work at once, per processor (Ziti): they compute, or wait for a signature by a key's owner.
+pub(crate) const HANDSHAKES_PER_CORE: usize = 2;
+/// Failed handshakes of one source in the long run: one costs a key exchange, a signature and the check of a chain.
+pub(crate) const FAILURES_PER_SECOND: u64 = 10;
+/// The same at once: the agents of a site behind one address whose certificates have all expired.
+pub(crate) const FAILURES_BURST: u64 = 50;
+/// Sources whose failures are counted; beyond that only the places of the unauthenticated bound them.
+pub(crate) const FAILING_SOURCES_MAX: usize = 4_096;
 /// Control frames that a peer may leave unread before it is cut off: an answer per channel of the largest gateway.
 pub(crate) const CONTROL_BYTES_MAX: usize = 8 << 20;
 /// Peers that wait for approval with an open link (rule G5), per node.

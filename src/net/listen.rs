@@ -1,9 +1,14 @@
 //! Accepting: TCP, TLS, and the bounds on those who have not yet proven who they are.
 
+mod failures;
+
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,7 +18,8 @@ use tokio_rustls::server::TlsStream;
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::{Identity, VerifiedPeer};
-use crate::limits::{LISTEN_BACKLOG, PARKED_MAX, UNAUTHENTICATED_MAX};
+use crate::limits::{HANDSHAKES_PER_CORE, LISTEN_BACKLOG, PARKED_MAX, UNAUTHENTICATED_MAX};
+use crate::net::listen::failures::{Admission, Failures};
 use crate::net::{address_text, prepare, tls};
 use crate::time::Timestamp;
 
@@ -31,7 +37,10 @@ pub(crate) struct Listener {
     unauthenticated: Arc<Semaphore>,
     /// Accepted connections of addresses that have all their places; they have not begun TLS.
     parked: Arc<Semaphore>,
+    /// Handshakes at work.
+    working: Arc<Semaphore>,
     sources: Sources,
+    failures: Arc<Mutex<Failures>>,
 }
 
 /// Who has connections that have not proven themselves.
@@ -52,8 +61,11 @@ impl Listener {
     ///
     /// [`Code::ListenFailed`].
     pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             tcp: bind_tcp(address)?,
+            working: Arc::new(Semaphore::new(cores * HANDSHAKES_PER_CORE)),
+            failures: Arc::default(),
             unauthenticated: Arc::new(Semaphore::new(UNAUTHENTICATED_MAX)),
             parked: Arc::new(Semaphore::new(PARKED_MAX)),
             sources: Sources::default(),
@@ -90,7 +102,8 @@ impl Listener {
             };
             prepare(&tcp);
             let (identity, done, text) = (identity.clone(), done.clone(), address_text(&address));
-            let Some((guard, place)) = self.admit(address.ip(), permit) else {
+            let admission = lock(&self.failures).admit(address.ip(), hello_timeout, Instant::now());
+            let Some((guard, place)) = self.admit(address.ip(), permit, &admission) else {
                 if self.is_news(address.ip()) {
                     let error = Error::new(Code::TooManyConnections)
                         .expected(format!("at most {PARKED_MAX} beyond the {PLACES_MAX} of one address"));
@@ -98,10 +111,16 @@ impl Listener {
                 }
                 continue;
             };
+            let (working, failures, source) = (self.working.clone(), self.failures.clone(), address.ip());
             tokio::spawn(async move {
+                if let Admission::After(wait) = admission {
+                    tokio::time::sleep(wait).await;
+                }
                 // The semaphores are never closed.
                 let Some(permits) = place.taken().await else { return };
-                let result = handshake(&identity(), tcp, hello_timeout, at).await;
+                let identity = identity();
+                let result = in_turn(&working, handshake(&identity, tcp, hello_timeout, at)).await;
+                count(&failures, source, &admission, &result);
                 drop((guard, permits));
                 done(match result {
                     Ok((stream, peer)) => Ok(Accepted { stream, peer, address: text }),
@@ -113,20 +132,26 @@ impl Listener {
     }
 
     /// One address holds at most half of the places; its further connections are parked, up to a bound.
-    fn admit(&self, source: IpAddr, permit: OwnedSemaphorePermit) -> Option<(Guard, Place)> {
+    fn admit(&self, source: IpAddr, permit: OwnedSemaphorePermit, admission: &Admission) -> Option<(Guard, Place)> {
+        if *admission == Admission::Never {
+            return None;
+        }
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = sources.entry(source).or_insert_with(|| Source {
             connections: 0,
             places: Arc::new(Semaphore::new(PLACES_MAX)),
             told: false,
         });
-        let place = match entry.places.clone().try_acquire_owned() {
-            Ok(of_source) => Place::Taken(of_source, permit),
-            Err(_) => Place::Parked {
-                parked: self.parked.clone().try_acquire_owned().ok()?,
-                of_source: entry.places.clone(),
-                of_all: self.unauthenticated.clone(),
-            },
+        let of_source = entry.places.clone().try_acquire_owned().ok();
+        let place = match of_source.filter(|_| *admission == Admission::Now) {
+            Some(of_source) => Place::Taken(of_source, permit),
+            None => {
+                let Ok(parked) = self.parked.clone().try_acquire_owned() else {
+                    sources.retain(|known, entry| *known != source || entry.connections > 0);
+                    return None;
+                };
+                Place::Parked { parked, of_source: entry.places.clone(), of_all: self.unauthenticated.clone() }
+            }
         };
         entry.connections += 1;
         Some((Guard { source, sources: self.sources.clone() }, place))
@@ -176,6 +201,43 @@ impl Place {
             }
         }
     }
+}
+
+/// Counts what cost something: a peer that never spoke did not.
+fn count<T>(failures: &Mutex<Failures>, source: IpAddr, admission: &Admission, result: &Result<T, Error>) {
+    let waited = *admission != Admission::Now;
+    match result {
+        Ok(_) if waited => lock(failures).succeeded(source),
+        Err(error) if error.code() == Code::HelloTimeout && waited => lock(failures).succeeded(source),
+        Err(error) if error.code() != Code::HelloTimeout && !waited => lock(failures).failed(source, Instant::now()),
+        _ => {}
+    }
+}
+
+/// Lets a handshake work only while it has one of the places for that: between its turns, while it waits for its peer, it
+/// has none.
+async fn in_turn<F: Future>(places: &Semaphore, handshake: F) -> F::Output {
+    let mut handshake = pin!(handshake);
+    let mut waiting = None;
+    poll_fn(move |context| {
+        let place = match places.try_acquire() {
+            Ok(place) if waiting.is_none() => Some(place),
+            _ => {
+                let turn = waiting.get_or_insert_with(|| Box::pin(places.acquire()));
+                let place = ready!(turn.as_mut().poll(context)).ok();
+                waiting = None;
+                place
+            }
+        };
+        let polled: Poll<F::Output> = handshake.as_mut().poll(context);
+        drop(place);
+        polled
+    })
+    .await
+}
+
+fn lock(failures: &Mutex<Failures>) -> MutexGuard<'_, Failures> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn handshake(
