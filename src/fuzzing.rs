@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
+use crate::code::Code;
 #[cfg(feature = "agent")]
 use crate::disk::{Disk, Log, MemoryDisk};
 use crate::group::EnrolmentToken;
-use crate::identity::CertificateRequest;
 use crate::identity::import::{Options, read};
 use crate::identity::selection::{Pile, Selector, the_only};
-use crate::identity::{IdentityPolicy, Trust};
+use crate::identity::{
+    CertificateForm, CertificateRequest, ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerCheck, PeerRole, Report,
+    Trust,
+};
 use crate::limits::FRAME_BYTES_MAX;
 #[cfg(feature = "agent")]
 use crate::message::{Epoch, Sequence};
@@ -102,6 +106,54 @@ pub fn identity_import(data: &[u8]) {
     }
 }
 
+/// Hands bytes to the reader of revocation lists, as PEM and as DER, and asks what was read about a certificate.
+pub fn revocation_list(data: &[u8]) {
+    for trust in [Trust::from_pem(&[], &[data]), Trust::new(&[], &[data.into()])] {
+        let report = trust.expect_err("there is no anchor");
+        assert!(report.has(Code::TrustMissing), "{report}");
+        told(&report);
+    }
+}
+
+/// Hands bytes to the verification of a peer's chain: a sequence of items, each a kind (0 anchor, 1 certificate of the
+/// chain, 2 revocation list), a length (u16, big-endian) and as many bytes.
+pub fn chain(data: &[u8]) {
+    let (mut anchors, mut certificates, mut lists) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rest = data;
+    while let [kind, high, low, after @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+        let (item, next) = after.split_at(length);
+        match kind % 3 {
+            0 => anchors.push(CertificateDer::from(item)),
+            1 => certificates.push(CertificateDer::from(item)),
+            _ => lists.push(CertificateRevocationListDer::from(item)),
+        }
+        rest = next;
+    }
+    let trust = Trust::new(&anchors, &lists).unwrap_or_else(|report| {
+        told(&report);
+        Trust::default()
+    });
+    let usual = PeerCheck::new(&trust, Timestamp::from_unix_seconds(1_780_272_000));
+    let strict = usual.form(CertificateForm::Strict).role(PeerRole::Client).intermediates_max(1);
+    let warn = IdentityPolicy { name_rule: NameRule::Cn, crl_policy: CrlPolicy::Warn, accept_server_auth_alone: true };
+    for check in [usual, strict, usual.policy(warn).limits(ChainLimits::Offline).role(PeerRole::Server)] {
+        let examined = check.examine(&certificates);
+        told(&examined.report);
+        let verdict = check.verify(&certificates);
+        assert_eq!(verdict.is_ok(), examined.report.is_clean(), "one answer");
+        assert!(verdict.is_err() || !anchors.is_empty(), "nobody is trusted without an anchor");
+    }
+}
+
+/// Every finding says something, and not too much.
+fn told(report: &Report) {
+    for finding in report.findings() {
+        assert!(!finding.found_text().is_empty() || !finding.subject_text().is_empty(), "{}", finding.code());
+        assert!(finding.to_string().len() <= 4096, "{finding}");
+    }
+}
+
 /// Cuts the bytes into frames and reads each body.
 fn read_stream(data: &[u8]) {
     let mut stream = BytesMut::from(data);
@@ -147,7 +199,10 @@ fn frames_of(parts: &[&[u8]], phase: Phase, is_dialler: bool) -> (usize, bool) {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::pem::PemObject as _;
+
     use super::*;
+    use crate::identity::testing::Issued;
     use crate::wire::Kind;
 
     /// xorshift64*: the same bytes in every run.
@@ -242,6 +297,49 @@ mod tests {
                 changed[1 + at] ^= 1 << (at % 8);
                 queue(&changed);
             }
+        }
+    }
+
+    /// The items of `chain`.
+    fn items(parts: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (kind, bytes) in parts {
+            out.push(*kind);
+            out.extend(u16::try_from(bytes.len()).unwrap().to_be_bytes());
+            out.extend(*bytes);
+        }
+        out
+    }
+
+    #[test]
+    fn i2_every_cut_and_every_changed_byte_of_a_chain_and_of_a_list_is_judged_without_a_panic() {
+        let root = Issued::root(|_| {});
+        let issuing = root.intermediate("issuing", |_| {});
+        let leaf = issuing.leaf(|params| params.use_authority_key_identifier_extension = true);
+        let der = |list: String| CertificateRevocationListDer::from_pem_slice(list.as_bytes()).unwrap();
+        let (of_root, of_issuing) = (der(root.list(1, &[], |_| {})), der(issuing.list(1, &[&root], |_| {})));
+        let (anchor, leaf, issuing) = (root.der(), leaf.der(), issuing.der());
+        let lists: [(u8, &[u8]); 2] = [(2, &of_root), (2, &of_issuing)];
+        let good = [&[(0, &anchor[..]), (1, &leaf), (1, &issuing)][..], &lists].concat();
+        chain(&items(&good));
+        for (place, (kind, bytes)) in good.iter().enumerate() {
+            // The leaf at every byte; of the others, whose checks are the same, every third.
+            let step = if place == 1 { 1 } else { 3 };
+            for at in (0..bytes.len()).step_by(step) {
+                let mut changed = bytes.to_vec();
+                changed[at] ^= 1 << (at % 8);
+                for spoilt in [&bytes[..at], &changed] {
+                    let mut parts = good.clone();
+                    parts[place] = (*kind, spoilt);
+                    chain(&items(&parts));
+                }
+            }
+        }
+        for at in 0..of_issuing.len() {
+            let mut changed = of_issuing.to_vec();
+            changed[at] ^= 1 << (at % 8);
+            revocation_list(&of_issuing[..at]);
+            revocation_list(&changed);
         }
     }
 }
