@@ -173,3 +173,20 @@ fn a_token_is_shown_once_and_listed_without_its_text() {
     let error = bad(token(&["delete", "--name", NAME]));
     assert!(error.starts_with("FP1807 "), "{error}");
 }
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_leaves_neither_a_key_nor_a_request() {
+    let place = tempfile::tempdir().unwrap();
+    let long = format!("{0}.{0}.{0}.{0}", "a".repeat(60));
+    // In blocks of 512 bytes: no room for the key; room for the key (241 bytes) and not for the request.
+    for (blocks, name) in [(0, NAME), (1, &*long)] {
+        let command = format!(
+            "trap '' XFSZ; ulimit -f {blocks}; exec {} cert request --directory id --subject-name {name}",
+            env!("CARGO_BIN_EXE_farpost")
+        );
+        let error = bad(run(place.path(), "sh", &["-c", &command]));
+        assert!(error.starts_with("FP5005 ") && error.contains("/id/"), "{error}");
+        assert_eq!(std::fs::read_dir(place.path().join("id")).unwrap().count(), 0, "{blocks} blocks");
+    }
+    good(farpost(place.path(), &["cert", "request", "--directory", "id", "--subject-name", &long]));
+}

@@ -49,6 +49,8 @@ pub(crate) use hash::{ChainHash, KeyHash};
 pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
 pub(crate) use renewal::request_hash;
 pub use report::Report;
+#[cfg(feature = "management-server")]
+pub(crate) use request::file_stem;
 pub use request::{CertificateRequest, KeyKind};
 pub use selection::{CertificateSummary, Selector};
 pub use signer::{SignatureScheme, Signer};

@@ -177,7 +177,7 @@ impl CertificateRequest {
     /// `NAME-<first 16 digits of the key's hash>`: how files of this request are called. No part of it can name
     /// another directory.
     pub(crate) fn file_stem(&self) -> String {
-        format!("{}-{}", self.name, self.key.first_digits())
+        file_stem(&self.name, &self.key.first_digits())
     }
 }
 
@@ -185,6 +185,12 @@ impl fmt::Debug for CertificateRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CertificateRequest({}, {}, key {})", self.name, self.key_kind, self.key)
     }
+}
+
+/// How files of a name's key are called. Of a name that is too long for a file the beginning has to do.
+pub(crate) fn file_stem(name: &Name, key_digits: &str) -> String {
+    let name: String = name.as_str().chars().take(FILE_NAME_CHARS).collect();
+    format!("{name}-{key_digits}")
 }
 
 fn subject(name: &Name, include_common_name: bool) -> Result<DistinguishedName> {
@@ -339,6 +345,8 @@ fn unusable(found: impl Into<String>) -> Error {
     Error::new(Code::RequestUnusable).found(found)
 }
 
+/// With a hyphen, 16 digits, an extension and what a file system keeps for itself below 255.
+const FILE_NAME_CHARS: usize = 200;
 /// What `openssl req` and `certreq` write and no CA builds a certificate from: challengePassword, unstructuredName; the
 /// version of Windows, the client, the provider of the key.
 const HARMLESS_ATTRIBUTES: [&str; 5] = [

@@ -4,10 +4,10 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::code::Code;
 use crate::error::{Error, Result};
+use crate::session::clock;
 
 /// The mode of a file that only its owner reads: keys, secrets.
 pub(crate) const OWNER: u32 = 0o600;
@@ -61,13 +61,10 @@ fn put(path: &Path, mode: u32, bytes: &[u8], commit: impl FnOnce(&Path) -> io::R
     })
 }
 
-/// A hidden name that nobody else uses and no reader of the directory takes for a file of its own.
+/// A hidden name that no reader of the directory takes for a file of its own. It is short, since a file of a long node's
+/// name has no room for more, and random: what a crash left must not be in the way of a process with the same number.
 fn beside(path: &Path) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.{}.new", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    path.with_file_name(name)
+    path.with_file_name(format!(".new-{:016x}", clock::random()))
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Error {

@@ -20,8 +20,9 @@ use x509_parser::prelude::FromDer as _;
 use super::{CertificateAuthority, Issuance, Order, Reason};
 use crate::code::Code;
 use crate::error::{Error, Result, printable};
-use crate::identity::pem;
+use crate::identity::{file_stem, pem};
 use crate::limits::{HAND_OFF_RETRY, OPEN_REQUESTS_MAX, OPEN_REQUESTS_PER_NAME_MAX, REFUSAL_BYTES_MAX};
+use crate::name::Name;
 use crate::session::identity_store::read;
 use crate::session::{atomic_file, clock};
 use crate::time::Timestamp;
@@ -102,7 +103,7 @@ impl HandOff {
                 && !path.with_extension("refused").exists();
             if is_open {
                 open += 1;
-                own += usize::from(is_of(&path, order.name.as_str()));
+                own += usize::from(is_of(&path, &order.name));
             }
         }
         let full = |found: String, most: usize| {
@@ -165,9 +166,9 @@ fn nothing_there(error: std::io::Error) -> std::io::Result<()> {
 }
 
 /// Whether a file is one of the requests of a name: a name may hold hyphens, a hash does not.
-fn is_of(path: &Path, name: &str) -> bool {
+fn is_of(path: &Path, name: &Name) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    stem.rsplit_once('-').is_some_and(|(of, _)| of == name)
+    stem.rsplit_once('-').is_some_and(|(_, digits)| stem == file_stem(name, digits))
 }
 
 /// Who asks, as TOML. No value can hold a quote: names, roles, numbers.

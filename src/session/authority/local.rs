@@ -29,7 +29,7 @@ use super::index::{Index, Issued};
 use super::{CertificateAuthority, Issuance, Order};
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::identity::{CertificateRequest, pem};
+use crate::identity::{CertificateRequest, file_stem, pem};
 use crate::limits::CERTIFICATE_VALIDITY;
 use crate::name::Name;
 use crate::session::identity_store::read;
@@ -187,7 +187,7 @@ impl LocalAuthority {
         // The index is a file, and no text of a file becomes a path unread.
         let digits = old.key.as_deref().filter(|key| key.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if let (Ok(name), Some(digits)) = (Name::parse(&old.name), digits) {
-            let _ = std::fs::remove_file(self.directory.join(ISSUED).join(format!("{name}-{digits}.pem")));
+            let _ = std::fs::remove_file(self.directory.join(ISSUED).join(format!("{}.pem", file_stem(&name, digits))));
         }
     }
 
