@@ -1,8 +1,9 @@
 //! The store's own thread: an engine's calls block, tasks must not.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -14,12 +15,60 @@ use crate::store::Store;
 /// Something to do with the store.
 pub(crate) type Job = Box<dyn FnOnce(&mut dyn Store) + Send>;
 
-/// Owns a store on the thread `farpost-store` and does its jobs in the order of submission.
+/// Owns a store on the thread `farpost-store` and does its jobs in the order of submission, those that came first of all
+/// ([`StoreThread::call_first`]) before the others.
 ///
 /// The number of waiting jobs is the callers' to bound. Dropping it does what was submitted, then joins the thread.
 pub(crate) struct StoreThread {
-    jobs: Option<Sender<Job>>,
+    door: Option<Door>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where jobs come in; when it is dropped, what waits is the last.
+struct Door(Arc<Desk>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.lanes().closed = true;
+        self.0.submitted.notify_one();
+    }
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+struct Desk {
+    lanes: Mutex<Lanes>,
+    submitted: Condvar,
+}
+
+#[derive(Default)]
+struct Lanes {
+    first: VecDeque<Job>,
+    then: VecDeque<Job>,
+    closed: bool,
+}
+
+impl Desk {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next job; none when nothing waits and nothing more will come.
+    fn next(&self) -> Option<Job> {
+        let mut lanes = self.lanes();
+        loop {
+            if let Some(job) = lanes.first.pop_front() {
+                return Some(job);
+            }
+            if let Some(job) = lanes.then.pop_front() {
+                return Some(job);
+            }
+            if lanes.closed {
+                return None;
+            }
+            lanes = self.submitted.wait(lanes).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 }
 
 impl StoreThread {
@@ -32,13 +81,14 @@ impl StoreThread {
     where
         F: FnOnce() -> Result<Box<dyn Store>> + Send + 'static,
     {
-        let (jobs, waiting) = channel();
+        let door = Door(Arc::default());
+        let waiting = door.0.clone();
         let (opened, answer) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("farpost-store".to_owned())
             .spawn(move || match open() {
                 Ok(store) => {
-                    // Whoever started it may have gone away; then the sender is gone too and the loop ends at once.
+                    // Whoever started it may have gone away; then the door is closed and the loop ends at once.
                     let _ = opened.send(Ok(()));
                     run(store, &waiting);
                 }
@@ -48,14 +98,18 @@ impl StoreThread {
             })
             .map_err(|error| Error::new(Code::Internal).subject("store thread").found(error.to_string()))?;
         answer.await.unwrap_or_else(|_| Err(fault()))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { door: Some(door), thread: Some(thread) })
     }
 
     /// Queues a job. One that panics is given up; the store goes on with the next.
     pub(crate) fn submit(&self, job: Job) {
-        if let Some(jobs) = &self.jobs {
-            // The thread ends only after `jobs` was dropped, so there is a receiver.
-            let _ = jobs.send(job);
+        self.put(|lanes| lanes.then.push_back(job));
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Lanes)) {
+        if let Some(Door(desk)) = &self.door {
+            put(&mut desk.lanes());
+            desk.submitted.notify_one();
         }
     }
 
@@ -66,17 +120,26 @@ impl StoreThread {
         R: Send + 'static,
         F: FnOnce(&mut dyn Store) -> Result<R> + Send + 'static,
     {
-        let (done, answer) = oneshot::channel();
-        self.submit(Box::new(move |store| {
-            let _ = done.send(job(store));
-        }));
-        async move { answer.await.unwrap_or_else(|_| Err(fault())) }
+        let (job, answer) = answered(job);
+        self.submit(job);
+        answer
+    }
+
+    /// The same, before all that waits but other calls of this kind: what connected agents wait for.
+    pub(crate) fn call_first<R, F>(&self, job: F) -> impl Future<Output = Result<R>> + Send + use<R, F>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut dyn Store) -> Result<R> + Send + 'static,
+    {
+        let (job, answer) = answered(job);
+        self.put(|lanes| lanes.first.push_back(job));
+        answer
     }
 }
 
 impl Drop for StoreThread {
     fn drop(&mut self) {
-        drop(self.jobs.take());
+        drop(self.door.take());
         let Some(thread) = self.thread.take() else { return };
         // The last owner may be a job: a thread cannot wait for itself.
         if thread.thread().id() != std::thread::current().id() {
@@ -85,8 +148,21 @@ impl Drop for StoreThread {
     }
 }
 
-fn run(mut store: Box<dyn Store>, waiting: &Receiver<Job>) {
-    while let Ok(job) = waiting.recv() {
+/// A call as a job, and its answer.
+fn answered<R, F>(job: F) -> (Job, impl Future<Output = Result<R>> + Send + use<R, F>)
+where
+    R: Send + 'static,
+    F: FnOnce(&mut dyn Store) -> Result<R> + Send + 'static,
+{
+    let (done, answer) = oneshot::channel();
+    let job: Job = Box::new(move |store| {
+        let _ = done.send(job(store));
+    });
+    (job, async move { answer.await.unwrap_or_else(|_| Err(fault())) })
+}
+
+fn run(mut store: Box<dyn Store>, waiting: &Desk) {
+    while let Some(job) = waiting.next() {
         // A transaction that a panic interrupts is rolled back when it is dropped, so the store stays usable; the
         // caller learns of it by its answer's absence.
         let _ = catch_unwind(AssertUnwindSafe(|| job(store.as_mut())));

@@ -141,8 +141,9 @@ impl Performer {
             }),
         });
         let (store, mailbox, events) = (self.store.clone(), self.mailbox.clone(), self.events.clone());
-        // Queued now, so that commits and session grants reach the store in the order in which the node decided them.
-        let first = store.call(work.job());
+        // Queued now, before the standings and sessions of those who just come: a commit never reaches the store after a
+        // grant that the node asked for later.
+        let first = store.call_first(work.job());
         tokio::spawn(async move {
             let mut result = first.await;
             loop {
@@ -155,7 +156,7 @@ impl Performer {
                     return;
                 }
                 tokio::time::sleep(COMMIT_AGAIN).await;
-                result = store.call(work.job()).await;
+                result = store.call_first(work.job()).await;
             }
         });
     }

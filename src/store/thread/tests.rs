@@ -22,6 +22,26 @@ async fn jobs_are_done_in_the_order_of_submission_and_all_before_the_drop_return
 }
 
 #[tokio::test]
+async fn what_comes_first_is_done_before_what_waits_in_its_own_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(&directory).await;
+    let (held, hold) = std::sync::mpsc::channel::<()>();
+    store.submit(Box::new(move |_| drop(hold.recv())));
+    let done = Arc::new(Mutex::new(Vec::new()));
+    for number in 0..10 {
+        let (done, first) = (Arc::clone(&done), Arc::clone(&done));
+        store.submit(Box::new(move |_| done.lock().unwrap().push(100 + number)));
+        drop(store.call_first(move |_| {
+            first.lock().unwrap().push(number);
+            Ok(())
+        }));
+    }
+    drop(held);
+    drop(store);
+    assert_eq!(*done.lock().unwrap(), (0..10).chain(100..110).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_call_is_queued_at_once_and_not_when_it_is_awaited() {
     let directory = tempfile::tempdir().unwrap();
     let store = start(&directory).await;
