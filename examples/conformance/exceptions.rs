@@ -140,6 +140,13 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         holds: |facts| facts.are_beyond_limits(),
     },
     Exception {
+        name: "a form that RFC 5280 forbids",
+        why: "limbo asserts that a chain without key identifiers, or with an extension critical that must not be, fails; the \
+              strict form that it is run with refuses such a chain in its other cases too, which a link does not",
+        direction: Direction::Refuses(&[Code::PathInvalid, Code::TrustUnusable]),
+        holds: |facts| facts.are_informal(),
+    },
+    Exception {
         name: "trust anchor that is no CA certificate",
         why: "an anchor must be a CA certificate that is valid now and may sign: with another, any end entity that got \
               into the trust file would issue identities",
@@ -161,7 +168,8 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         name: "no enhanced key usage, by chain rules",
-        why: "RFC 5280 lets a leaf without one serve every purpose, so that suites differ in it; a link refuses it as FP1203",
+        why: "RFC 5280 lets a leaf without one serve every purpose, so that suites differ in it; a link refuses it as FP1203 \
+              (and so the PKITS case that demands an explicit policy of certificates without any)",
         direction: Direction::Accepts,
         holds: |facts| facts.leaf_has_no_purposes(),
     },

@@ -187,6 +187,40 @@ impl<'a> Facts<'a> {
         self.others.len() > 6 || self.presented_bytes > 16 << 10 || self.others.iter().any(|one| keys(one) > 2)
     }
 
+    pub(crate) fn are_informal(&self) -> bool {
+        let informal = |one: &X509Certificate<'_>| {
+            let is_root = one.subject() == one.issuer();
+            let mut keys = (false, is_root);
+            let mut wrong = false;
+            for extension in one.extensions() {
+                wrong |= match extension.parsed_extension() {
+                    ParsedExtension::SubjectKeyIdentifier(_) => {
+                        keys.0 = true;
+                        extension.critical
+                    }
+                    ParsedExtension::AuthorityKeyIdentifier(identifier) => {
+                        keys.1 = identifier.key_identifier.is_some();
+                        let by_certificate =
+                            identifier.authority_cert_issuer.is_some() || identifier.authority_cert_serial.is_some();
+                        extension.critical || (is_root && by_certificate)
+                    }
+                    ParsedExtension::BasicConstraints(constraints) => constraints.ca && !extension.critical,
+                    ParsedExtension::PolicyConstraints(_) => !extension.critical,
+                    ParsedExtension::ExtendedKeyUsage(_) => extension.critical || is_root,
+                    ParsedExtension::SubjectAlternativeName(_) => {
+                        extension.critical != (one.subject().iter().next().is_none())
+                    }
+                    other => other.error().is_some(),
+                };
+            }
+            wrong || !keys.1 || (one.is_ca() && !keys.0)
+        };
+        let common_name = self.leaf.subject().iter_common_name().any(|common| {
+            common.as_str().map_or(true, |common| !common.is_ascii() || common.contains("xn--") || common.contains(':'))
+        });
+        common_name || self.all().any(informal)
+    }
+
     pub(crate) fn have_unusable_anchor(&self) -> bool {
         self.anchors.iter().any(|anchor| {
             let validity = anchor.validity();

@@ -6,7 +6,7 @@
 use core::net::IpAddr;
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::extensions::{GeneralName, GeneralSubtree, ParsedExtension};
 use x509_parser::public_key::PublicKey;
 
 use crate::code::Code;
@@ -26,11 +26,15 @@ pub enum CertificateForm {
     Strict,
 }
 
-/// Adds what of the strict form a certificate lacks: leaf, intermediate or anchor.
+/// Adds what of the strict form a leaf or an intermediate lacks.
 pub(super) fn check_strictly(certificate: &X509Certificate<'_>, report: &mut Report) {
+    check_form(certificate, false, report);
+}
+
+fn check_form(certificate: &X509Certificate<'_>, is_root: bool, report: &mut Report) {
     let subject = subject_of(certificate);
     let mut lacks = Vec::new();
-    key_identifiers(certificate, &mut lacks);
+    key_identifiers(certificate, is_root, &mut lacks);
     criticality(certificate, &mut lacks);
     if certificate.extensions().iter().any(|extension| extension.parsed_extension().error().is_some()) {
         lacks.push("an extension that cannot be read");
@@ -39,6 +43,14 @@ pub(super) fn check_strictly(certificate: &X509Certificate<'_>, report: &mut Rep
         && !bits_of(rsa.modulus).is_multiple_of(8)
     {
         lacks.push("an RSA key whose size is no multiple of 8 bits");
+    }
+    if let Ok(Some(constraints)) = certificate.name_constraints() {
+        let trees = [&constraints.value.permitted_subtrees, &constraints.value.excluded_subtrees];
+        let dotted =
+            |tree: &GeneralSubtree<'_>| matches!(tree.base, GeneralName::DNSName(name) if name.starts_with('.'));
+        if trees.into_iter().flatten().flatten().any(dotted) {
+            lacks.push("a constraint on DNS names that begins with a dot");
+        }
     }
     if !certificate.is_ca() {
         common_names(certificate, &mut lacks);
@@ -51,7 +63,7 @@ pub(super) fn check_strictly(certificate: &X509Certificate<'_>, report: &mut Rep
 
 /// Adds what makes an anchor's form strict beyond [`check_strictly`].
 pub(super) fn check_anchor_strictly(anchor: &X509Certificate<'_>, report: &mut Report) {
-    check_strictly(anchor, report);
+    check_form(anchor, anchor.subject() == anchor.issuer(), report);
     if !matches!(anchor.extended_key_usage(), Ok(None)) {
         let wrong = Error::new(Code::TrustUnusable).subject(subject_of(anchor));
         report.add(wrong.found("an enhanced key usage").expected("none in a root certificate"));
@@ -59,7 +71,7 @@ pub(super) fn check_anchor_strictly(anchor: &X509Certificate<'_>, report: &mut R
 }
 
 /// RFC 5280 sections 4.2.1.1 and 4.2.1.2.
-fn key_identifiers(certificate: &X509Certificate<'_>, lacks: &mut Vec<&'static str>) {
+fn key_identifiers(certificate: &X509Certificate<'_>, is_root: bool, lacks: &mut Vec<&'static str>) {
     let (mut own, mut authority) = (None, None);
     for extension in certificate.extensions() {
         match extension.parsed_extension() {
@@ -68,7 +80,6 @@ fn key_identifiers(certificate: &X509Certificate<'_>, lacks: &mut Vec<&'static s
             _ => {}
         }
     }
-    let is_root = certificate.subject() == certificate.issuer();
     if certificate.is_ca() && own.is_none() {
         lacks.push("a CA without a subject key identifier");
     }
@@ -114,7 +125,7 @@ fn criticality(certificate: &X509Certificate<'_>, lacks: &mut Vec<&'static str>)
     }
 }
 
-/// A common name that is an alternative name is it to the letter; an internationalised one is always one.
+/// A common name that is an alternative name is it to the letter; an internationalised one and an address always are.
 fn common_names(certificate: &X509Certificate<'_>, lacks: &mut Vec<&'static str>) {
     let alternative = certificate.subject_alternative_name().ok().flatten();
     let names = alternative.map(|extension| &extension.value.general_names[..]).unwrap_or_default();
@@ -126,7 +137,12 @@ fn common_names(certificate: &X509Certificate<'_>, lacks: &mut Vec<&'static str>
             _ => None,
         });
         let texts: Vec<String> = texts.collect();
-        let is_meant = texts.iter().any(|text| text.eq_ignore_ascii_case(common)) || common.contains("xn--");
+        let is_address =
+            common.contains(['.', ':']) && common.chars().all(|c| c.is_ascii_hexdigit() || ".:xX".contains(c));
+        let is_meant = texts.iter().any(|text| text.eq_ignore_ascii_case(common))
+            || common.contains("xn--")
+            || !common.is_ascii()
+            || is_address;
         if is_meant && !texts.iter().any(|text| text == common) {
             lacks.push("a common name that is no alternative name to the letter");
         }
