@@ -134,7 +134,13 @@ codes! {
     SignerUnusable = 1507, Error, 20068, "the private key's owner cannot sign for this certificate", "give the token's own public key and only the schemes that it has";
     IdentityReloaded = 1601, Info, 20053, "a new identity is in use", "";
     IdentityReloadFailed = 1602, Error, 21036, "a new identity could not be used; the last good one stays", "see what was found and replace the file";
+    IdentityNotTaken = 1603, Warning, 0, "the link could not be renewed with the new certificate; the old one stays", "see what was found; the node tries again, and shows the old certificate until then";
+    LinkRenewed = 1604, Info, 0, "the link was renewed", "";
+    SuccessionInvalid = 1605, Error, 20072, "a gateway's former key does not vouch for its new one", "look at the gateway: it may be compromised";
+    RevocationUnknown = 1606, Warning, 0, "connected peers cannot be checked for revocation; they stay for a day", "fetch the CA's current CRL";
     CertificateExpiring = 1701, Warning, 0, "a certificate expires soon", "renew it";
+    CrlExpiring = 1702, Warning, 0, "a revocation list runs out soon", "fetch the CA's current CRL";
+    ClockStepped = 1703, Warning, 0, "this computer's clock was set", "look at its time source: certificates are judged by the new time from now on";
     OwnCertificateRefused = 1801, Error, 20070, "the peer refused this node's certificate", "compare with this node's own check: farpost cert check";
     RequestUnusable = 1802, Error, 0, "the certificate request cannot be used", "request again: farpost cert request";
     RequestRefused = 1803, Error, 0, "the certificate authority refused the request", "see the reason it gave, or ask who runs the authority";

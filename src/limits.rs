@@ -219,3 +219,36 @@ pub(crate) const ENROLMENTS_PER_SOURCE_MAX: usize = 4;
 pub(crate) const ENROLMENT_FAILURES_PER_MINUTE_MAX: u32 = 20;
 /// Addresses whose failures are counted at once.
 pub(crate) const ENROLMENT_SOURCES_MAX: usize = 4_096;
+/// How often the files of an identity are looked at: with the two looks that a change must stand still for, a new file
+/// is in use within two seconds.
+pub(crate) const IDENTITY_POLL: Duration = Duration::from_millis(500);
+/// Files that go on changing are read after this many looks all the same, so that a busy directory does not put a
+/// revocation off for ever.
+pub(crate) const IDENTITY_LOOKS_MAX: u32 = 3;
+/// Files of one identity that are watched: certificates, keys and lists of a directory that is nothing else.
+pub(crate) const IDENTITY_FILES_MAX: usize = 4_096;
+/// An identity that could not be loaded is tried again after this, though no file changed: a certificate becomes valid.
+pub(crate) const IDENTITY_AGAIN: Duration = Duration::from_secs(60);
+/// Former keys that a gateway speaks of and a server believes, per link: two rotations within one link's life.
+pub(crate) const FORMER_KEYS_MAX: usize = 2;
+/// How long a connected peer stays though no current revocation list tells of it (SECURITY H9): a CA that publishes
+/// late must not cut everybody, a day is what an administrator needs to see the event.
+pub(crate) const REVOCATION_GRACE: Duration = Duration::from_secs(86_400);
+/// How often everybody is verified again though nothing changed: lists run out without anybody doing anything.
+pub(crate) const VERIFY_AGAIN: Duration = Duration::from_secs(3_600);
+/// Peers that are verified again before the node hears the first results and other work gets its turn.
+pub(crate) const VERIFY_AGAIN_BATCH: usize = 128;
+/// A node renews its upstream link at random within this after it got a new certificate, so that many nodes that a
+/// deployment tool serves at once do not dial in one instant.
+pub(crate) const RENEW_WITHIN: Duration = Duration::from_millis(500);
+/// First and longest wait after an upstream that did not take a new certificate.
+pub(crate) const RENEW_BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
+/// A link to an upstream whose certificate ends is renewed in the last tenth of the time that it was good for when the
+/// link was made, at most this long before, at random.
+pub(crate) const RENEW_BEFORE_MAX: Duration = Duration::from_secs(3_600);
+/// Days before an end at which it is warned of (DESIGN section 5).
+pub(crate) const EXPIRY_WARNINGS_DAYS: [i64; 4] = [1, 7, 14, 30];
+/// How far the wall clock may differ from the monotonic one before it counts as set: NTP slews by less in a second.
+pub(crate) const CLOCK_STEP_MIN: Duration = Duration::from_secs(5);
+/// How long a clock that was set must go on evenly before certificates are judged by it.
+pub(crate) const CLOCK_SETTLES: Duration = Duration::from_secs(60);

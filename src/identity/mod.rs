@@ -9,6 +9,7 @@ pub(crate) mod attestation;
 mod certificate;
 mod check;
 mod der;
+pub(crate) mod expiry;
 mod form;
 mod hash;
 pub(crate) mod import;
@@ -26,6 +27,7 @@ mod request;
 mod revocation;
 pub(crate) mod selection;
 pub(crate) mod signer;
+pub(crate) mod succession;
 mod trust;
 mod verify;
 
@@ -59,6 +61,7 @@ pub(crate) use verify::verify_peer;
 pub use verify::{PeerCheck, VerifiedPeer};
 
 use crate::code::Code;
+use crate::config::IdentityFiles;
 use crate::error::Error;
 use crate::name::Name;
 use crate::time::Timestamp;
@@ -69,6 +72,8 @@ use crate::time::Timestamp;
 pub struct Identity {
     generation: u64,
     snapshot: Arc<Snapshot>,
+    /// Where it was read from, so that it can be read again.
+    files: Option<Arc<IdentityFiles>>,
 }
 
 struct Snapshot {
@@ -149,17 +154,53 @@ impl Identity {
             (Some(trust), Some(key), Some(own)) if report.is_clean() => {
                 let (name, trust, tls) = (name.clone(), Arc::new(trust), OnceLock::new());
                 let snapshot = Arc::new(Snapshot { name, key: Arc::new(key), own, trust, policy, tls });
-                Ok(Self { generation: 1, snapshot })
+                Ok(Self { generation: 1, snapshot, files: None })
             }
             _ => Err(report),
         }
     }
 
     /// The same snapshot under the number that the shell gave to this reload.
-    #[cfg_attr(not(test), expect(dead_code, reason = "identities are not reloaded yet"))]
     #[must_use]
     pub(crate) fn with_generation(self, generation: u64) -> Self {
         Self { generation, ..self }
+    }
+
+    /// The same identity, which remembers where it was read from.
+    #[must_use]
+    pub(crate) fn loaded_from(self, files: IdentityFiles) -> Self {
+        Self { files: Some(Arc::new(files)), ..self }
+    }
+
+    /// Where it was read from, if it was read from files.
+    pub(crate) fn files(&self) -> Option<&Arc<IdentityFiles>> {
+        self.files.as_ref()
+    }
+
+    /// This certificate and key with the trust, the lists and the policy of a newer identity: what a gateway shows to
+    /// those who connect until its upstream link stands with the new key (rule I5).
+    #[must_use]
+    pub(crate) fn judging_as(&self, newer: &Self) -> Self {
+        let own = &self.snapshot;
+        let snapshot = Arc::new(Snapshot {
+            name: own.name.clone(),
+            key: own.key.clone(),
+            own: own.own.clone(),
+            trust: newer.trust().clone(),
+            policy: *newer.policy(),
+            tls: OnceLock::new(),
+        });
+        Self { generation: newer.generation, snapshot, files: self.files.clone() }
+    }
+
+    /// Whether the other one has the same chain and key.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        (self.chain_hash(), self.key_hash()) == (other.chain_hash(), other.key_hash())
+    }
+
+    /// Whether the other one judges peers by the same anchors, lists and policy.
+    pub(crate) fn judges_the_same(&self, other: &Self) -> bool {
+        self.policy() == other.policy() && self.trust().digest() == other.trust().digest()
     }
 
     /// Which load of the identity this is: rises with each reload.
@@ -227,7 +268,7 @@ impl Identity {
             (Some(key), Some(own)) if report.is_clean() => {
                 let (name, trust, policy) = (self.name().clone(), self.trust().clone(), *self.policy());
                 let snapshot = Snapshot { name, key: Arc::new(key), own, trust, policy, tls: OnceLock::new() };
-                Ok(Self { generation: self.generation + 1, snapshot: Arc::new(snapshot) })
+                Ok(Self { generation: self.generation + 1, snapshot: Arc::new(snapshot), files: None })
             }
             _ => Err(report),
         }
@@ -244,7 +285,6 @@ impl Identity {
     /// # Errors
     ///
     /// [`Code::CrlUnusable`] for each such list.
-    #[cfg_attr(not(test), expect(dead_code, reason = "identities are not reloaded yet"))]
     pub(crate) fn check_succession(&self, previous: &Self) -> Result<(), Report> {
         let mut report = Report::default();
         self.trust().lists().check_succession(previous.trust().lists(), &mut report);

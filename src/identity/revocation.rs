@@ -164,6 +164,13 @@ impl RevocationLists {
         findings
     }
 
+    /// The issuers, with when the next list of each is due.
+    pub(super) fn until(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.lists
+            .iter()
+            .filter_map(|list| Some((list.issuer_text.as_str(), Timestamp::from_unix_seconds(list.next_update?))))
+    }
+
     /// One line for each list, for people.
     pub(super) fn describe(&self) -> Vec<String> {
         let until = |list: &RevocationList| {

@@ -127,8 +127,11 @@ impl Identity {
             return Err(report);
         }
         let (name, trust, tls) = (name.clone(), Arc::new(trust), OnceLock::new());
-        let identity =
-            Self { generation: 1, snapshot: Arc::new(Snapshot { name, key: Arc::new(key), own, trust, policy, tls }) };
+        let identity = Self {
+            generation: 1,
+            snapshot: Arc::new(Snapshot { name, key: Arc::new(key), own, trust, policy, tls }),
+            files: None,
+        };
         prove_every_scheme(&identity).map_err(Report::of)?;
         Ok(identity)
     }

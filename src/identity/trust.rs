@@ -5,9 +5,9 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, TrustAncho
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::certificate::{check_anchor, constrains_other_names, may_sign_lists, parse, subject_of};
-use crate::identity::pem;
 use crate::identity::report::Report;
 use crate::identity::revocation::RevocationLists;
+use crate::identity::{ChainHash, pem};
 use crate::time::Timestamp;
 
 /// The anchors and the revocation lists of a node. There is no fallback to a system's store; the
@@ -18,6 +18,8 @@ pub struct Trust {
     roots: Vec<TrustAnchor<'static>>,
     anchors: Vec<Anchor>,
     lists: RevocationLists,
+    /// Of the bytes that it was made of: two loads of the same files have the same one.
+    digest: [u8; 32],
 }
 
 /// What rustls-webpki does not look at in a trust anchor.
@@ -85,9 +87,11 @@ impl Trust {
         lists: &[CertificateRevocationListDer<'_>],
     ) -> Result<Self, Report> {
         let mut report = Report::default();
+        let all: Vec<&[u8]> = certificates.iter().map(AsRef::as_ref).chain(lists.iter().map(AsRef::as_ref)).collect();
+        let digest = ChainHash::of(&all).0;
         let issuers: Vec<_> = certificates.iter().filter_map(|der| parse(der).ok()).collect();
         let lists = RevocationLists::new(lists, &issuers, &mut report);
-        let mut trust = Self { roots: Vec::new(), anchors: Vec::new(), lists };
+        let mut trust = Self { roots: Vec::new(), anchors: Vec::new(), lists, digest };
         for certificate in certificates {
             if let Err(findings) = trust.add(certificate) {
                 report.merge(findings);
@@ -123,6 +127,21 @@ impl Trust {
         });
         self.roots.push(root.to_owned());
         Ok(())
+    }
+
+    /// What tells two sets of anchors and lists apart.
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// The anchors' subjects, with when each ends.
+    pub(crate) fn anchors_until(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.anchors.iter().map(|anchor| (anchor.subject.as_str(), Timestamp::from_unix_seconds(anchor.not_after)))
+    }
+
+    /// The lists' issuers, with when each must be followed by the next one.
+    pub(crate) fn lists_until(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        self.lists.until()
     }
 
     pub(super) fn roots(&self) -> &[TrustAnchor<'static>] {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 /// A deterministic generator (splitmix64): the seed is the caller's, so that a simulation repeats. Not for secrets.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// A generator that always gives the same numbers for the same seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -21,21 +21,21 @@ impl Dice {
     }
 
     /// A duration from `low` to `high`, both included, in microseconds; `low` if `high` is not above it.
-    pub(super) fn between(&mut self, low: Duration, high: Duration) -> Duration {
+    pub(crate) fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let width = u64::try_from(high.saturating_sub(low).as_micros()).unwrap_or(u64::MAX);
         // The bias of the remainder is below 2^-20 for any duration under half a year.
         low + Duration::from_micros(self.next() % width.saturating_add(1))
     }
 
     /// A duration from zero to `high`.
-    pub(super) fn up_to(&mut self, high: Duration) -> Duration {
+    pub(crate) fn up_to(&mut self, high: Duration) -> Duration {
         self.between(Duration::ZERO, high)
     }
 }
 
 /// Waits that grow to a limit: each is drawn between the first and three times the one before (rule F2).
 #[derive(Clone, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     previous: Duration,
@@ -43,19 +43,19 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// A backoff between the first and the longest wait.
-    pub(super) fn new((first, longest): (Duration, Duration)) -> Self {
+    pub(crate) fn new((first, longest): (Duration, Duration)) -> Self {
         Self { first, longest, previous: first }
     }
 
     /// The next wait. The limit cuts the range, not the draw, so that long waits stay spread.
-    pub(super) fn next(&mut self, dice: &mut Dice) -> Duration {
+    pub(crate) fn next(&mut self, dice: &mut Dice) -> Duration {
         let high = self.previous.saturating_mul(3).min(self.longest);
         self.previous = dice.between(self.first, high);
         self.previous
     }
 
     /// The next wait is a first one again.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.previous = self.first;
     }
 }

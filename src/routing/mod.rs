@@ -35,6 +35,7 @@ mod health;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use backoff::{Backoff, Dice};
 pub(crate) use failover::Failover;
 
 /// The durations that routing works with.
