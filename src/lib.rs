@@ -92,7 +92,7 @@ pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,
 };
 pub use session::{Enrolment, EnrolmentOutcome};
-pub use session::{Events, WaitingRequest};
+pub use session::{Events, IdentityReload, WaitingRequest};
 #[cfg(feature = "gateway")]
 pub use session::{Gateway, GatewayBuilder};
 #[cfg(feature = "management-server")]

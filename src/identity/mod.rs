@@ -268,7 +268,7 @@ impl Identity {
             (Some(key), Some(own)) if report.is_clean() => {
                 let (name, trust, policy) = (self.name().clone(), self.trust().clone(), *self.policy());
                 let snapshot = Snapshot { name, key: Arc::new(key), own, trust, policy, tls: OnceLock::new() };
-                Ok(Self { generation: self.generation + 1, snapshot: Arc::new(snapshot), files: None })
+                Ok(Self { generation: self.generation + 1, snapshot: Arc::new(snapshot), files: self.files.clone() })
             }
             _ => Err(report),
         }

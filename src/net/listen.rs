@@ -28,6 +28,8 @@ pub(crate) struct Accepted {
     pub(crate) stream: TlsStream<TcpStream>,
     pub(crate) peer: VerifiedPeer,
     pub(crate) address: String,
+    /// What it was shown, and judged with.
+    pub(crate) identity: Identity,
 }
 
 /// A listening socket.
@@ -123,7 +125,7 @@ impl Listener {
                 count(&failures, source, &admission, &result);
                 drop((guard, permits));
                 done(match result {
-                    Ok((stream, peer)) => Ok(Accepted { stream, peer, address: text }),
+                    Ok((stream, peer)) => Ok(Accepted { stream, peer, address: text, identity }),
                     Err(error) => Err((text, error)),
                 })
                 .await;

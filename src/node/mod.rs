@@ -34,9 +34,11 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::Error;
 use crate::group::Upstream;
-use crate::identity::VerifiedPeer;
+use crate::identity::succession::Succession;
+use crate::identity::{ChainHash, KeyHash, VerifiedPeer};
 use crate::name::Name;
 use crate::role::Role;
+use crate::time::Timestamp;
 
 /// The protocol version that this release speaks.
 pub(crate) const PROTOCOL_VERSION: u32 = 1;
@@ -63,15 +65,51 @@ impl LinkId {
 #[derive(Debug)]
 pub(crate) enum LinkInput {
     /// Somebody connected and proved a certificate.
-    Accepted { link: LinkId, peer: Arc<VerifiedPeer>, address: String },
+    Accepted { link: LinkId, peer: Arc<VerifiedPeer>, address: String, shown: Shown },
     /// A dial ended.
-    Dialled { link: LinkId, result: Result<Arc<VerifiedPeer>, Error> },
+    Dialled { link: LinkId, result: Result<Arc<VerifiedPeer>, Error>, shown: Shown },
     /// Bytes arrived.
     Received { link: LinkId, bytes: BytesMut },
     /// One transmitted chunk was written entirely.
     Written { link: LinkId },
     /// The link is gone.
     Lost { link: LinkId, error: Error },
+}
+
+/// Which of its identities this node showed on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// Rises with every reload.
+    pub(crate) generation: u64,
+    pub(crate) key: KeyHash,
+}
+
+/// What the shell tells a node of identities, its own and its peers' (rule I5).
+#[derive(Debug)]
+pub(crate) enum IdentityInput {
+    /// Another certificate or key of this node is in use for dials from now on.
+    Changed(IdentityChange),
+    /// Peers were verified again: those that are no longer good, and those whose path now ends at another time.
+    Judged(Vec<Verdict>),
+    /// The wall clock, about once a second.
+    Wall(Timestamp),
+}
+
+/// A new certificate or key of this node.
+#[derive(Clone, Debug)]
+pub(crate) struct IdentityChange {
+    pub(crate) generation: u64,
+    /// When the certificate before it ends: until then it may be shown to those who connect.
+    pub(crate) former_not_after: Timestamp,
+    /// What former keys say of the new one; none if the key stayed.
+    pub(crate) successions: Vec<Succession>,
+}
+
+/// What a second look at a peer's chain found.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) chain: ChainHash,
+    pub(crate) result: Result<Arc<VerifiedPeer>, Error>,
 }
 
 /// What a node asks the shell to do with its links.

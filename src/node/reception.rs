@@ -12,7 +12,7 @@ use crate::group::AssignmentKey;
 use crate::identity::VerifiedPeer;
 use crate::limits::LINKS_PER_NAME_MAX;
 use crate::name::Name;
-use crate::node::{Introduction, LinkEffect, LinkId, PROTOCOL_VERSION};
+use crate::node::{Introduction, LinkEffect, LinkId, PROTOCOL_VERSION, Shown};
 use crate::role::Role;
 use crate::time::Instant;
 use crate::wire::{Hello, Link, PURPOSE_PROBE, PURPOSE_USE, Phase, Refuse, STATUS_ACCEPTED, STATUS_PENDING, Welcome};
@@ -24,6 +24,8 @@ pub(super) struct Caller {
     pub(super) link: Link,
     pub(super) peer: Arc<VerifiedPeer>,
     pub(super) address: String,
+    /// What this node proved on the link: what an agent at its other end attests to.
+    pub(super) shown: Shown,
     pub(super) introduced: Option<Introduced>,
 }
 
@@ -72,9 +74,16 @@ impl LinksOfNames {
 }
 
 impl Caller {
-    pub(super) fn new(id: LinkId, peer: Arc<VerifiedPeer>, address: String, me: &Introduction, now: Instant) -> Self {
+    pub(super) fn new(
+        id: LinkId,
+        peer: Arc<VerifiedPeer>,
+        address: String,
+        shown: Shown,
+        me: &Introduction,
+        now: Instant,
+    ) -> Self {
         let link = Link::accepted(me.heartbeat, now).introduced_within(me.hello_timeout, now);
-        Self { id, link, peer, address, introduced: None }
+        Self { id, link, peer, address, shown, introduced: None }
     }
 
     /// Who it is, for events: the name it proved, else its address.

@@ -5,6 +5,7 @@
 
 mod assignment;
 mod greeting;
+mod renewal;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Assignment, AssignmentKey, SignedAssignment, Upstream};
 use crate::identity::{KeyHash, VerifiedPeer};
-use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION};
+use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION, Shown};
 use crate::routing::{Action, Failover, Failure, Purpose, Situation, Standby, Timing};
 use crate::time::Instant;
 use crate::wire::{Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Refuse, State, read_message};
+use renewal::Renewal;
 
 /// What the uplink tells its owner, in order.
 #[derive(Debug)]
@@ -49,6 +51,10 @@ struct Dialled {
     purpose: Purpose,
     /// None until TLS is done.
     link: Option<(Link, Arc<VerifiedPeer>)>,
+    /// As whom; none until TLS is done.
+    shown: Option<Shown>,
+    /// It is to take the place of the link in use, to the same upstream (rule I5).
+    renews: bool,
     challenge: Option<Challenge>,
     available: Option<bool>,
     /// The group has not approved this node: since when, and the code that says so.
@@ -69,6 +75,7 @@ pub(crate) struct Uplink {
     dials: u64,
     group_key: Option<AssignmentKey>,
     assignment_version: u64,
+    renewal: Renewal,
     output: VecDeque<UplinkOutput>,
 }
 
@@ -105,6 +112,7 @@ impl Uplink {
             dials: 0,
             group_key: config.group_key,
             assignment_version,
+            renewal: Renewal::new(config.seed),
             output: VecDeque::new(),
         };
         uplink.act(now);
@@ -178,7 +186,7 @@ impl Uplink {
 
     pub(crate) fn handle(&mut self, input: LinkInput, now: Instant) {
         match input {
-            LinkInput::Dialled { link, result } => self.handle_dialled(link, result, now),
+            LinkInput::Dialled { link, result, shown } => self.handle_dialled(link, result, shown, now),
             LinkInput::Received { link, bytes } => {
                 if let Some((machine, _)) = self.find(link).and_then(|dialled| dialled.link.as_mut()) {
                     machine.handle_bytes(bytes, now);
@@ -200,7 +208,7 @@ impl Uplink {
         self.dialled.iter_mut().find(|dialled| dialled.id == id)
     }
 
-    fn handle_dialled(&mut self, id: LinkId, result: Result<Arc<VerifiedPeer>, Error>, now: Instant) {
+    fn handle_dialled(&mut self, id: LinkId, result: Result<Arc<VerifiedPeer>, Error>, shown: Shown, now: Instant) {
         let hello = |dialled: &Dialled, version| Hello {
             version: PROTOCOL_VERSION,
             role: self.me.role as u32,
@@ -220,17 +228,27 @@ impl Uplink {
             return;
         };
         match result {
+            Ok(peer) if self.brings_nothing_new(at, &peer) => self.put_renewal_off(id, now),
             Ok(peer) => {
                 let hello = hello(&self.dialled[at], self.assignment_version);
                 let link = Link::dialled(&hello, self.me.heartbeat, now);
                 self.dialled[at].link = Some((link.introduced_within(self.me.hello_timeout, now), peer));
+                self.dialled[at].shown = Some(shown);
             }
             Err(error) => {
                 let dialled = self.dialled.remove(at);
-                self.report_failure(&dialled, &error);
-                self.tell_routing_failed(&dialled, &error, now);
+                self.handle_failed(&dialled, &error, now);
             }
         }
+    }
+
+    /// A link that is not in use came to nothing.
+    fn handle_failed(&mut self, dialled: &Dialled, error: &Error, now: Instant) {
+        if dialled.renews {
+            return self.handle_renewal_failed(dialled, error, now);
+        }
+        self.report_failure(dialled, error);
+        self.tell_routing_failed(dialled, error, now);
     }
 
     fn read_frames(&mut self, id: LinkId, now: Instant) {
@@ -282,9 +300,15 @@ impl Uplink {
 
     fn use_link(&mut self, id: LinkId, now: Instant) {
         let Some(dialled) = self.dialled.iter().find(|dialled| dialled.id == id) else { return };
-        let (upstream, purpose) = (dialled.upstream.clone(), dialled.purpose);
+        let (upstream, purpose, renews) = (dialled.upstream.clone(), dialled.purpose, dialled.renews);
         let available = dialled.available == Some(true);
         self.current = Some(id);
+        self.end_renewal(now);
+        if renews {
+            // The same upstream as before: for routing nothing has changed.
+            self.output.push_back(UplinkOutput::Event(Event::new(Code::LinkRenewed, upstream.to_string(), "")));
+            return self.output.push_back(UplinkOutput::Ready);
+        }
         let index = self.index_of(&upstream);
         let code = match index {
             Some(0) if purpose == Purpose::Failback => Code::FailedBack,
@@ -362,16 +386,19 @@ impl Uplink {
             self.output.push_back(UplinkOutput::Link(LinkEffect::Close { link: id }));
         }
         let dialled = self.dialled.remove(at);
-        self.report_failure(&dialled, &error);
         if self.moving_to == Some(id) {
             self.moving_to = None;
         }
         if self.current != Some(id) {
-            self.tell_routing_failed(&dialled, &error, now);
-            return;
+            return self.handle_failed(&dialled, &error, now);
         }
+        self.report_failure(&dialled, &error);
         self.current = None;
         self.output.push_back(UplinkOutput::Gone);
+        if let Some(next) = self.moving_to.take_if(|next| self.renewal.is_link(*next)) {
+            return self.use_link(next, now);
+        }
+        self.give_renewal_up();
         if is_refusal(error.code()) {
             self.routing.handle_refused(now);
         } else {
@@ -414,6 +441,7 @@ impl Uplink {
                 self.lose(id, error, true, now);
             }
         }
+        self.renew_if_due(now);
         self.routing.handle_timeout(now);
         self.act(now);
     }
@@ -421,7 +449,7 @@ impl Uplink {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let links =
             self.dialled.iter().filter_map(|dialled| dialled.link.as_ref()).map(|(link, _)| link.poll_timeout());
-        links.chain(self.routing.poll_timeout()).min()
+        links.chain(self.routing.poll_timeout()).chain(self.renewal.due()).min()
     }
 
     /// Does what routing decided.
@@ -436,7 +464,12 @@ impl Uplink {
     }
 
     fn dial(&mut self, index: usize, purpose: Purpose) {
-        let Some(upstream) = self.upstreams.get(index).cloned() else { return };
+        if let Some(upstream) = self.upstreams.get(index).cloned() {
+            self.dial_to(upstream, purpose, false);
+        }
+    }
+
+    fn dial_to(&mut self, upstream: Upstream, purpose: Purpose, renews: bool) -> LinkId {
         self.dials += 1;
         let id = LinkId::dialled(self.dials);
         let dialled = Dialled {
@@ -444,12 +477,15 @@ impl Uplink {
             upstream: upstream.clone(),
             purpose,
             link: None,
+            shown: None,
+            renews,
             challenge: None,
             available: None,
             waits: None,
         };
         self.dialled.push(dialled);
         self.output.push_back(UplinkOutput::Link(LinkEffect::Dial { link: id, upstream }));
+        id
     }
 
     fn drop_link_to(&mut self, index: usize, now: Instant) {

@@ -24,6 +24,7 @@ use crate::queue::SourcePosition;
 use crate::session::clock;
 use crate::session::driver::{Mailbox, machine};
 use crate::session::events::{EventHub, Events};
+use crate::session::reload::{IdentityReload, Reloader};
 use crate::time::Timestamp;
 
 pub use builder::AgentBuilder;
@@ -37,6 +38,7 @@ machine!(Node, Input, Effect);
 /// Dropping it stops the node without waiting; what is undelivered stays in the queue on disk. [`Self::close`] waits.
 pub struct Agent {
     shared: Arc<Shared>,
+    reloader: Arc<Reloader<Node>>,
     first_events: Mutex<Option<Events>>,
 }
 
@@ -164,6 +166,27 @@ impl Agent {
     /// threads of the library, and once at once; it must not block.
     pub fn set_notify(&self, notify: Box<dyn Fn() + Send + Sync>) {
         self.shared.events.set_notify(notify);
+    }
+
+    /// Reads the identity's files again and takes what they hold into use; the links stay (rule I5). The files are
+    /// watched as well, unless [`AgentBuilder::without_identity_watch`] was called. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ConfigMissingKey`] if the identity was not read from files; what is wrong with it, as
+    /// [`Identity::from_files`](crate::Identity::from_files) says it: the last good one stays in use.
+    pub async fn reload_identity(&self) -> Result<IdentityReload> {
+        self.reloader.reload().await
+    }
+
+    /// Takes this identity into use; the links stay (rule I5). If it was not read from files, none are watched any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameMismatch`]; [`Code::CrlUnusable`] for a revocation list older than the one in use; what the check of
+    /// its own certificate finds. The last good one stays in use.
+    pub async fn replace_identity(&self, identity: crate::identity::Identity) -> Result<IdentityReload> {
+        self.reloader.replace(identity).await
     }
 
     /// Stops: waits until everything is delivered or `within` is over, closes the links, syncs the queue.

@@ -13,19 +13,20 @@ use tokio::time::Sleep;
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::Upstream;
-use crate::identity::Identity;
+use crate::identity::{Identity, VerifiedPeer};
 use crate::limits::TURN_BYTES_MAX;
 use crate::net::dial::Dialler;
 use crate::net::link::{CHUNKS_MAX, Chunk, GOODBYE, drive};
 use crate::net::listen::{Accepted, Listener};
-use crate::node::{LinkEffect, LinkId, LinkInput};
+use crate::node::{IdentityInput, LinkEffect, LinkId, LinkInput, Shown};
 use crate::session::clock;
 use crate::session::events::EventHub;
+use crate::session::identities::Identities;
 use crate::time::Instant;
 
 /// A pure node, as the loop sees it.
 pub(crate) trait Machine: Send + 'static {
-    type Input: From<LinkInput> + Send + 'static;
+    type Input: From<LinkInput> + From<IdentityInput> + Send + 'static;
     type Effect: Send;
 
     fn handle(&mut self, input: Self::Input, now: Instant);
@@ -33,6 +34,8 @@ pub(crate) trait Machine: Send + 'static {
     fn poll_timeout(&self) -> Option<Instant>;
     fn end_turn(&mut self, now: Instant);
     fn poll_effect(&mut self) -> Option<Self::Effect>;
+    /// Everybody whose certificate the node relies on; one may come several times.
+    fn peers(&self) -> Vec<Arc<VerifiedPeer>>;
 }
 
 /// Lets the loop run a node: its own methods under the trait's names.
@@ -41,6 +44,12 @@ macro_rules! machine {
         impl From<$crate::node::LinkInput> for $input {
             fn from(input: $crate::node::LinkInput) -> Self {
                 Self::Link(input)
+            }
+        }
+
+        impl From<$crate::node::IdentityInput> for $input {
+            fn from(input: $crate::node::IdentityInput) -> Self {
+                Self::Identity(input)
             }
         }
 
@@ -67,6 +76,10 @@ macro_rules! machine {
             fn poll_effect(&mut self) -> Option<$effect> {
                 Self::poll_effect(self)
             }
+
+            fn peers(&self) -> Vec<std::sync::Arc<$crate::identity::VerifiedPeer>> {
+                Self::peers(self)
+            }
         }
     };
 }
@@ -84,6 +97,9 @@ pub(crate) enum Post<M: Machine> {
     Opened {
         link: LinkId,
         chunks: mpsc::Sender<Chunk>,
+        /// With which the peer was judged, and which it was shown.
+        identity: Identity,
+        peer: Arc<VerifiedPeer>,
         input: M::Input,
     },
     /// A link that is gone; `input` tells the node.
@@ -148,13 +164,14 @@ impl<M: Machine> Mailbox<M> {
 
     /// Tells the node of a link that stands, then drives it in a task of its own: a dial may be aborted, and a listener
     /// closed, but a link ends in order.
-    async fn open_link<S>(&self, stream: S, identity: Identity, link: LinkId, input: LinkInput)
+    async fn open_link<S>(&self, stream: S, identity: Identity, link: LinkId, peer: Arc<VerifiedPeer>, input: LinkInput)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let driven = Driven::begin(self.driven.clone());
         let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
-        if self.links.send(Post::Opened { link, chunks, input: input.into() }).await.is_err() {
+        let opened = Post::Opened { link, chunks, identity: identity.clone(), peer, input: input.into() };
+        if self.links.send(opened).await.is_err() {
             return;
         }
         let links = self.links.clone();
@@ -164,7 +181,7 @@ impl<M: Machine> Mailbox<M> {
                 let (taken, before) = ahead.next(&input);
                 deliver(links.clone(), input, taken, before)
             };
-            drive(stream, identity, link, receiver, clock::wall, bring).await;
+            drive(stream, identity, link, receiver, clock::validity, bring).await;
             drop(driven);
         });
     }
@@ -265,14 +282,16 @@ pub(crate) struct Links<M: Machine> {
     dials: HashMap<LinkId, AbortHandle>,
     dialler: Option<Dialler>,
     identity: IdentityCell,
+    /// As whom this node dialled the links that stand: an attestation on one of them is made by the same key.
+    shown: HashMap<LinkId, Identity>,
 }
 
-/// The identity in use; a reload swaps it (rule I5).
-pub(crate) type IdentityCell = Arc<tokio::sync::watch::Sender<Identity>>;
+/// The identities of a running node; a reload swaps them (rule I5).
+pub(crate) type IdentityCell = Arc<Identities>;
 
 impl<M: Machine> Links<M> {
     pub(crate) fn new(mailbox: Mailbox<M>, dialler: Option<Dialler>, identity: IdentityCell) -> Self {
-        Self { mailbox, chunks: HashMap::new(), dials: HashMap::new(), dialler, identity }
+        Self { mailbox, chunks: HashMap::new(), dials: HashMap::new(), dialler, identity, shown: HashMap::new() }
     }
 
     pub(crate) fn perform(&mut self, effect: LinkEffect) {
@@ -286,6 +305,7 @@ impl<M: Machine> Links<M> {
             }
             LinkEffect::Close { link } => {
                 self.chunks.remove(&link);
+                self.shown.remove(&link);
                 if let Some(dial) = self.dials.remove(&link) {
                     dial.abort();
                 }
@@ -293,17 +313,38 @@ impl<M: Machine> Links<M> {
         }
     }
 
+    /// As whom this node dialled a link.
+    pub(crate) fn identity_of(&self, link: LinkId) -> Identity {
+        self.shown.get(&link).cloned().unwrap_or_else(|| self.identity.current())
+    }
+
+    /// A link stands. A peer that was judged before the last reload is judged again, as those are that the reload found.
+    fn opened(&mut self, link: LinkId, identity: Identity, peer: Arc<VerifiedPeer>) {
+        if identity.generation() < self.identity.current().generation() {
+            let (mailbox, identities) = (self.mailbox.clone(), self.identity.clone());
+            tokio::task::spawn_blocking(move || {
+                let verdicts = identities.judge(&[peer], clock::now(), clock::validity());
+                mailbox.post(IdentityInput::Judged(verdicts).into());
+            });
+        }
+        if link.is_dialled() {
+            self.shown.insert(link, identity);
+        }
+    }
+
     fn dial(&mut self, link: LinkId, upstream: Upstream) {
         let Some(dialler) = self.dialler.clone() else { return };
-        let (mailbox, identity) = (self.mailbox.clone(), self.identity.borrow().clone());
+        let (mailbox, identity) = (self.mailbox.clone(), self.identity.current());
+        let shown = shown_of(&identity);
         let task = tokio::spawn(async move {
-            match dialler.dial(&identity, &upstream, clock::wall).await {
+            match dialler.dial(&identity, &upstream, clock::validity).await {
                 Ok((stream, peer)) => {
-                    let input = LinkInput::Dialled { link, result: Ok(Arc::new(peer)) };
-                    mailbox.open_link(stream, identity, link, input).await;
+                    let peer = Arc::new(peer);
+                    let input = LinkInput::Dialled { link, result: Ok(peer.clone()), shown };
+                    mailbox.open_link(stream, identity, link, peer, input).await;
                 }
                 Err(error) => {
-                    deliver(mailbox.links, LinkInput::Dialled { link, result: Err(error) }, None, None).await;
+                    deliver(mailbox.links, LinkInput::Dialled { link, result: Err(error), shown }, None, None).await;
                 }
             }
         });
@@ -336,18 +377,17 @@ pub(crate) async fn accept<M: Machine>(
 ) {
     let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let turned_away = Arc::new(Mutex::new(TurnedAway::default()));
-    let current = identity.clone();
     let done = move |result: Result<Accepted, (String, Error)>| {
         let (mailbox, events, count) = (mailbox.clone(), events.clone(), count.clone());
         let turned_away = turned_away.clone();
-        let identity = current.borrow().clone();
         async move {
             match result {
                 Ok(accepted) => {
                     let link = LinkId::accepted(count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-                    let Accepted { stream, peer, address } = accepted;
-                    let input = LinkInput::Accepted { link, peer: Arc::new(peer), address };
-                    mailbox.open_link(stream, identity, link, input).await;
+                    let Accepted { stream, peer, address, identity } = accepted;
+                    let (peer, shown) = (Arc::new(peer), shown_of(&identity));
+                    let input = LinkInput::Accepted { link, peer: peer.clone(), address, shown };
+                    mailbox.open_link(stream, identity, link, peer, input).await;
                 }
                 Err((address, error)) => {
                     let told = turned_away.lock().unwrap_or_else(PoisonError::into_inner).tell(clock::now());
@@ -362,7 +402,11 @@ pub(crate) async fn accept<M: Machine>(
             }
         }
     };
-    listener.run(move || identity.borrow().clone(), hello_timeout, clock::wall, done).await;
+    listener.run(move || identity.shown(), hello_timeout, clock::validity, done).await;
+}
+
+fn shown_of(identity: &Identity) -> Shown {
+    Shown { generation: identity.generation(), key: identity.key_hash() }
 }
 
 /// Whoever has proven nothing must not fill the log, nor push other events out of their stream (SECURITY H17).
@@ -427,12 +471,14 @@ pub(crate) async fn run<M: Machine>(
                     machine.handle(input, now);
                     drop(taken);
                 }
-                Post::Opened { link, chunks, input } => {
+                Post::Opened { link, chunks, identity, peer, input } => {
                     links.chunks.insert(link, chunks);
+                    links.opened(link, identity, peer);
                     machine.handle(input, now);
                 }
                 Post::Lost { link, input } => {
                     links.chunks.remove(&link);
+                    links.shown.remove(&link);
                     machine.handle(input, now);
                 }
                 Post::Ask(question) => question(&machine),

@@ -25,7 +25,9 @@ use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, Mailbox, accept, machine, mailbox, run};
 use crate::session::enrolment::{Failures, Tickets, accept_enrolments};
 use crate::session::events::{EventHub, Events};
+use crate::session::identities::{Identities, Showing};
 use crate::session::json::Object;
+use crate::session::reload::{IdentityReload, Outlook, Reloader};
 use crate::session::renewal::{Answers, Renewer};
 use crate::session::{clock, setup, status};
 
@@ -40,6 +42,7 @@ pub struct Gateway {
     enrolment_address: Option<SocketAddr>,
     stopped: watch::Receiver<bool>,
     accepting: Vec<JoinHandle<()>>,
+    reloader: Arc<Reloader<Node>>,
 }
 
 impl Gateway {
@@ -47,7 +50,7 @@ impl Gateway {
     pub fn builder(identity: Identity) -> GatewayBuilder {
         let mut config = Config::new(Role::Gateway);
         config.name = Some(identity.name().clone());
-        GatewayBuilder { identity, config }
+        GatewayBuilder { identity, config, watches: true }
     }
 
     /// A gateway as a configuration file describes it. Blocks while it reads the identity's files.
@@ -61,7 +64,7 @@ impl Gateway {
         }
         config.validate()?;
         let identity = Identity::from_files(&config.identity, &setup::name(config)?)?;
-        Ok(GatewayBuilder { identity, config: config.clone() })
+        Ok(GatewayBuilder { identity, config: config.clone(), watches: true })
     }
 
     /// Where it listens: the port that the system chose, if it was asked to (port 0).
@@ -78,6 +81,27 @@ impl Gateway {
     pub fn events(&self) -> Events {
         let first = self.first_events.lock().unwrap_or_else(PoisonError::into_inner).take();
         first.unwrap_or_else(|| self.events.subscribe())
+    }
+
+    /// Reads the identity's files again and takes what they hold into use; the links stay (rule I5). The files are
+    /// watched as well, unless [`GatewayBuilder::without_identity_watch`] was called. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ConfigMissingKey`] if the identity was not read from files; what is wrong with it, as
+    /// [`Identity::from_files`](crate::Identity::from_files) says it: the last good one stays in use.
+    pub async fn reload_identity(&self) -> Result<IdentityReload> {
+        self.reloader.reload().await
+    }
+
+    /// Takes this identity into use; the links stay (rule I5). If it was not read from files, none are watched any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameMismatch`]; [`Code::CrlUnusable`] for a revocation list older than the one in use; what the check of
+    /// its own certificate finds. The last good one stays in use.
+    pub async fn replace_identity(&self, identity: Identity) -> Result<IdentityReload> {
+        self.reloader.replace(identity).await
     }
 
     /// Stops: accepts nobody any more, closes the links in order, within the time given.
@@ -113,6 +137,7 @@ impl Drop for Gateway {
 pub struct GatewayBuilder {
     identity: Identity,
     config: Config,
+    watches: bool,
 }
 
 impl GatewayBuilder {
@@ -154,6 +179,14 @@ impl GatewayBuilder {
         self
     }
 
+    /// Leaves it to the program to say when the identity's files changed ([`Gateway::reload_identity`]); without this they are
+    /// watched.
+    #[must_use]
+    pub fn without_identity_watch(mut self) -> Self {
+        self.watches = false;
+        self
+    }
+
     /// Sets any option by its key in the configuration file.
     ///
     /// # Errors
@@ -170,7 +203,7 @@ impl GatewayBuilder {
     ///
     /// [`Code::ConfigMissingKey`], [`Code::StateDirectoryInUse`], [`Code::FileUnreadable`], [`Code::ListenFailed`].
     pub async fn start(self) -> Result<Gateway> {
-        let Self { identity, config } = self;
+        let Self { identity, config, watches } = self;
         let (events, first_events) = EventHub::new();
         let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?;
         let file = config.state_directory.as_deref().map(AssignmentFile::in_directory);
@@ -180,7 +213,9 @@ impl GatewayBuilder {
         let (address, enrolment_address) =
             (listener.local_address(), enrolment.as_ref().and_then(EnrolmentListener::local_address));
         let (mailbox, inbox) = mailbox::<Node>();
-        let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
+        let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::WhenToldTo));
+        let (outlook, group) = (Outlook::default(), uplink.me.group.clone());
+        let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), group, outlook.clone());
         let dialler = setup::dialler(&config);
         let links = Links::new(mailbox.clone(), Some(dialler.clone()), identity.clone());
         let describe = move |node: &Node, object: &mut Object| {
@@ -191,13 +226,13 @@ impl GatewayBuilder {
             agents.number("open", open as u64);
             object.object("agents", agents);
         };
-        let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
+        let report = status::of_machine(&mailbox, identity.clone(), outlook, &config, describe);
         let (renewed, answers) = Answers::new();
         let post = {
             let mailbox = mailbox.clone();
             Box::new(move |ask| mailbox.post(Input::Renew(ask)))
         };
-        if let Some(renewer) = Renewer::new(&config, &identity, post, answers, &events) {
+        if let Some(renewer) = Renewer::new(&config, &reloader, post, answers, &events) {
             tokio::spawn(renewer.run());
         }
         let tickets = Tickets::default();
@@ -210,19 +245,21 @@ impl GatewayBuilder {
             tokio::spawn(accept_enrolments(listener, identity.clone(), Failures::new(&events), answer))
         });
         let socket = status::serve(config.state_directory.as_deref(), report);
-        let accepting = tokio::spawn(accept(listener, mailbox.clone(), identity, config.hello_timeout, events.clone()));
+        let listening = accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone());
+        let accepting = tokio::spawn(listening);
+        let reloading = reloader.clone().start(watches);
         let (stop, stopped) = watch::channel(false);
         let hub = events.clone();
         tokio::spawn(async move {
             let node = Node::new(uplink, clock::now());
-            let performer = Performer { file, events: hub, renewed, tickets };
+            let performer = Performer { file, events: hub, identities: identity, renewed, tickets };
             run(node, inbox, links, |effect, links| performer.perform(effect, links)).await;
-            drop((socket, state, performer));
+            drop((socket, state, reloading, performer));
             let _ = stop.send(true);
         });
         let first_events = Mutex::new(Some(first_events));
         let accepting = std::iter::once(accepting).chain(enrolling).collect();
-        Ok(Gateway { mailbox, events, first_events, address, enrolment_address, stopped, accepting })
+        Ok(Gateway { mailbox, events, first_events, address, enrolment_address, stopped, accepting, reloader })
     }
 }
 
@@ -232,6 +269,7 @@ struct Performer {
     events: EventHub,
     renewed: Answers,
     tickets: Tickets,
+    identities: IdentityCell,
 }
 
 impl Performer {
@@ -252,6 +290,7 @@ impl Performer {
             }
             Effect::Renewed(renewed) => self.renewed.put(renewed),
             Effect::Enrolled { ticket, answer } => self.tickets.answer(ticket, answer),
+            Effect::Show { generation } => self.identities.show(generation),
             Effect::Event(event) => self.events.emit(event),
             Effect::Stopped => {
                 self.events.emit(Event::new(Code::ShuttingDown, "", ""));

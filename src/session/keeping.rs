@@ -103,13 +103,6 @@ impl Keeping {
         };
         let identity = install_with_trust(files, name, chain, Some(waiting.key()), anchors)?;
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(file) = &waiting.file {
-            // Its key does not wait any more; in a directory it is the live one now, of named files that is a copy.
-            let _ = fs::remove_file(file);
-            if files.directory.is_none() {
-                let _ = fs::remove_file(file.with_extension("key"));
-            }
-        }
         Ok(Some(identity))
     }
 }

@@ -9,7 +9,7 @@ mod verify;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -17,9 +17,11 @@ use tokio::task::JoinHandle;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
+use crate::identity::Identity;
 use crate::node::management_server::{Effect, Input, ManagementServer as Node};
 use crate::session::driver::{Mailbox, machine};
 use crate::session::events::{EventHub, Events};
+use crate::session::reload::{IdentityReload, Reloader};
 
 pub use builder::ManagementServerBuilder;
 pub use deliveries::{DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item};
@@ -37,6 +39,7 @@ pub struct ManagementServer {
     stopped: watch::Receiver<bool>,
     tasks: Vec<JoinHandle<()>>,
     output: Option<JoinHandle<()>>,
+    reloader: Arc<Reloader<Node>>,
 }
 
 impl ManagementServer {
@@ -59,6 +62,27 @@ impl ManagementServer {
     /// The batches for the application, once; `None` if they were taken, or if a built-in output takes them.
     pub fn deliveries(&mut self) -> Option<Deliveries> {
         self.deliveries.take()
+    }
+
+    /// Reads the identity's files again and takes what they hold into use; the links stay (rule I5). The files are
+    /// watched as well, unless [`ManagementServerBuilder::without_identity_watch`] was called. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ConfigMissingKey`] if the identity was not read from files; what is wrong with it, as
+    /// [`Identity::from_files`](crate::Identity::from_files) says it: the last good one stays in use.
+    pub async fn reload_identity(&self) -> Result<IdentityReload> {
+        self.reloader.reload().await
+    }
+
+    /// Takes this identity into use; the links stay (rule I5). If it was not read from files, none are watched any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameMismatch`]; [`Code::CrlUnusable`] for a revocation list older than the one in use; what the check of
+    /// its own certificate finds. The last good one stays in use.
+    pub async fn replace_identity(&self, identity: Identity) -> Result<IdentityReload> {
+        self.reloader.replace(identity).await
     }
 
     /// Stops: accepts nobody any more, tells the peers, finishes the commit that is on its way, within the time given.

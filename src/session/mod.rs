@@ -13,6 +13,7 @@ mod enrolment;
 mod events;
 #[cfg(feature = "gateway")]
 mod gateway;
+mod identities;
 mod identity_store;
 #[cfg(feature = "agent")]
 mod input;
@@ -22,6 +23,7 @@ mod keeping;
 mod management_group;
 #[cfg(feature = "management-server")]
 mod management_server;
+mod reload;
 mod renewal;
 mod setup;
 mod signer;
@@ -43,3 +45,4 @@ pub use management_group::{ApprovedFor, Cursor, Inventory, ManagementGroup};
 pub use management_server::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,
 };
+pub use reload::IdentityReload;

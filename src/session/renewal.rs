@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::code::Code;
 use crate::config::{Config, IdentityFiles};
@@ -18,15 +19,16 @@ use crate::identity::{Identity, KeyKind, attestation};
 use crate::name::Name;
 use crate::node::renewal::{Ask, Renewed};
 use crate::session::clock;
-use crate::session::driver::IdentityCell;
+use crate::session::driver::{IdentityCell, Machine};
 use crate::session::events::EventHub;
 use crate::session::keeping::{Keeping, Waiting, blocking, is_writable};
+use crate::session::reload::Reloader;
 use crate::wire::{Answer, Request};
 
 /// Hands a request to whoever gets it answered: the node, or a server's own authority.
 pub(crate) type Post = Box<dyn Fn(Ask) + Send + Sync>;
-/// Puts a new identity into use.
-pub(crate) type Adopt = Arc<dyn Fn(Identity) + Send + Sync>;
+/// Puts a new identity into use; the reload tells what is wrong with it, if anything is.
+type Adopt = Box<dyn Fn(Identity) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Where the answers to a node's requests are handed in.
 #[derive(Clone, Debug)]
@@ -82,14 +84,15 @@ enum Woken {
 impl Renewer {
     /// A renewer, where the node is to renew by itself: `identity.renewal` says so, or does not say and the identity
     /// lies in files that this process may write.
-    pub(crate) fn new(
+    pub(crate) fn new<M: Machine>(
         config: &Config,
-        identity: &IdentityCell,
+        reloader: &Arc<Reloader<M>>,
         post: Post,
         answers: mpsc::UnboundedReceiver<Renewed>,
         events: &EventHub,
     ) -> Option<Self> {
-        let files = is_of_files(&config.identity).then(|| config.identity.clone());
+        let identity = reloader.identities().clone();
+        let files = identity.current().files().map(|files| IdentityFiles::clone(files));
         let may_write = files.as_ref().is_some_and(is_writable);
         if !config.renewal.enabled.unwrap_or(may_write) {
             return None;
@@ -97,12 +100,12 @@ impl Renewer {
         let key_kind = |word: &String| KeyKind::ALL.into_iter().find(|kind| kind.as_str() == word);
         Some(Self {
             group: config.management_group.clone().unwrap_or_default(),
-            identity: identity.clone(),
+            identity,
             keeping: Keeping::new(files),
             key_kind: config.renewal.key.as_ref().and_then(key_kind),
             post,
             answers,
-            adopt: adopt_by(identity.clone()),
+            adopt: adopt_by(reloader.clone()),
             events: events.clone(),
             told_pending: None,
             told_by_hand: false,
@@ -111,32 +114,32 @@ impl Renewer {
 
     /// Renews until the node ends.
     pub(crate) async fn run(mut self) {
-        let mut changes = self.identity.subscribe();
-        let mut identity = changes.borrow_and_update().clone();
+        let mut identity = self.identity.current();
         let mut plan = plan_of(&identity);
         loop {
-            match self.wait(plan.due(), &mut changes).await {
+            match self.wait(plan.due(), identity.generation()).await {
                 Woken::Ended => return,
-                Woken::Due => match self.attempt(&identity, &mut changes).await {
+                Woken::Due => match self.attempt(&identity).await {
                     Attempt::Later(later) => plan.later(later, clock::wall()),
-                    // If it is not adopted, it is renewed again: the plan is by what is in use.
-                    Attempt::Installed => drop(tokio::time::timeout(ADOPTED_WITHIN, changes.changed()).await),
-                    Attempt::Changed => {}
+                    // The plan is by what is in use: what was not adopted is asked for again.
+                    Attempt::Installed | Attempt::Changed => {}
                     Attempt::Ended => return,
                 },
                 Woken::Changed => {}
             }
-            let now = changes.borrow_and_update().clone();
+            let now = self.identity.current();
             // New trust or a new list is no new certificate.
             if now.chain_hash() != identity.chain_hash() {
                 plan = plan_of(&now);
+            } else if plan.due() <= clock::wall() {
+                plan.later(Later::Failed(Duration::ZERO), clock::wall());
             }
             identity = now;
         }
     }
 
     /// Waits by the wall clock, which may be set: it is looked at again and again.
-    async fn wait(&mut self, due: crate::time::Timestamp, changes: &mut watch::Receiver<Identity>) -> Woken {
+    async fn wait(&mut self, due: crate::time::Timestamp, generation: u64) -> Woken {
         loop {
             let rest = u64::try_from(due.unix_millis().saturating_sub(clock::wall().unix_millis())).unwrap_or(0);
             if rest == 0 {
@@ -144,15 +147,17 @@ impl Renewer {
             }
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(rest).min(LOOK_EVERY)) => {}
-                changed = changes.changed() => return if changed.is_ok() { Woken::Changed } else { Woken::Ended },
                 // An answer that nobody waits for any more; none at all once the node has ended.
                 answer = self.answers.recv() => if answer.is_none() { return Woken::Ended },
+            }
+            if self.identity.current().generation() != generation {
+                return Woken::Changed;
             }
         }
     }
 
     /// Asks once.
-    async fn attempt(&mut self, identity: &Identity, changes: &mut watch::Receiver<Identity>) -> Attempt {
+    async fn attempt(&mut self, identity: &Identity) -> Attempt {
         let prepared = self.prepare(identity).await;
         let (waiting, ask) = match prepared {
             Ok(prepared) => prepared,
@@ -163,7 +168,7 @@ impl Renewer {
         };
         let hash = ask.hash;
         (self.post)(ask);
-        let answer = match self.answer_to(hash, changes).await {
+        let answer = match self.answer_to(hash, identity.generation()).await {
             Ok(answer) => answer,
             Err(instead) => return instead,
         };
@@ -181,27 +186,23 @@ impl Renewer {
     }
 
     /// The answer to this request, or what happened instead.
-    async fn answer_to(
-        &mut self,
-        hash: [u8; 32],
-        changes: &mut watch::Receiver<Identity>,
-    ) -> std::result::Result<Answer, Attempt> {
-        let within = tokio::time::sleep(ANSWER_WITHIN);
-        tokio::pin!(within);
-        loop {
+    async fn answer_to(&mut self, hash: [u8; 32], generation: u64) -> std::result::Result<Answer, Attempt> {
+        let by = clock::now() + ANSWER_WITHIN;
+        while clock::now() < by {
             tokio::select! {
-                () = &mut within => return Err(Attempt::Later(Later::Failed(Duration::ZERO))),
-                // The request is signed with a key that is not in use any more.
-                changed = changes.changed() => {
-                    return Err(if changed.is_ok() { Attempt::Changed } else { Attempt::Ended });
-                }
+                () = tokio::time::sleep(LOOK_EVERY) => {}
                 answer = self.answers.recv() => match answer {
                     Some(renewed) if renewed.hash == hash => return Ok(renewed.answer),
                     Some(_) => {}
                     None => return Err(Attempt::Ended),
                 },
             }
+            if self.identity.current().generation() != generation {
+                // The request is signed with a key that is not in use any more.
+                return Err(Attempt::Changed);
+            }
         }
+        Err(Attempt::Later(Later::Failed(Duration::ZERO)))
     }
 
     fn refused(&mut self, name: &Name, error: &Error, after: Duration) -> Later {
@@ -255,7 +256,7 @@ impl Renewer {
         let (keeping, present) = (self.keeping.clone(), identity.clone());
         let installed = blocking(move || {
             // With this node's own trust and policy: what comes over the wire is worth what it proves.
-            let renewed = present.renewed(chain.clone(), waiting.key(), clock::wall())?;
+            let renewed = present.renewed(chain.clone(), waiting.key(), clock::validity())?;
             if renewed.not_after() <= present.not_after() {
                 return Err(Error::new(Code::CertificateExpired)
                     .found(format!("a new certificate until {}", renewed.not_after()))
@@ -269,7 +270,7 @@ impl Renewer {
                 self.told_pending = None;
                 let text = format!("until {}, key {}", renewed.not_after(), renewed.key_hash());
                 self.events.emit(Event::new(Code::CertificateRenewed, renewed.name().to_string(), text));
-                (self.adopt)(renewed);
+                (self.adopt)(renewed).await;
                 Attempt::Installed
             }
             Err(error) => {
@@ -283,10 +284,17 @@ impl Renewer {
     }
 }
 
-/// Puts a renewed identity into the cell that every dial and every accept looks into.
-fn adopt_by(cell: IdentityCell) -> Adopt {
-    Arc::new(move |identity| {
-        cell.send_replace(identity);
+/// What was installed into files is read from them, as any change of theirs is; what lives in this process is handed in.
+fn adopt_by<M: Machine>(reloader: Arc<Reloader<M>>) -> Adopt {
+    Box::new(move |identity| {
+        let reloader = reloader.clone();
+        Box::pin(async move {
+            // The reload tells what does not work; the next attempt follows the plan of what is in use.
+            let _ = match identity.files() {
+                Some(_) => reloader.reload().await,
+                None => reloader.replace(identity).await,
+            };
+        })
     })
 }
 
@@ -297,10 +305,6 @@ fn plan_of(identity: &Identity) -> Plan {
     Plan::new(identity.life(), u64::from_be_bytes(seed), clock::wall())
 }
 
-fn is_of_files(files: &IdentityFiles) -> bool {
-    files.directory.is_some() || files.certificate.is_some()
-}
-
 /// Whether a refusal is about the request itself.
 fn is_of_request(code: Code) -> bool {
     matches!(
@@ -309,9 +313,7 @@ fn is_of_request(code: Code) -> bool {
     )
 }
 
-/// How often the wall clock is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// How long an installed certificate may take to come into use.
-const ADOPTED_WITHIN: Duration = Duration::from_secs(60);
+/// How often the wall clock, and the identity in use, are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A request that is not answered by then is made anew: the signature's key may have changed meanwhile.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3600);

@@ -14,6 +14,7 @@ use crate::routing::{Failure, Reason, Situation, Standby};
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Machine, Mailbox};
 use crate::session::json::Object;
+use crate::session::reload::Outlook;
 use crate::time::{Instant, Timestamp};
 
 /// Makes the document when somebody asks.
@@ -65,17 +66,28 @@ pub(crate) fn serve(directory: Option<&Path>, report: Report) -> Option<StatusSo
 }
 
 /// What every node says first.
-pub(crate) fn head(config: &Config, identity: &IdentityCell, started: Instant) -> Object {
+pub(crate) fn head(config: &Config, identity: &IdentityCell, outlook: &Outlook, started: Instant) -> Object {
     let mut object = Object::new();
     object.text("role", config.role.as_str());
     object.text("name", config.name.as_ref().map(|name| name.as_str()).unwrap_or_default());
     object.text("management_group", config.management_group.as_deref().unwrap_or_default());
     object.number("uptime_seconds", clock::now().since(started).as_secs());
-    let not_after = identity.borrow().not_after();
+    let (own, shown) = (identity.current(), identity.shown());
+    let not_after = own.not_after();
     let mut until = Object::new();
     until.text("until", &not_after.to_string());
+    until.signed("until_unix_seconds", not_after.unix_seconds());
     until.signed("days", (not_after.unix_seconds() - clock::wall().unix_seconds()).div_euclid(86_400));
+    until.number("generation", own.generation());
+    until.text("key", &own.key_hash().to_string());
+    if !shown.shows_the_same(&own) {
+        until.text("shown_until", &shown.not_after().to_string());
+        until.text("shown_key", &shown.key_hash().to_string());
+    }
     object.object("identity", until);
+    let mut expiry = Object::new();
+    outlook.describe(clock::wall(), &mut expiry);
+    object.object("expiry", expiry);
     object
 }
 
@@ -164,12 +176,13 @@ pub(crate) fn of_agent(
     mailbox: &Mailbox<crate::node::agent::Agent>,
     queue: crate::disk::Queue,
     identity: IdentityCell,
+    outlook: Outlook,
     config: &Config,
 ) -> Report {
     let dialler = super::setup::dialler(config);
     let (mailbox, config, started) = (mailbox.clone(), config.clone(), clock::now());
     Arc::new(move || {
-        let mut object = head(&config, &identity, started);
+        let mut object = head(&config, &identity, &outlook, started);
         let held = queue.held();
         let mut queued = Object::new();
         queued.number("messages", held.count);
@@ -198,12 +211,13 @@ pub(crate) fn of_agent(
 pub(crate) fn of_machine<M: Machine>(
     mailbox: &Mailbox<M>,
     identity: IdentityCell,
+    outlook: Outlook,
     config: &Config,
     describe: impl Fn(&M, &mut Object) + Clone + Send + Sync + 'static,
 ) -> Report {
     let (mailbox, config, started) = (mailbox.clone(), config.clone(), clock::now());
     Arc::new(move || {
-        let mut object = head(&config, &identity, started);
+        let mut object = head(&config, &identity, &outlook, started);
         let (mailbox, describe) = (mailbox.clone(), describe.clone());
         Box::pin(async move {
             let ask = mailbox.ask(move |machine: &M| {

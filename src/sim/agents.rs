@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use crate::identity::KeyHash;
 use crate::message::{Numbered, Priority, Sequence};
 use crate::node::{agent, gateway};
 use crate::sim::people;
@@ -25,8 +24,9 @@ impl World {
             }
             agent::Effect::KeepDownCursor { number } => self.ask_queue(node, Call::KeepDownCursor { number }),
             agent::Effect::KeepSeen { epoch } => self.ask_queue(node, Call::KeepSeen { epoch }),
-            agent::Effect::Sign { token, bytes } => {
-                let peer = people::peer_of(&self.nodes[node].name);
+            agent::Effect::Sign { token, link, bytes } => {
+                let Node { name, generation, dialled_as, .. } = &self.nodes[node];
+                let peer = people::peer_of(name, dialled_as.get(&link).copied().unwrap_or(*generation));
                 let result = Ok((0x0807, people::sign(&peer, &bytes), peer.chain_hash()));
                 let (life, delay) = (self.nodes[node].life, self.delay());
                 let input = Input::Agent(agent::Input::Signed { token, result });
@@ -63,6 +63,7 @@ impl World {
             gateway::Effect::Link(effect) => self.link_effect(node, effect),
             gateway::Effect::SaveAssignment(signed, key) => self.nodes[node].assignment = Some((signed, key)),
             gateway::Effect::Renewed(_) | gateway::Effect::Enrolled { .. } => {}
+            gateway::Effect::Show { generation } => self.nodes[node].shown = generation,
             gateway::Effect::Event(_) | gateway::Effect::Stopped => {}
         }
     }
@@ -172,10 +173,6 @@ impl World {
         };
         self.trace(|| format!("{} {}", self.nodes[node].name, shortened(&input)));
         self.feed(node, Input::Agent(input));
-    }
-
-    pub(super) fn key_of(&self, node: usize) -> KeyHash {
-        people::peer_of(&self.nodes[node].name).key_hash()
     }
 }
 

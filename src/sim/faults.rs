@@ -5,16 +5,16 @@ use std::time::Duration;
 use crate::group::{AgentState, Assignment, GatewayState};
 use crate::message::Epoch;
 use crate::name::Name;
-use crate::node::Introduction;
-use crate::node::agent::Agent;
-use crate::node::gateway::Gateway;
+use crate::node::agent::{Agent, Input as AgentInput};
+use crate::node::gateway::{Gateway, Input as GatewayInput};
 use crate::node::management_server::{Config, Input as ServerInput, ManagementServer, Output};
 use crate::node::uplink::UplinkConfig;
+use crate::node::{IdentityChange, IdentityInput, Introduction};
 use crate::role::Role;
 use crate::routing::Timing;
 use crate::sim::dice::Dice;
 use crate::sim::group::GROUP;
-use crate::sim::people::{AGENTS, GATEWAYS, SERVERS, name};
+use crate::sim::people::{self, AGENTS, GATEWAYS, SERVERS, name};
 use crate::sim::queue::Queue;
 use crate::sim::world::{Event, Input, Machine, Node, World};
 use crate::time::Instant;
@@ -125,6 +125,8 @@ impl World {
             return;
         }
         self.trace(|| format!("{} starts", self.nodes[node].name));
+        // What it reads from its disk when it starts it shows at once.
+        self.nodes[node].shown = self.nodes[node].generation;
         let (role, now) = (self.role(node), self.now);
         let machine = match role {
             Role::Agent => {
@@ -138,7 +140,6 @@ impl World {
             Role::ManagementServer => {
                 let config = Config {
                     me: self.introduction(node, role),
-                    key: self.key_of(node),
                     group_key: self.group.key.public(),
                     challenge_secret: self.group.secret.into(),
                     output: self.output,
@@ -206,7 +207,7 @@ impl World {
         self.send_down();
         let next = self.dice.within_ms(self.plan.fault_every_ms * 2);
         self.after(next, Event::Fault);
-        let kind = if self.plan.is_calm { self.dice.one_of(&[90, 95, 100, 105]) } else { self.dice.below(110) };
+        let kind = if self.plan.is_calm { self.dice.one_of(&[90, 95, 100, 105, 115]) } else { self.dice.below(120) };
         match kind {
             0..25 => {
                 let node = self.dice.below(self.nodes.len());
@@ -233,7 +234,8 @@ impl World {
                 self.applications_rest_until = self.now + Duration::from_millis(stall);
                 self.trace(|| format!("the applications rest for {stall} ms"));
             }
-            _ => self.send_garbage(),
+            105..112 => self.send_garbage(),
+            _ => self.renew_a_certificate(),
         }
     }
 
@@ -251,6 +253,35 @@ impl World {
         let rest = self.dice.one_of(&[10, 500, 6000]);
         let rest = self.dice.within_ms(rest);
         self.after(rest, Event::Start { node });
+    }
+
+    /// A node gets another key (rule I5): links stay, and what goes over them too.
+    fn renew_a_certificate(&mut self) {
+        let node = self.dice.below(self.nodes.len());
+        let role = self.role(node);
+        let Node { name, generation, shown, .. } = &mut self.nodes[node];
+        *generation += 1;
+        if role != Role::Gateway {
+            *shown = *generation;
+        }
+        let (name, generation) = (name.clone(), *generation);
+        self.trace(|| format!("{name} has generation {generation}"));
+        let newer = people::peer_of(&name, generation);
+        let former = (1..generation).rev().take(2).map(|former| people::peer_of(&name, former));
+        let change = IdentityChange {
+            generation,
+            former_not_after: newer.not_after(),
+            successions: former.map(|former| people::vouch(&former, &newer, &name)).collect(),
+        };
+        let changed = IdentityInput::Changed(change);
+        let input = match role {
+            Role::Agent => Input::Agent(AgentInput::Identity(changed)),
+            Role::Gateway => Input::Gateway(GatewayInput::Identity(changed)),
+            Role::ManagementServer => Input::Server(Box::new(ServerInput::Identity(changed))),
+        };
+        if self.nodes[node].machine.is_some() {
+            self.feed(node, input);
+        }
     }
 
     /// An agent's disk becomes what it was some time ago.

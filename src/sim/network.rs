@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::{Numbered, Priority, Sequence};
 use crate::name::Name;
-use crate::node::{LinkEffect, LinkId, LinkInput};
+use crate::node::{LinkEffect, LinkId, LinkInput, Shown};
 use crate::sim::people;
 use crate::sim::world::{Event, World};
 use crate::time::{Instant, Timestamp};
@@ -77,7 +77,8 @@ impl World {
         let is_up = self.nodes[target].machine.is_some() && !self.dice.percent(self.plan.dial_fails);
         if !is_up {
             let error = Error::new(Code::ConnectFailed).subject(to.as_str());
-            return self.link_input(node, LinkInput::Dialled { link, result: Err(error) });
+            let shown = self.shown(node, self.nodes[node].generation);
+            return self.link_input(node, LinkInput::Dialled { link, result: Err(error), shown });
         }
         self.nodes[target].accepted += 1;
         let accepted = LinkId::accepted(self.nodes[target].accepted);
@@ -87,10 +88,22 @@ impl World {
         let wire = self.wires.len() - 1;
         self.nodes[node].links.insert(link, (wire, 0));
         self.nodes[target].links.insert(accepted, (wire, 1));
-        let caller = people::peer_of(&self.nodes[node].name);
+        let (called, own) = (self.nodes[target].shown, self.nodes[node].generation);
+        self.nodes[node].dialled_as.insert(link, own);
+        let caller = people::peer_of(&self.nodes[node].name, own);
         let address = format!("10.0.0.{node}:4000");
-        self.link_input(target, LinkInput::Accepted { link: accepted, peer: caller, address });
-        self.link_input(node, LinkInput::Dialled { link, result: Ok(people::peer_of(to)) });
+        self.link_input(
+            target,
+            LinkInput::Accepted { link: accepted, peer: caller, address, shown: self.shown(target, called) },
+        );
+        self.link_input(
+            node,
+            LinkInput::Dialled { link, result: Ok(people::peer_of(to, called)), shown: self.shown(node, own) },
+        );
+    }
+
+    fn shown(&self, node: usize, generation: u64) -> Shown {
+        Shown { generation, key: people::peer_of(&self.nodes[node].name, generation).key_hash() }
     }
 
     /// When the next bytes of a stream arrive.

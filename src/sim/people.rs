@@ -13,9 +13,11 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::{ChainHash, IdentityPolicy, Trust, VerifiedPeer, verify_peer};
+use crate::identity::succession::{self, Succession};
+use crate::identity::{ChainHash, IdentityPolicy, KeyHash, Trust, VerifiedPeer, verify_peer};
 use crate::name::Name;
 use crate::node::management_server::Chain;
+use crate::sim::group::GROUP;
 use crate::time::Timestamp;
 
 /// Who exists.
@@ -33,9 +35,9 @@ pub(super) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-/// The verified chain of a name.
-pub(super) fn peer_of(name: &Name) -> Arc<VerifiedPeer> {
-    people()[name].clone()
+/// A name's verified chain of a generation; every third one has the same key again.
+pub(super) fn peer_of(name: &Name, generation: u64) -> Arc<VerifiedPeer> {
+    people()[&(name.clone(), generation % VERSIONS)].clone()
 }
 
 /// A stand-in for a signature that binds the bytes to the key as a real one does, and costs a hash.
@@ -46,7 +48,12 @@ pub(super) fn sign(signer: &VerifiedPeer, bytes: &[u8]) -> Bytes {
 }
 
 /// What the shell answers to a check of an agent's chain, name and signature.
-pub(super) fn verify(agent: &Name, chain: &Chain, claim: &[u8], signature: &[u8]) -> Result<Arc<VerifiedPeer>, Error> {
+pub(super) fn verify(
+    agent: &Name,
+    chain: &Chain,
+    claims: &[(KeyHash, Vec<u8>)],
+    signature: &[u8],
+) -> Result<(Arc<VerifiedPeer>, KeyHash), Error> {
     let peer = match chain {
         Chain::Verified(peer) => Some(peer.clone()),
         Chain::Der(chain) => {
@@ -54,14 +61,37 @@ pub(super) fn verify(agent: &Name, chain: &Chain, claim: &[u8], signature: &[u8]
             people().values().find(|peer| peer.chain_hash() == hash).cloned()
         }
     };
-    match peer {
-        Some(peer) if peer.proves(agent) && sign(&peer, claim)[..] == *signature => Ok(peer),
-        _ => Err(Error::new(Code::AttestationInvalid).subject(agent.as_str())),
+    let invalid = || Error::new(Code::AttestationInvalid).subject(agent.as_str());
+    let peer = peer.filter(|peer| peer.proves(agent)).ok_or_else(invalid)?;
+    let signed = claims.iter().find(|(_, claim)| sign(&peer, claim)[..] == *signature);
+    signed.map(|(key, _)| (peer.clone(), *key)).ok_or_else(invalid)
+}
+
+/// What a former certificate says of a newer one.
+pub(super) fn vouch(former: &VerifiedPeer, newer: &VerifiedPeer, name: &Name) -> Succession {
+    let bytes = succession::to_be_signed(GROUP, name, former.key_hash(), newer.key_hash());
+    Succession {
+        chain: former.chain().iter().map(|der| Bytes::copy_from_slice(der)).collect(),
+        not_after: former.not_after(),
+        former_key: Some(former.key_hash()),
+        new_key: newer.key_hash(),
+        scheme: 0x0807,
+        signature: sign(former, &bytes),
     }
 }
 
-fn people() -> &'static BTreeMap<Name, Arc<VerifiedPeer>> {
-    static PEOPLE: OnceLock<BTreeMap<Name, Arc<VerifiedPeer>>> = OnceLock::new();
+/// What the shell answers to a check of such a statement.
+pub(super) fn verify_succession(name: &Name, shown: &Succession) -> Result<Arc<VerifiedPeer>, Error> {
+    let hash = ChainHash::of(&shown.chain);
+    let former = people().values().find(|peer| peer.chain_hash() == hash).filter(|peer| peer.proves(name)).cloned();
+    let invalid = || Error::new(Code::SuccessionInvalid).subject(name.as_str());
+    let former = former.ok_or_else(invalid)?;
+    let bytes = succession::to_be_signed(GROUP, name, former.key_hash(), shown.new_key);
+    if sign(&former, &bytes) == shown.signature { Ok(former) } else { Err(invalid()) }
+}
+
+fn people() -> &'static BTreeMap<(Name, u64), Arc<VerifiedPeer>> {
+    static PEOPLE: OnceLock<BTreeMap<(Name, u64), Arc<VerifiedPeer>>> = OnceLock::new();
     PEOPLE.get_or_init(|| {
         let authority_key = key(0);
         let mut authority = CertificateParams::default();
@@ -72,7 +102,8 @@ fn people() -> &'static BTreeMap<Name, Arc<VerifiedPeer>> {
         let trust = Trust::from_pem(&[root.pem().as_bytes()], &[]).unwrap();
         let issuer = Issuer::new(authority, authority_key);
         let everybody = SERVERS.iter().chain(&GATEWAYS).chain(&AGENTS);
-        let verified = everybody.enumerate().map(|(at, text)| {
+        let everybody = everybody.flat_map(|text| (0..VERSIONS).map(move |version| (text, version)));
+        let verified = everybody.enumerate().map(|(at, (text, version))| {
             let mut params = CertificateParams::new(vec![(*text).to_owned()]).unwrap();
             params.distinguished_name = DistinguishedName::new();
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -81,11 +112,14 @@ fn people() -> &'static BTreeMap<Name, Arc<VerifiedPeer>> {
             let leaf = params.signed_by(&key(at as u8 + 1), &issuer).unwrap();
             let (chain, name) = ([leaf.der().clone()], name(text));
             let peer = verify_peer(&trust, &IdentityPolicy::default(), &chain, Some(&name), wall_at_origin());
-            (name, Arc::new(peer.unwrap_or_else(|report| panic!("{text}: {report:?}"))))
+            ((name, version), Arc::new(peer.unwrap_or_else(|report| panic!("{text}: {report:?}"))))
         });
         verified.collect()
     })
 }
+
+/// Certificates of one name.
+const VERSIONS: u64 = 3;
 
 fn date(params: &mut CertificateParams, serial: u64) {
     params.not_before = date_time_ymd(2026, 1, 1);

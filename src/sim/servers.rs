@@ -3,6 +3,7 @@
 use crate::code::Code;
 use crate::error::Error;
 use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest};
+use crate::identity::ChainHash;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{Batch, Delivery, Effect, Input as ServerInput, Output, Subject};
@@ -28,8 +29,13 @@ impl World {
         }
         match effect {
             Effect::Link(effect) => self.link_effect(node, effect),
-            Effect::VerifyAgent { channel, agent, chain, claim, signature, .. } => {
-                let result = people::verify(&agent, &chain, &claim, &signature);
+            Effect::VerifySuccession { link, name, shown, .. } => {
+                let result = people::verify_succession(&name, &shown);
+                let (chain, delay) = (ChainHash::of(&shown.chain), self.delay());
+                self.answer_at(node, self.now + delay, ServerInput::SuccessionVerified { link, chain, result });
+            }
+            Effect::VerifyAgent { channel, agent, chain, claims, signature, .. } => {
+                let result = people::verify(&agent, &chain, &claims, &signature);
                 let delay = self.delay();
                 self.answer_at(node, self.now + delay, ServerInput::AgentVerified { channel, result });
             }

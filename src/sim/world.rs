@@ -103,6 +103,7 @@ pub(super) enum Event {
 #[derive(Debug)]
 pub(super) enum Input {
     Agent(agent::Input),
+    Gateway(gateway::Input),
     Server(Box<management_server::Input>),
 }
 
@@ -160,6 +161,11 @@ pub(super) struct Node {
     pub(super) down_handed: u64,
     /// The fences of a server's sessions, by channel.
     pub(super) fences: BTreeMap<u64, u64>,
+    /// Which certificate it dials with, and which it shows to those who connect.
+    pub(super) generation: u64,
+    pub(super) shown: u64,
+    /// With which one each link was dialled.
+    pub(super) dialled_as: BTreeMap<LinkId, u64>,
     timer: Option<Instant>,
     turn_is_open: bool,
     spins: (Instant, u32),
@@ -183,6 +189,9 @@ impl Node {
             taken_at: Instant::default(),
             down_handed: 0,
             fences: BTreeMap::new(),
+            generation: 1,
+            shown: 1,
+            dialled_as: BTreeMap::new(),
             timer: None,
             turn_is_open: false,
             spins: (Instant::default(), 0),
@@ -195,6 +204,7 @@ impl Node {
         self.queue_busy = false;
         self.fences.clear();
         self.down_handed = 0;
+        self.dialled_as.clear();
         self.timer = None;
         self.turn_is_open = false;
     }
@@ -330,6 +340,7 @@ impl World {
         let now = self.now;
         match (&mut self.nodes[node].machine, input) {
             (Some(Machine::Agent(agent)), Input::Agent(input)) => agent.handle(input, now),
+            (Some(Machine::Gateway(gateway)), Input::Gateway(input)) => gateway.handle(input, now),
             (Some(Machine::Server(server)), Input::Server(input)) => server.handle(*input, now),
             _ => return,
         }

@@ -6,6 +6,7 @@ mod tests;
 mod window;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,11 +14,11 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{AssignmentKey, SignedAssignment};
-use crate::identity::ChainHash;
+use crate::identity::{ChainHash, VerifiedPeer};
 use crate::message::{Epoch, Numbered, Sequence};
 use crate::node::renewal::{Ask, Renewal, Renewed};
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
-use crate::node::{LinkEffect, LinkInput};
+use crate::node::{IdentityInput, LinkEffect, LinkId, LinkInput};
 use crate::time::{Instant, Timestamp};
 use crate::wire::CHUNK_BYTES;
 use session::{Attested, Channel};
@@ -49,6 +50,7 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) enum Input {
     Link(LinkInput),
+    Identity(IdentityInput),
     /// The queue synced these, in order.
     Durable(Vec<Numbered>),
     /// The answer to [`Effect::Read`].
@@ -90,9 +92,10 @@ pub(crate) enum Effect {
         from: Sequence,
         bytes_max: usize,
     },
-    /// Sign an attestation with the node's key.
+    /// Sign an attestation with the key that this node showed on the link.
     Sign {
         token: u64,
+        link: LinkId,
         bytes: Vec<u8>,
     },
     /// The group has everything up to here: the queue may forget it (rule D3).
@@ -204,6 +207,11 @@ impl Agent {
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Link(input) => self.uplink.handle(input, now),
+            Input::Identity(IdentityInput::Changed(change)) => self.uplink.renew(change.generation, now),
+            Input::Identity(IdentityInput::Wall(wall)) => self.uplink.handle_wall(wall, now),
+            Input::Identity(IdentityInput::Judged(verdicts)) => {
+                verdicts.iter().for_each(|verdict| self.uplink.handle_verdict(verdict, now));
+            }
             Input::Durable(messages) => self.window.push_durable(messages),
             Input::Read(messages) => self.window.handle_read(messages),
             Input::Signed { token, result } => self.handle_signed(token, result, now),
@@ -337,6 +345,11 @@ impl Agent {
     /// What status shows.
     pub(crate) fn uplink(&self) -> &Uplink {
         &self.uplink
+    }
+
+    /// Everybody whose certificate this node relies on.
+    pub(crate) fn peers(&self) -> Vec<Arc<VerifiedPeer>> {
+        self.uplink.peers().cloned().collect()
     }
 
     /// Whether a channel stands on which data flows.

@@ -94,6 +94,7 @@ impl Agent {
     fn attestation(&mut self) -> Option<Attestation> {
         let challenge = self.uplink.challenge()?.clone();
         let gateway_key = self.uplink.peer_key()?;
+        let link = self.uplink.link().map(|(link, _)| link)?;
         if self.signing.is_none()
             && let Some(attested) = &self.attested
         {
@@ -126,7 +127,7 @@ impl Agent {
                     ..Attestation::default()
                 },
             });
-            self.effects.push_back(Effect::Sign { token: self.tokens, bytes: claim.to_be_signed() });
+            self.effects.push_back(Effect::Sign { token: self.tokens, link, bytes: claim.to_be_signed() });
         }
         None
     }

@@ -64,7 +64,8 @@ impl Lab {
             })
             .expect("an agent dials");
         let mut lab = Self { agent, link, channel: 0, seen: Vec::new(), rekeys: 0 };
-        lab.agent.handle(Input::Link(LinkInput::Dialled { link, result: Ok(server()) }), at());
+        let shown = crate::node::Shown { generation: 1, key: server().key_hash() };
+        lab.agent.handle(Input::Link(LinkInput::Dialled { link, result: Ok(server()), shown }), at());
         lab.turn();
         lab.welcome();
         lab

@@ -7,18 +7,20 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::certificates::Certificates;
+use super::rotation::Rotation;
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
 use crate::error::Error;
+use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, VerifiedPeer};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::Sequence;
-use crate::node::LinkInput;
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
+use crate::node::{IdentityInput, LinkInput};
 use crate::time::Instant;
 use crate::wire::{
-    CHUNK_BYTES, Chain, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, put_header,
-    read_message, read_number,
+    CHUNK_BYTES, Chain, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, Succeed,
+    put_header, read_message, read_number,
 };
 
 /// One agent's channel on the link upstream.
@@ -57,6 +59,7 @@ pub(super) struct Control {
     tell_unavailable_at: Option<Instant>,
     quiet_by: Option<Instant>,
     pub(super) certificates: Certificates,
+    rotation: Rotation,
     to_shard: Vec<ToShard>,
     pub(super) effects: VecDeque<Effect>,
 }
@@ -75,6 +78,7 @@ impl Control {
             tell_unavailable_at: None,
             quiet_by: None,
             certificates: Certificates::default(),
+            rotation: Rotation::default(),
             to_shard: Vec::new(),
             effects: VecDeque::new(),
         };
@@ -139,7 +143,47 @@ impl Control {
         self.ask_for_certificates();
         self.uplink.end_turn(now);
         self.drain_uplink(now);
+        self.show_when_it_stands();
         self.transmit(now);
+    }
+
+    pub(super) fn handle_identity(&mut self, input: IdentityInput, now: Instant) {
+        match input {
+            IdentityInput::Changed(change) => {
+                self.uplink.renew(change.generation, now);
+                self.rotation.begin(change);
+                self.vouch_for_the_key();
+            }
+            IdentityInput::Judged(verdicts) => {
+                verdicts.iter().for_each(|verdict| self.uplink.handle_verdict(verdict, now));
+            }
+            IdentityInput::Wall(wall) => {
+                self.rotation.handle_wall(wall);
+                self.uplink.handle_wall(wall, now);
+            }
+        }
+        self.drain_uplink(now);
+    }
+
+    /// The former keys vouch for the one that was shown on the link in use, before the first channel is opened on it.
+    fn vouch_for_the_key(&mut self) {
+        let Some(shown) = self.uplink.shown() else { return };
+        self.to_shard.push(ToShard::SpeaksFor(self.rotation.keys_with(shown.key)));
+        let Some((_, link)) = self.uplink.link() else { return };
+        for succession in self.rotation.statements_for(shown.key) {
+            if self.chains_sent.insert(ChainHash::of(&succession.chain)) {
+                send_chain(link, succession.chain.clone());
+            }
+            link.send(0, &succeed(&succession));
+        }
+    }
+
+    /// Rule I5: a new key is shown to agents once the link upstream stands with it.
+    fn show_when_it_stands(&mut self) {
+        let shown = self.uplink.shown().map(|shown| shown.generation);
+        if let Some(generation) = self.rotation.next_to_show(shown) {
+            self.effects.push_back(Effect::Show { generation });
+        }
     }
 
     fn drain_uplink(&mut self, now: Instant) {
@@ -171,6 +215,8 @@ impl Control {
         self.chains_sent.clear();
         self.quiet_by = None;
         self.tell_unavailable_at = None;
+        self.rotation.begin_link();
+        self.vouch_for_the_key();
         self.end_suspended(Code::LinkClosed);
         self.tell_challenge();
         if self.uplink.is_available() {
@@ -418,6 +464,14 @@ fn send_chain(link: &mut crate::wire::Link, certificates: Vec<Bytes>) {
     let last = certificates.len().saturating_sub(1);
     for (at, certificate) in certificates.into_iter().enumerate() {
         link.send(0, &Chain { certificates: vec![certificate], more: at < last });
+    }
+}
+
+fn succeed(succession: &Succession) -> Succeed {
+    Succeed {
+        chain: Bytes::copy_from_slice(&ChainHash::of(&succession.chain).0),
+        scheme: u32::from(succession.scheme),
+        signature: succession.signature.clone(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod control;
+mod rotation;
 mod shard;
 
 use std::collections::VecDeque;
@@ -14,11 +15,11 @@ use bytes::Bytes;
 use crate::code::Code;
 use crate::event::Event;
 use crate::group::{AssignmentKey, SignedAssignment};
-use crate::identity::VerifiedPeer;
+use crate::identity::{KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::renewal::{Ask, Renewed};
 use crate::node::uplink::{Uplink, UplinkConfig};
-use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
+use crate::node::{IdentityInput, Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::Instant;
 use crate::wire::{Answer, Challenge, Enrol, Kind, Open};
 use control::Control;
@@ -89,6 +90,8 @@ enum ToShard {
     Available(bool),
     Challenge(Challenge),
     GroupKey(AssignmentKey),
+    /// The keys of this gateway that the server takes attestations for.
+    SpeaksFor(Vec<KeyHash>),
 }
 
 /// What the shell tells the gateway.
@@ -102,6 +105,7 @@ pub(crate) enum Input {
         ticket: u64,
         enrol: Enrol,
     },
+    Identity(IdentityInput),
     Stop,
 }
 
@@ -116,6 +120,10 @@ pub(crate) enum Effect {
     Enrolled {
         ticket: u64,
         answer: Answer,
+    },
+    /// The link upstream stands with the identity of this generation: show it to those who connect (rule I5).
+    Show {
+        generation: u64,
     },
     Event(Event),
     Stopped,
@@ -145,6 +153,15 @@ impl Gateway {
             Input::Link(input) => self.shard.handle(input, now),
             Input::Renew(ask) => self.control.renew(ask),
             Input::Enrol { ticket, enrol } => self.control.enrol(ticket, enrol),
+            Input::Identity(input) => {
+                if let IdentityInput::Judged(verdicts) = &input {
+                    verdicts.iter().for_each(|verdict| self.shard.handle_verdict(verdict));
+                }
+                if let IdentityInput::Wall(wall) = &input {
+                    self.shard.end_expired(*wall);
+                }
+                self.control.handle_identity(input, now);
+            }
             Input::Stop => {
                 self.shard.stop();
                 self.control.stop();
@@ -197,6 +214,11 @@ impl Gateway {
 
     pub(crate) fn uplink(&self) -> &Uplink {
         self.control.uplink()
+    }
+
+    /// Everybody whose certificate this node relies on.
+    pub(crate) fn peers(&self) -> Vec<Arc<VerifiedPeer>> {
+        self.control.uplink().peers().chain(self.shard.peers()).cloned().collect()
     }
 
     /// Agents connected, and how many of them have an open channel.

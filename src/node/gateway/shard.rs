@@ -1,6 +1,7 @@
 //! The gateway's downstream side: the agents' links, their channels, what they may send.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,12 +10,13 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::AssignmentKey;
+use crate::identity::{KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::reception::{Caller, LinksOfNames, role_unexpected};
 use crate::node::timers::Timers;
-use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
+use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, Verdict};
 use crate::role::Role;
-use crate::time::Instant;
+use crate::time::{Instant, Timestamp};
 use crate::wire::{
     Challenge, Close, CreditPool, Fragment, Frame, GapFrame, Hello, Issued, Kind, Open, Opened, Order, ReceiveCredit,
     Request, Run, STATUS_ACCEPTED, State, check_request_length, read_message, read_number,
@@ -93,8 +95,8 @@ impl Shard {
 
     pub(super) fn handle(&mut self, input: LinkInput, now: Instant) {
         match input {
-            LinkInput::Accepted { link, peer, address } => {
-                let caller = Caller::new(link, peer, address, &self.me, now);
+            LinkInput::Accepted { link, peer, address, shown } => {
+                let caller = Caller::new(link, peer, address, shown, &self.me, now);
                 self.timers.set(caller.link.poll_timeout(), link);
                 let down = Down { caller, pool: CreditPool::default(), channel: None, last_channel: 0, touched: false };
                 self.downs.insert(link, down);
@@ -265,6 +267,7 @@ impl Shard {
                 }
             }
             ToShard::GroupKey(key) => self.group_key = Some(key),
+            ToShard::SpeaksFor(keys) => self.end_links_of_other_keys(&keys),
             ToShard::Opened { relay, body } => self.handle_opened(relay, body),
             ToShard::Pass { relay, kind, body } => self.pass(relay, kind, &body),
             ToShard::Ack { relay, through } => {
@@ -340,6 +343,45 @@ impl Shard {
             channel.credit.release(&mut down.pool);
             tell(&mut down.caller.link);
             self.touch(relay.link);
+        }
+    }
+
+    /// Every agent's certificate.
+    pub(super) fn peers(&self) -> impl Iterator<Item = &Arc<VerifiedPeer>> {
+        self.downs.values().map(|down| &down.caller.peer)
+    }
+
+    /// An agent that is no longer good is cut off, and no other (rule I5).
+    pub(super) fn handle_verdict(&mut self, verdict: &Verdict) {
+        let is_meant = |down: &Down| down.caller.peer.chain_hash() == verdict.chain;
+        let meant: Vec<LinkId> = self.downs.iter().filter(|(_, down)| is_meant(down)).map(|(id, _)| *id).collect();
+        for id in meant {
+            match &verdict.result {
+                Err(error) => self.refuse(id, error),
+                Ok(again) => {
+                    if let Some(down) = self.downs.get_mut(&id) {
+                        down.caller.peer = again.clone();
+                    }
+                }
+            }
+        }
+    }
+
+    /// An agent that met a key which nobody takes attestations for any more connects anew and meets the present one. It
+    /// takes three keys within the life of one link to come to this.
+    fn end_links_of_other_keys(&mut self, keys: &[KeyHash]) {
+        let is_other = |down: &Down| !keys.contains(&down.caller.shown.key);
+        let other: Vec<LinkId> = self.downs.iter().filter(|(_, down)| is_other(down)).map(|(id, _)| *id).collect();
+        for id in other {
+            self.refuse(id, &Error::new(Code::LinkClosed).found("a link from before the gateway's last keys"));
+        }
+    }
+
+    pub(super) fn end_expired(&mut self, wall: Timestamp) {
+        let ended = |down: &Down| down.caller.peer.not_after() < wall;
+        let ended: Vec<LinkId> = self.downs.iter().filter(|(_, down)| ended(down)).map(|(id, _)| *id).collect();
+        for id in ended {
+            self.refuse(id, &Error::new(Code::CertificateExpired));
         }
     }
 

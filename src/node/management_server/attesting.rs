@@ -19,12 +19,13 @@ pub(super) struct Checking {
     pub(super) again: bool,
 }
 
-/// The key that an attestation's signature is checked for, and whether it is another one than those that the link has
-/// proven: a signature that holds for it shows a replay, and never opens anything.
-pub(super) fn claimed_key(attestation: &Attestation, proven: KeyHash) -> (KeyHash, Option<KeyHash>) {
+/// The keys that an attestation's signature is checked for, of those that its link speaks for; or the one that the agent
+/// named, where it is none of them: a signature that holds for it shows a replay, and never opens anything.
+pub(super) fn claimed_keys(attestation: &Attestation, spoken_for: Vec<KeyHash>) -> (Vec<KeyHash>, Option<KeyHash>) {
     match <[u8; 32]>::try_from(&attestation.gateway_key[..]).map(KeyHash) {
-        Ok(said) if said != proven => (said, Some(said)),
-        _ => (proven, None),
+        Ok(said) if spoken_for.contains(&said) => (vec![said], None),
+        Ok(said) => (vec![said], Some(said)),
+        Err(_) => (spoken_for, None),
     }
 }
 
@@ -46,11 +47,11 @@ impl ManagementServer {
         }
     }
 
-    pub(super) fn handle_agent_verified(&mut self, id: u64, result: Result<Arc<VerifiedPeer>, Error>) {
+    pub(super) fn handle_agent_verified(&mut self, id: u64, result: Result<(Arc<VerifiedPeer>, KeyHash), Error>) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let Some(checking) = channel.checking.take() else { return };
-        let peer = match (result, checking.elsewhere) {
-            (Ok(peer), None) => peer,
+        let (peer, gateway_key) = match (result, checking.elsewhere) {
+            (Ok(verified), None) => verified,
             (Ok(_), Some(other)) => {
                 let shown_by = channel.via.as_ref().map_or_else(|| "a link of its own".to_owned(), ToString::to_string);
                 let error = Error::new(Code::AttestationElsewhere)
@@ -61,11 +62,13 @@ impl ManagementServer {
             (Err(error), _) => return self.refuse_channel(id, &error),
         };
         channel.attested_period = channel.attested_period.max(checking.period);
+        channel.attested_key = Some(gateway_key);
         // The next channel of this chain names it; what is kept is its bytes, whether it still holds is asked each time.
         if let Some(down) = self.links.get_mut(&channel.link)
             && channel.via.is_some()
         {
             down.chains.insert(peer.chain_hash(), Chain::Verified(peer.clone()));
+            down.former.attested_to(gateway_key);
         }
         let key = peer.key_hash();
         let before = channel.peer.replace(peer).map(|peer| peer.key_hash());

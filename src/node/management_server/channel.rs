@@ -10,7 +10,7 @@ use super::{Delivery, Effect, ManagementServer, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
-use crate::identity::VerifiedPeer;
+use crate::identity::{KeyHash, VerifiedPeer};
 use crate::limits::{CHALLENGE_PERIODS_VALID, DOWN_IN_FLIGHT_MAX, JOIN_BYTES_MAX};
 use crate::message::{Epoch, Gap, Numbered, Sequence};
 use crate::name::Name;
@@ -48,6 +48,8 @@ pub(super) struct Channel {
     pub(super) peer: Option<Arc<VerifiedPeer>>,
     pub(super) attested_period: u64,
     pub(super) checking: Option<Checking>,
+    /// The gateway's key that the agent signed for: its present one, or a former one (rule I5).
+    pub(super) attested_key: Option<KeyHash>,
     pub(super) fence: u64,
     pub(super) store_cursor: Sequence,
     order: Order,
@@ -87,6 +89,7 @@ impl Channel {
             peer: None,
             attested_period: 0,
             checking: None,
+            attested_key: None,
             fence: 0,
             store_cursor: Sequence::NONE,
             order: Order::after(Sequence::NONE),

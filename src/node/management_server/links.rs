@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::succession::FormerKeys;
 use super::{Chain, Effect, ManagementServer, Standing, Subject};
 use crate::code::Code;
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(super) struct Downlink {
     /// Chains that the peer taught, by their hash (rule I6).
     pub(super) chains: BTreeMap<ChainHash, Chain>,
     chain_begun: Vec<Bytes>,
+    /// The former keys that this gateway still speaks for (rule I5).
+    pub(super) former: FormerKeys,
     /// Channels that have an acknowledgement or credit to tell.
     pub(super) due: Vec<u64>,
     assignment_told: u64,
@@ -47,8 +50,8 @@ impl Downlink {
 impl ManagementServer {
     pub(super) fn handle_link(&mut self, input: LinkInput, now: Instant) {
         match input {
-            LinkInput::Accepted { link, peer, address } => {
-                let caller = Caller::new(link, peer, address, &self.config.me, now);
+            LinkInput::Accepted { link, peer, address, shown } => {
+                let caller = Caller::new(link, peer, address, shown, &self.config.me, now);
                 self.timers.set(caller.link.poll_timeout(), link);
                 self.links.insert(
                     link,
@@ -59,6 +62,7 @@ impl ManagementServer {
                         last_channel: 0,
                         chains: BTreeMap::new(),
                         chain_begun: Vec::new(),
+                        former: FormerKeys::default(),
                         due: Vec::new(),
                         assignment_told: 0,
                         touched: false,
@@ -111,6 +115,7 @@ impl ManagementServer {
             Kind::Chain => self.handle_chain(link, &read_message(&frame)?),
             Kind::Request if frame.channel == 0 => self.handle_link_request(link, &frame),
             Kind::Enrol => self.handle_enrol(link, read_message(&frame)?),
+            Kind::Succeed => self.handle_succeed(link, &read_message(&frame)?),
             _ => self.handle_channel_frame(link, frame),
         }
     }
@@ -330,6 +335,7 @@ impl ManagementServer {
         for (channel, code) in lapsed {
             self.refuse_channel(channel, &Error::new(code));
         }
+        self.end_expired_former_keys();
     }
 
     pub(super) fn handle_link_timeouts(&mut self, now: Instant) {

@@ -6,6 +6,7 @@ mod channel;
 mod delivery;
 mod links;
 mod opening;
+mod succession;
 
 #[cfg(test)]
 mod tests;
@@ -21,13 +22,14 @@ use crate::event::Event;
 use crate::group::{
     AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment,
 };
-use crate::identity::{ChallengeSecret, KeyHash, VerifiedPeer, challenge_of_period};
+use crate::identity::succession::Succession;
+use crate::identity::{ChainHash, ChallengeSecret, KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::CHALLENGE_PERIOD;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::reception::LinksOfNames;
 use crate::node::timers::Timers;
-use crate::node::{Introduction, LinkEffect, LinkId, LinkInput};
+use crate::node::{IdentityInput, Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Answer, Challenge};
 use certificates::Desk;
@@ -41,8 +43,6 @@ use links::Downlink;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) me: Introduction,
-    /// The hash of this node's own key: what agents that connect directly attest to.
-    pub(crate) key: KeyHash,
     pub(crate) group_key: AssignmentKey,
     pub(crate) challenge_secret: ChallengeSecret,
     pub(crate) output: Output,
@@ -80,9 +80,16 @@ pub(crate) enum Input {
     Link(LinkInput),
     /// The wall clock; at the start and about once a second.
     Wall(Timestamp),
-    /// The answer to [`Effect::VerifyAgent`].
+    Identity(IdentityInput),
+    /// The answer to [`Effect::VerifyAgent`]: who it is, and the key hash of the claim that was signed.
     AgentVerified {
         channel: u64,
+        result: Result<(Arc<VerifiedPeer>, KeyHash), Error>,
+    },
+    /// The answer to [`Effect::VerifySuccession`].
+    SuccessionVerified {
+        link: LinkId,
+        chain: ChainHash,
         result: Result<Arc<VerifiedPeer>, Error>,
     },
     /// The answer to [`Effect::Authorise`].
@@ -133,9 +140,17 @@ pub(crate) enum Effect {
         channel: u64,
         agent: Name,
         chain: Chain,
-        claim: Vec<u8>,
+        /// What may have been signed, the likeliest first: for each key that the gateway speaks for, the claim.
+        claims: Vec<(KeyHash, Vec<u8>)>,
         scheme: u16,
         signature: Bytes,
+    },
+    /// Verify that a gateway's former key vouches for the one of its link (rule I5).
+    VerifySuccession {
+        link: LinkId,
+        name: Name,
+        group: String,
+        shown: Succession,
     },
     Authorise {
         subject: Subject,
@@ -247,6 +262,8 @@ impl ManagementServer {
         match input {
             Input::Link(input) => self.handle_link(input, now),
             Input::Wall(wall) => self.handle_wall(wall),
+            Input::Identity(input) => self.handle_identity(input),
+            Input::SuccessionVerified { link, chain, result } => self.handle_succession_verified(link, chain, result),
             Input::AgentVerified { channel, result } => self.handle_agent_verified(channel, result),
             Input::Authorised { subject, result } => self.handle_authorised(subject, result),
             Input::SessionOpened { channel, result } => self.handle_session_opened(channel, result),

@@ -1,6 +1,6 @@
 //! How a channel is opened: attestation, the group's approval, the session with its fence, the cursor.
 
-use super::attesting::{Checking, claimed_key};
+use super::attesting::{Checking, claimed_keys};
 use super::channel::{Channel, Stage};
 use super::{Chain, Effect, ManagementServer, Output, Standing, Subject};
 use crate::code::Code;
@@ -54,8 +54,16 @@ impl ManagementServer {
         let missing = || Error::new(Code::AttestationInvalid).found("no attestation");
         let attestation = channel.open.attestation.as_ref().ok_or_else(missing)?;
         let challenge = self.challenge_of(attestation.period)?;
-        let proven = if channel.via.is_some() { down.caller.peer.key_hash() } else { self.config.key };
-        let (gateway_key, elsewhere) = claimed_key(attestation, proven);
+        if channel.via.is_some() && down.former.is_awaited() {
+            // Which keys the gateway speaks for is being found out (rule I5).
+            self.wait_for_succession(id);
+            return Ok(());
+        }
+        let keys = match channel.via {
+            Some(_) => down.former.keys(down.caller.peer.key_hash(), channel.attested_key),
+            None => vec![down.caller.shown.key],
+        };
+        let (keys, elsewhere) = claimed_keys(attestation, keys);
         let chain = if channel.via.is_none() {
             Chain::Verified(down.caller.peer.clone())
         } else {
@@ -64,13 +72,13 @@ impl ManagementServer {
         };
         let scheme = u16::try_from(attestation.scheme)
             .map_err(|_| Error::new(Code::AttestationInvalid).found(format!("scheme {}", attestation.scheme)))?;
-        let claim = self.claim(channel, &challenge, gateway_key);
+        let claims = keys.into_iter().map(|key| (key, self.claim(channel, &challenge, key))).collect();
         let (link, period) = (channel.link, attestation.period);
         let (agent, signature) = (channel.agent.clone(), attestation.signature.clone());
         if let Some(channel) = self.channels.get_mut(&id) {
             channel.checking = Some(Checking { period, elsewhere, again: false });
         }
-        self.effects.push_back(Effect::VerifyAgent { link, channel: id, agent, chain, claim, scheme, signature });
+        self.effects.push_back(Effect::VerifyAgent { link, channel: id, agent, chain, claims, scheme, signature });
         Ok(())
     }
 

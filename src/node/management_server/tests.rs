@@ -12,6 +12,7 @@ use crate::group::{Facts, GatewayRecord, GatewayState, GroupKey, SessionRecord, 
 use crate::identity::testing::{Issued, now};
 use crate::identity::{Claim, Identity, IdentityPolicy, attestation, verify_peer};
 use crate::limits::FRAME_BYTES_MAX;
+use crate::node::Shown;
 use crate::role::Role;
 use crate::wire::{
     Attestation, Body, Chain as ChainFrame, Frame, Hello, Kind, Open, Opened, PURPOSE_USE, Refuse, STATUS_ACCEPTED,
@@ -84,7 +85,6 @@ impl Lab {
         };
         let config = Config {
             me,
-            key: group.node(SERVER).key_hash(),
             group_key: GroupKey::from_pkcs8(&ed25519()).unwrap().public(),
             challenge_secret: SECRET.into(),
             output: Output::Application,
@@ -100,7 +100,8 @@ impl Lab {
         self.links += 1;
         let link = LinkId::accepted(self.links);
         let peer = Arc::new(gateway.own().clone());
-        self.give(Input::Link(LinkInput::Accepted { link, peer, address: "10.0.0.1:1".into() }));
+        let shown = Shown { generation: 1, key: self.group.node(SERVER).key_hash() };
+        self.give(Input::Link(LinkInput::Accepted { link, peer, shown, address: "10.0.0.1:1".into() }));
         let hello = Hello {
             version: 1,
             role: Role::Gateway as u32,
@@ -178,7 +179,7 @@ impl Lab {
 
     /// What the shell's threads do.
     fn check(&mut self, effect: Effect) -> Input {
-        let Effect::VerifyAgent { channel, agent, chain, claim, scheme, signature, .. } = effect else {
+        let Effect::VerifyAgent { channel, agent, chain, claims, scheme, signature, .. } = effect else {
             panic!("{effect:?}")
         };
         self.checked += 1;
@@ -196,7 +197,11 @@ impl Lab {
             if !peer.proves(&agent) {
                 return Err(Error::new(Code::NameMismatch));
             }
-            attestation::verify(&peer, scheme, &claim, &signature).map(|()| peer)
+            let mut result = Err(Error::new(Code::AttestationInvalid));
+            for (key, claim) in &claims {
+                result = result.or_else(|_| attestation::verify(&peer, scheme, claim, &signature).map(|()| *key));
+            }
+            result.map(|key| (peer, key))
         });
         Input::AgentVerified { channel, result }
     }

@@ -43,6 +43,7 @@ impl Uplink {
             self.forget(id);
         }
         self.moving_to = None;
+        self.begin_renewal_anew(now);
         self.routing.replace(self.upstreams.len(), current, now);
         let subject = self.me.name.to_string();
         let text = format!("version {version}: {text}");

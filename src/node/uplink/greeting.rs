@@ -27,7 +27,7 @@ impl Uplink {
         link.enter(Phase::Pending, heartbeat);
         dialled.waits.get_or_insert((code_of(welcome.code).code(), now));
         let subject = dialled.upstream.to_string();
-        if dialled.purpose != Purpose::Use {
+        if dialled.purpose != Purpose::Use || dialled.renews {
             // A standby that would not take this node now is no standby.
             self.lose(id, code_of(welcome.code), true, now);
         } else if first_time {
@@ -88,6 +88,8 @@ impl Uplink {
                 self.lose(id, Error::new(Code::UpstreamUnavailable), true, now);
             }
             (Purpose::Failback | Purpose::Use, _) if current.is_some() => {
+                // A better upstream goes before a better certificate: there the new one is shown anyway.
+                self.give_renewal_up_unless(id);
                 self.moving_to = Some(id);
                 self.output.push_back(UplinkOutput::MoveReady);
             }

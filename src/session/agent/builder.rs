@@ -21,6 +21,8 @@ use crate::role::Role;
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, mailbox, run};
 use crate::session::events::EventHub;
+use crate::session::identities::{Identities, Showing};
+use crate::session::reload::{Outlook, Reloader};
 use crate::session::renewal::{Answers, Renewer};
 use crate::session::{clock, setup, status};
 
@@ -29,6 +31,7 @@ use crate::session::{clock, setup, status};
 pub struct AgentBuilder {
     identity: Identity,
     config: Config,
+    watches: bool,
 }
 
 impl Agent {
@@ -43,7 +46,7 @@ impl Agent {
         }
         config.validate()?;
         let identity = Identity::from_files(&config.identity, &setup::name(config)?)?;
-        Ok(AgentBuilder { identity, config: config.clone() })
+        Ok(AgentBuilder { identity, config: config.clone(), watches: true })
     }
 }
 
@@ -51,7 +54,7 @@ impl AgentBuilder {
     pub(super) fn new(identity: Identity) -> Self {
         let mut config = Config::new(Role::Agent);
         config.name = Some(identity.name().clone());
-        Self { identity, config }
+        Self { identity, config, watches: true }
     }
 
     /// The management group; case matters.
@@ -85,6 +88,14 @@ impl AgentBuilder {
         self
     }
 
+    /// Leaves it to the program to say when the identity's files changed ([`Agent::reload_identity`]); without this they are
+    /// watched.
+    #[must_use]
+    pub fn without_identity_watch(mut self) -> Self {
+        self.watches = false;
+        self
+    }
+
     /// Sets any option by its key in the configuration file.
     ///
     /// # Errors
@@ -102,7 +113,7 @@ impl AgentBuilder {
     /// [`Code::ConfigMissingKey`]; [`Code::StateDirectoryInUse`], [`Code::StateDirectoryForeign`],
     /// [`Code::QueueFormat`], [`Code::FileUnreadable`].
     pub async fn start(self) -> Result<Agent> {
-        let Self { identity, config } = self;
+        let Self { identity, config, watches } = self;
         let (events, first_events) = EventHub::new();
         let name = setup::name(&config)?;
         let options = crate::disk::QueueOptions {
@@ -142,27 +153,31 @@ impl AgentBuilder {
             message_bytes_max: config.message_bytes_max,
             in_memory: config.state_directory.is_none(),
         });
-        let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
+        let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::AtOnce));
+        let outlook = Outlook::default();
+        let group = config.management_group.clone().unwrap_or_default();
+        let reloader = Reloader::new(identity.clone(), mailbox.clone(), shared.events.clone(), group, outlook.clone());
         let links = Links::new(mailbox.clone(), Some(setup::dialler(&config)), identity.clone());
         queue.start(Arc::new(Sink(shared.clone())))?;
         let status = status::serve(
             config.state_directory.as_deref(),
-            status::of_agent(&shared.mailbox, queue, identity.clone(), &config),
+            status::of_agent(&shared.mailbox, queue, identity, outlook, &config),
         );
         let (renewed, answers) = Answers::new();
         let post = {
             let mailbox = shared.mailbox.clone();
             Box::new(move |ask| mailbox.post(Input::Renew(ask)))
         };
-        if let Some(renewer) = Renewer::new(&config, &identity, post, answers, &shared.events) {
+        if let Some(renewer) = Renewer::new(&config, &reloader, post, answers, &shared.events) {
             tokio::spawn(renewer.run());
         }
-        let mut performer = Performer { shared: shared.clone(), identity, assignment_file: file, renewed };
-        let running = Running { status, shared: shared.clone() };
+        let mut performer = Performer { shared: shared.clone(), assignment_file: file, renewed };
+        let reloading = Some(reloader.clone().start(watches));
+        let running = Running { status, reloading, shared: shared.clone() };
         tokio::spawn(async move {
             run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;
             drop(running);
         });
-        Ok(Agent { shared, first_events: Mutex::new(Some(first_events)) })
+        Ok(Agent { shared, reloader, first_events: Mutex::new(Some(first_events)) })
     }
 }

@@ -7,19 +7,19 @@ use crate::code::Code;
 use crate::disk::{Opened, QueueSink};
 use crate::error::Error;
 use crate::event::Event;
-use crate::identity::attestation;
+use crate::identity::{Identity, attestation};
 use crate::message::{Epoch, Numbered, Sequence};
 use crate::node::agent::{Agent as Node, Effect, Held, Input, Instance};
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::clock;
-use crate::session::driver::{IdentityCell, Links};
+use crate::session::driver::Links;
+use crate::session::reload::Background;
 use crate::session::renewal::Answers;
 use crate::session::status::StatusSocket;
 
 /// Performs one agent's effects.
 pub(super) struct Performer {
     pub(super) shared: Arc<Shared>,
-    pub(super) identity: IdentityCell,
     pub(super) assignment_file: Option<AssignmentFile>,
     pub(super) renewed: Answers,
 }
@@ -31,7 +31,7 @@ impl Performer {
         match effect {
             Effect::Link(effect) => links.perform(effect),
             Effect::Read { from, bytes_max } => shared.queue.read(from, bytes_max),
-            Effect::Sign { token, bytes } => self.sign(token, bytes),
+            Effect::Sign { token, link, bytes } => self.sign(token, links.identity_of(link), bytes),
             Effect::Delivered(through) => {
                 shared.queue.delivered(through);
                 shared.progress.send_modify(|progress| progress.watermarks.delivered = through);
@@ -72,8 +72,8 @@ impl Performer {
     }
 
     /// A signature may be made by a slow key service: never on the node's loop.
-    fn sign(&self, token: u64, bytes: Vec<u8>) {
-        let (mailbox, identity) = (self.shared.mailbox.clone(), self.identity.borrow().clone());
+    fn sign(&self, token: u64, identity: Identity, bytes: Vec<u8>) {
+        let mailbox = self.shared.mailbox.clone();
         tokio::task::spawn_blocking(move || {
             let chain = identity.chain_hash();
             let result = attestation::sign(&identity, &bytes).map(|(scheme, signature)| (scheme, signature, chain));
@@ -101,12 +101,14 @@ impl Performer {
 /// the queue, which gives the state directory back, and only then whoever waits is told.
 pub(super) struct Running {
     pub(super) status: Option<StatusSocket>,
+    /// What watches the identity's files.
+    pub(super) reloading: Option<Background>,
     pub(super) shared: Arc<Shared>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.status.take());
+        drop((self.status.take(), self.reloading.take()));
         self.shared.queue.end();
         self.shared.stop();
     }

@@ -20,7 +20,7 @@ pub(crate) async fn accept_enrolments<F>(
     F: Future<Output = Answer> + Send + 'static,
 {
     let failed = move |address: String, error: Error| failures.tell(&address, &error);
-    listener.run(move || identity.borrow().clone(), answer, failed).await;
+    listener.run(move || identity.shown(), answer, failed).await;
 }
 
 /// Tells of enrolments that failed, a few a minute: whoever asks there has proven nothing, and must not fill the log

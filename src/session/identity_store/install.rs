@@ -358,7 +358,7 @@ impl Contents {
     ) -> Result<(Identity, KeyHash), Report> {
         let identity = self.pile.identity_of(chosen, name, self.trust()?, files.policy(), at)?;
         let key = chosen.key().ok_or_else(|| Report::of(chosen.key_missing()))?;
-        Ok((identity, key))
+        Ok((identity.loaded_from(files.clone()), key))
     }
 
     /// Keys of this name that nothing uses any more: neither a certificate of the store nor a request.

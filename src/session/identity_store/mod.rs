@@ -72,7 +72,7 @@ impl Identity {
     pub fn from_files(files: &IdentityFiles, name: &Name) -> Result<Self> {
         let contents = Contents::of(files)?;
         match load(&contents, files, name, clock::wall()) {
-            Ok(identity) => Ok(identity),
+            Ok(identity) => Ok(identity.loaded_from(files.clone())),
             Err(Refused { report, place }) => {
                 let is_of_a_file = contents.problems.iter().any(|(_, problem)| Some(problem) == report.first());
                 let error = Error::from(report);

@@ -30,7 +30,9 @@ use crate::session::authority::{self, CertificateAuthority};
 use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
 use crate::session::enrolment::{Failures, accept_enrolments};
 use crate::session::events::EventHub;
+use crate::session::identities::{Identities, Showing};
 use crate::session::json::Object;
+use crate::session::reload::{Outlook, Reloader};
 use crate::session::renewal::{Answers, Renewer};
 use crate::session::{ManagementGroup, clock, setup, status};
 
@@ -42,6 +44,7 @@ pub struct ManagementServerBuilder {
     config: Config,
     cursor_source: Option<CursorSource>,
     certificate_authority: Option<Arc<dyn CertificateAuthority>>,
+    watches: bool,
 }
 
 impl ManagementServer {
@@ -49,7 +52,8 @@ impl ManagementServer {
     pub fn builder(identity: Identity, group: ManagementGroup) -> ManagementServerBuilder {
         let mut config = Config::new(Role::ManagementServer);
         config.name = Some(identity.name().clone());
-        ManagementServerBuilder { identity, group, config, cursor_source: None, certificate_authority: None }
+        let certificate_authority = None;
+        ManagementServerBuilder { identity, group, config, cursor_source: None, certificate_authority, watches: true }
     }
 
     /// A management server as a configuration file describes it: opens the group store, and makes it if there is none.
@@ -67,8 +71,15 @@ impl ManagementServer {
         let url = setup::required(config.store_url.clone(), "store.url")?;
         let name = setup::required(config.management_group.clone(), "management_group")?;
         let group = ManagementGroup::open_new(&url, &name).await?;
-        let config = config.clone();
-        Ok(ManagementServerBuilder { identity, group, config, cursor_source: None, certificate_authority: None })
+        let (config, certificate_authority) = (config.clone(), None);
+        Ok(ManagementServerBuilder {
+            identity,
+            group,
+            config,
+            cursor_source: None,
+            certificate_authority,
+            watches: true,
+        })
     }
 }
 
@@ -105,6 +116,14 @@ impl ManagementServerBuilder {
         self
     }
 
+    /// Leaves it to the program to say when the identity's files changed ([`ManagementServer::reload_identity`]); without this they are
+    /// watched.
+    #[must_use]
+    pub fn without_identity_watch(mut self) -> Self {
+        self.watches = false;
+        self
+    }
+
     /// Sets any option by its key in the configuration file.
     ///
     /// # Errors
@@ -123,7 +142,7 @@ impl ManagementServerBuilder {
     /// [`Code::OutputFailed`]; what [`LocalAuthority::open`](crate::LocalAuthority::open) and
     /// [`HandOff::open`](crate::HandOff::open) find.
     pub async fn start(self) -> Result<ManagementServer> {
-        let Self { identity, group, mut config, cursor_source, certificate_authority } = self;
+        let Self { identity, group, mut config, cursor_source, certificate_authority, watches } = self;
         let certificate_authority = match certificate_authority {
             Some(authority) => Some(authority),
             None => authority::of_settings(config.authority.clone()).await?,
@@ -135,11 +154,14 @@ impl ManagementServerBuilder {
         let enrolment = config.enrolment_listen.map(EnrolmentListener::bind).transpose()?;
         let (address, enrolment_address) =
             (listener.local_address(), enrolment.as_ref().and_then(EnrolmentListener::local_address));
-        let node_config = prepare(&config, &identity, &group, address, cursor_source.is_some()).await?;
+        let node_config = prepare(&config, &group, address, cursor_source.is_some()).await?;
         let (mailbox, inbox) = mailbox::<Node>();
         let (batches, receiver) = mpsc::unbounded_channel();
         let mut deliveries = Some(Deliveries::new(receiver, mailbox.clone()));
-        let identity: IdentityCell = Arc::new(watch::Sender::new(identity));
+        let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::AtOnce));
+        let outlook = Outlook::default();
+        let of_group = config.management_group.clone().unwrap_or_default();
+        let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), of_group, outlook.clone());
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
         let change = group.change().await?;
         let lengths = Lengths::default();
@@ -153,7 +175,7 @@ impl ManagementServerBuilder {
         };
         // From the first task on nothing fails: each has an owner who ends it.
         let links = Links::new(mailbox.clone(), None, identity.clone());
-        let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
+        let report = status::of_machine(&mailbox, identity.clone(), outlook, &config, describe);
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar {
             group: config.management_group.clone().unwrap_or_default(),
@@ -176,7 +198,7 @@ impl ManagementServerBuilder {
             };
             tokio::spawn(accept_enrolments(listener, identity.clone(), Failures::new(&events), answer))
         }));
-        tasks.extend(renewal(&config, &identity, &registrar, &events));
+        tasks.extend(renewal(&config, &reloader, &registrar, &events));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
         let mut performer = Performer {
             server,
@@ -191,11 +213,12 @@ impl ManagementServerBuilder {
             registrar,
             position,
         };
+        let reloading = reloader.clone().start(watches);
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
             let node = Node::new(node_config, clock::wall());
             run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;
-            drop((socket, state));
+            drop((socket, state, reloading));
             let _ = stop.send(true);
         });
         let first_events = Mutex::new(Some(first_events));
@@ -209,6 +232,7 @@ impl ManagementServerBuilder {
             stopped,
             tasks,
             output,
+            reloader,
         };
         Ok(server)
     }
@@ -227,7 +251,6 @@ impl fmt::Debug for ManagementServerBuilder {
 /// Registers the server and reads what the node needs of its group.
 async fn prepare(
     config: &Config,
-    identity: &Identity,
     group: &ManagementGroup,
     address: Option<SocketAddr>,
     asks_application: bool,
@@ -255,15 +278,15 @@ async fn prepare(
         (false, true) => Output::ApplicationWithCursor,
         (false, false) => Output::Application,
     };
-    let (key, message_bytes_max) = (identity.key_hash(), config.message_bytes_max);
+    let message_bytes_max = config.message_bytes_max;
     let challenge_secret = challenge_secret.into();
-    Ok(NodeConfig { me, key, group_key, challenge_secret, output, message_bytes_max })
+    Ok(NodeConfig { me, group_key, challenge_secret, output, message_bytes_max })
 }
 
 /// The server renews its own certificate, by its own authority.
 fn renewal(
     config: &Config,
-    identity: &IdentityCell,
+    reloader: &Arc<Reloader<Node>>,
     registrar: &Registrar,
     events: &EventHub,
 ) -> Option<tokio::task::JoinHandle<()>> {
@@ -276,7 +299,7 @@ fn renewal(
             renewed.put(Renewed { hash: ask.hash, answer });
         });
     });
-    Renewer::new(config, identity, post, answers, events).map(|renewer| tokio::spawn(renewer.run()))
+    Renewer::new(config, reloader, post, answers, events).map(|renewer| tokio::spawn(renewer.run()))
 }
 
 async fn committed_length(config: &Config, group: &ManagementGroup) -> Result<Option<u64>> {

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::BatchSender;
 use super::output_file::Lengths;
 use super::registrar::Registrar;
-use super::verify::{Verification, Verifiers};
+use super::verify::{Attestation, Verification, Verifiers};
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::event::Event;
@@ -50,8 +50,12 @@ impl Performer {
     pub(super) fn perform(&mut self, effect: Effect, links: &mut Links<Node>) -> bool {
         match effect {
             Effect::Link(effect) => links.perform(effect),
-            Effect::VerifyAgent { link, channel, agent, chain, claim, scheme, signature } => {
-                self.verify.order(link, Verification { channel, agent, chain, claim, scheme, signature });
+            Effect::VerifyAgent { link, channel, agent, chain, claims, scheme, signature } => {
+                let attestation = Attestation { channel, agent, chain, claims, scheme, signature };
+                self.verify.order(link, Verification::Agent(attestation));
+            }
+            Effect::VerifySuccession { link, name, group, shown } => {
+                self.verify.order(link, Verification::Succession { link, name, group, shown });
             }
             Effect::Authorise { subject, knock } => self.authorise(subject, knock),
             Effect::OpenSession { channel, request } => self.open_session(channel, request),
@@ -312,7 +316,7 @@ pub(super) async fn follow_group(group: ManagementGroup, mut known: u64, mailbox
 pub(super) async fn tick(mailbox: Mailbox<Node>) {
     loop {
         tokio::time::sleep(TICK).await;
-        mailbox.post(Input::Wall(clock::wall()));
+        mailbox.post(Input::Wall(clock::validity()));
     }
 }
 

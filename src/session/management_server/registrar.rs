@@ -41,7 +41,7 @@ impl Registrar {
         let result = async {
             let none = || Error::new(Code::RenewalByHand).subject(self.group.as_str());
             let authority = self.authority.clone().ok_or_else(none)?;
-            let identity = self.identity.borrow().clone();
+            let identity = self.identity.current();
             let reason = Reason::Renewal { current_not_after: identity.not_after() };
             let request = blocking(move || CertificateRequest::parse(&request.request)).await?;
             self.issue(authority, Order::new(request, Role::ManagementServer, None, reason)).await
@@ -115,9 +115,9 @@ impl Registrar {
         request: Request,
     ) -> Result<CertificateRequest> {
         let (group, name) = (self.group.clone(), knock.name.clone());
-        let identity = self.identity.borrow().clone();
+        let identity = self.identity.current();
         blocking(move || {
-            identity.verify(peer.chain(), Some(&name), clock::wall())?;
+            identity.verify(peer.chain(), Some(&name), clock::validity())?;
             let signed = (request.scheme, request.signature.as_ref());
             renewal::verify_request(&peer, &group, &name, &request.request, signed)?;
             let request = CertificateRequest::parse(&request.request)?;
@@ -167,13 +167,13 @@ impl Registrar {
     }
 
     async fn check_issued(&self, chain: Vec<CertificateDer<'static>>, request: CertificateRequest) -> Result<Answer> {
-        let identity = self.identity.borrow().clone();
+        let identity = self.identity.current();
         blocking(move || {
             let unusable = |error: Error| {
                 Error::new(Code::AuthorityAnswerUnusable).subject(request.name().as_str()).found(error.to_string())
             };
             let peer = identity
-                .verify(&chain, Some(request.name()), clock::wall())
+                .verify(&chain, Some(request.name()), clock::validity())
                 .map_err(|report| unusable(report.into()))?;
             if peer.key_hash() != request.key_hash() {
                 return Err(unusable(Error::new(Code::KeyMismatch).found("a certificate for another key")));

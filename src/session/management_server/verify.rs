@@ -9,21 +9,34 @@ use rustls::pki_types::CertificateDer;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::identity::{ChainHash, Identity, Trust, VerifiedPeer, attestation};
+use crate::identity::succession::{self, Succession};
+use crate::identity::{ChainHash, Identity, KeyHash, Trust, VerifiedPeer, attestation};
 use crate::limits::{CHECKS_PER_LINK_MAX, VERIFIED_CHAINS_MAX};
 use crate::name::Name;
-use crate::node::LinkId;
 use crate::node::management_server::{Chain, Input, ManagementServer as Node};
+use crate::node::{IdentityInput, LinkId};
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Mailbox};
 use crate::time::Timestamp;
 
-/// An attestation to check.
-pub(super) struct Verification {
+/// What there is to check.
+pub(super) enum Verification {
+    Agent(Attestation),
+    /// Whether a gateway's former key vouches for its new one (rule I5).
+    Succession {
+        link: LinkId,
+        name: Name,
+        group: String,
+        shown: Succession,
+    },
+}
+
+/// An attestation to check: a claim for each key that its gateway speaks for, the likeliest first.
+pub(super) struct Attestation {
     pub(super) channel: u64,
     pub(super) agent: Name,
     pub(super) chain: Chain,
-    pub(super) claim: Vec<u8>,
+    pub(super) claims: Vec<(KeyHash, Vec<u8>)>,
     pub(super) scheme: u16,
     pub(super) signature: Bytes,
 }
@@ -40,23 +53,16 @@ impl Verifiers {
     /// # Errors
     ///
     /// [`Code::Internal`] if the system gives no thread.
-    pub(super) fn start(mailbox: &Mailbox<Node>, identity: &IdentityCell) -> Result<Self> {
+    pub(super) fn start(mailbox: &Mailbox<Node>, identities: &IdentityCell) -> Result<Self> {
         let verifiers = Self { desk: Arc::default(), mailbox: mailbox.clone() };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         for index in 0..cores.saturating_sub(1).max(1) {
-            let (desk, mailbox, identity) = (verifiers.desk.clone(), mailbox.clone(), identity.clone());
+            let (desk, mailbox, identities) = (verifiers.desk.clone(), mailbox.clone(), identities.clone());
             let work = move || {
                 // Data, heartbeats and handshakes go first; where the system does not allow it, they share.
                 let _ = rustix::process::nice(NICE);
                 while let Some(verification) = desk.next() {
-                    let channel = verification.channel;
-                    let identity = identity.borrow().clone();
-                    // What a parser of other people's bytes makes of them costs this agent, and no thread.
-                    let checked =
-                        catch_unwind(AssertUnwindSafe(|| verification.run(&identity, &desk.chains, clock::wall())));
-                    let fault = || Error::new(Code::Internal).subject("the check of an attestation").found("a panic");
-                    let result = checked.unwrap_or_else(|_| Err(fault()));
-                    mailbox.post(Input::AgentVerified { channel, result });
+                    verification.answer(&identities, &desk.chains, &mailbox);
                 }
             };
             let thread = std::thread::Builder::new().name(format!("farpost-verify-{index}")).spawn(work);
@@ -67,11 +73,9 @@ impl Verifiers {
 
     /// Orders a check; its answer is posted to the node.
     pub(super) fn order(&self, link: LinkId, verification: Verification) {
-        let channel = verification.channel;
-        if !self.desk.turns().push(link, verification) {
+        if let Err(verification) = self.desk.turns().push(link, verification) {
             let found = format!("{CHECKS_PER_LINK_MAX} attestations of this link that wait to be checked");
-            let result = Err(Error::new(Code::TooManyConnections).found(found));
-            return self.mailbox.post(Input::AgentVerified { channel, result });
+            return self.mailbox.post(verification.refused(Error::new(Code::TooManyConnections).found(found)));
         }
         self.desk.ordered.notify_one();
     }
@@ -128,17 +132,17 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T> Turns<T> {
-    /// False if the link has too much waiting.
-    fn push(&mut self, link: LinkId, item: T) -> bool {
+    /// Gives it back if the link has too much waiting.
+    fn push(&mut self, link: LinkId, item: T) -> Result<(), T> {
         let waiting = self.links.entry(link).or_default();
         if waiting.len() >= CHECKS_PER_LINK_MAX {
-            return false;
+            return Err(item);
         }
         if waiting.is_empty() {
             self.order.push_back(link);
         }
         waiting.push_back(item);
-        true
+        Ok(())
     }
 
     fn pop(&mut self) -> Option<T> {
@@ -200,7 +204,64 @@ impl VerifiedChains {
 }
 
 impl Verification {
-    fn run(self, identity: &Identity, chains: &VerifiedChains, at: Timestamp) -> Result<Arc<VerifiedPeer>> {
+    /// Checks, and tells the node. If the identity was reloaded meanwhile, the reload may have asked the node for its
+    /// peers before it heard of this one: then this one is judged again.
+    fn answer(self, identities: &IdentityCell, chains: &VerifiedChains, mailbox: &Mailbox<Node>) {
+        let identity = identities.current();
+        let refused = self.refusal();
+        // What a parser of other people's bytes makes of them costs this agent, and no thread.
+        let checked = catch_unwind(AssertUnwindSafe(|| self.check(&identity, chains, clock::validity())));
+        let fault = || Error::new(Code::Internal).subject("the check of an attestation").found("a panic");
+        let (input, peer) = checked.unwrap_or_else(|_| (refused(fault()), None));
+        mailbox.post(input);
+        if let Some(peer) = peer.filter(|_| identities.current().generation() > identity.generation()) {
+            let verdicts = identities.judge(&[peer], clock::now(), clock::validity());
+            mailbox.post(Input::Identity(IdentityInput::Judged(verdicts)));
+        }
+    }
+
+    fn check(self, identity: &Identity, chains: &VerifiedChains, at: Timestamp) -> (Input, Option<Arc<VerifiedPeer>>) {
+        match self {
+            Self::Agent(attestation) => {
+                let channel = attestation.channel;
+                let result = attestation.check(identity, chains, at);
+                let peer = result.as_ref().map(|(peer, _)| peer.clone()).ok();
+                (Input::AgentVerified { channel, result }, peer)
+            }
+            Self::Succession { link, name, group, shown } => {
+                let chain = ChainHash::of(&shown.chain);
+                let result = succession::verify(identity, &shown, &name, &group, at).map(Arc::new);
+                let peer = result.as_ref().map(Arc::clone).ok();
+                (Input::SuccessionVerified { link, chain, result }, peer)
+            }
+        }
+    }
+
+    /// The answer that it was not checked.
+    fn refused(&self, error: Error) -> Input {
+        self.refusal()(error)
+    }
+
+    fn refusal(&self) -> impl FnOnce(Error) -> Input + use<> {
+        let (channel, of_link) = match self {
+            Self::Agent(attestation) => (attestation.channel, None),
+            Self::Succession { link, shown, .. } => (0, Some((*link, ChainHash::of(&shown.chain)))),
+        };
+        move |error| match of_link {
+            None => Input::AgentVerified { channel, result: Err(error) },
+            Some((link, chain)) => Input::SuccessionVerified { link, chain, result: Err(error) },
+        }
+    }
+}
+
+impl Attestation {
+    /// Who the agent is, and for which of the gateway's keys it signed.
+    fn check(
+        self,
+        identity: &Identity,
+        chains: &VerifiedChains,
+        at: Timestamp,
+    ) -> Result<(Arc<VerifiedPeer>, KeyHash)> {
         let peer = match &self.chain {
             Chain::Verified(peer) => chains.get_or_verify(peer.chain_hash(), identity, at, || {
                 Ok(identity.verify(peer.chain(), Some(&self.agent), at)?)
@@ -219,8 +280,14 @@ impl Verification {
         if peer.not_after() < at {
             return Err(Error::new(Code::CertificateExpired).found(format!("until {}", peer.not_after())));
         }
-        attestation::verify(&peer, self.scheme, &self.claim, &self.signature)?;
-        Ok(peer)
+        let mut result = Err(Error::new(Code::AttestationInvalid).found("no claim"));
+        for (key, claim) in &self.claims {
+            result = attestation::verify(&peer, self.scheme, claim, &self.signature).map(|()| *key);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result.map(|key| (peer, key))
     }
 }
 

@@ -9,12 +9,12 @@ use crate::message::Epoch;
 fn d7_a_link_with_all_its_checks_waiting_delays_another_links_by_one() {
     let (hostile, honest) = (LinkId::accepted(1), LinkId::accepted(2));
     let mut turns = Turns::default();
-    assert!((0..CHECKS_PER_LINK_MAX).all(|_| turns.push(hostile, hostile)));
-    assert!(!turns.push(hostile, hostile), "more than one link may have waiting");
-    assert!((0..3).all(|_| turns.push(honest, honest)));
+    assert!((0..CHECKS_PER_LINK_MAX).all(|_| turns.push(hostile, hostile).is_ok()));
+    assert!(turns.push(hostile, hostile).is_err(), "more than one link may have waiting");
+    assert!((0..3).all(|_| turns.push(honest, honest).is_ok()));
     let first: Vec<LinkId> = (0..8).filter_map(|_| turns.pop()).collect();
     assert_eq!(first, [hostile, honest, hostile, honest, hostile, honest, hostile, hostile]);
-    assert!(turns.push(hostile, hostile));
+    assert!(turns.push(hostile, hostile).is_ok());
     assert_eq!(std::iter::from_fn(|| turns.pop()).count(), CHECKS_PER_LINK_MAX - 4);
     assert!(turns.links.is_empty() && turns.order.is_empty());
 }
@@ -37,7 +37,7 @@ impl Lab {
         self.root.leaf_of("ms1.corp.example", |_| {}).identity(&self.root, lists, IdentityPolicy::default()).unwrap()
     }
 
-    fn verification(&self) -> Verification {
+    fn attestation(&self) -> Attestation {
         let agent = name();
         let (challenge, gateway_key) = ([1; 32], KeyHash([2; 32]));
         let claim = Claim {
@@ -50,14 +50,14 @@ impl Lab {
             nonce: 1,
             connection: 1,
         };
-        let claim = claim.to_be_signed();
-        let (scheme, signature) = attestation::sign(&self.agent, &claim).unwrap();
+        let claims = vec![(gateway_key, claim.to_be_signed())];
+        let (scheme, signature) = attestation::sign(&self.agent, &claims[0].1).unwrap();
         let chain = Chain::Der(self.agent.chain().iter().map(|der| Bytes::copy_from_slice(der)).collect());
-        Verification { channel: 1, agent, chain, claim, scheme, signature }
+        Attestation { channel: 1, agent, chain, claims, scheme, signature }
     }
 
     fn run(&self, server: &Identity, chains: &VerifiedChains, at: Timestamp) -> Result<Arc<VerifiedPeer>> {
-        self.verification().run(server, chains, at)
+        self.attestation().check(server, chains, at).map(|(peer, _)| peer)
     }
 }
 
@@ -92,8 +92,8 @@ fn i5_i6_a_chain_that_was_good_before_is_refused_by_a_new_list_other_trust_and_a
 
     // The chain of a channel that stands is asked about again as well.
     let stranger = Lab::new();
-    let standing = Verification { chain: Chain::Verified(good), ..revoked.verification() };
-    let error = standing.run(&stranger.server(&[]), &chains, at).unwrap_err();
+    let standing = Attestation { chain: Chain::Verified(good), ..revoked.attestation() };
+    let error = standing.check(&stranger.server(&[]), &chains, at).unwrap_err();
     assert_eq!(error.code(), Code::SignatureInvalid);
     let end = revoked.agent.not_after();
     let error = revoked.run(&revoked.server(&[]), &chains, seconds_later(end, 1)).unwrap_err();
@@ -105,8 +105,8 @@ fn what_is_kept_of_verdicts_is_bounded_and_forged_chains_take_nothing_of_it() {
     let lab = Lab::new();
     let (chains, server) = (VerifiedChains::default(), lab.server(&[]));
     let forged = Chain::Der(Lab::new().agent.chain().iter().map(|der| Bytes::copy_from_slice(der)).collect());
-    let forged = Verification { chain: forged, ..lab.verification() };
-    assert!(forged.run(&server, &chains, now()).is_err());
+    let forged = Attestation { chain: forged, ..lab.attestation() };
+    assert!(forged.check(&server, &chains, now()).is_err());
     assert_eq!(chains.at(&server, now()).peers.len(), 0);
 
     let peer = lab.run(&server, &chains, now()).unwrap();

@@ -1,0 +1,214 @@
+//! Identities that change while links stand (rule I5): former keys of gateways, and second looks at everybody's chain.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Chain, Effect, ManagementServer};
+use crate::code::Code;
+use crate::error::Error;
+use crate::event::Event;
+use crate::identity::succession::Succession;
+use crate::identity::{ChainHash, KeyHash, VerifiedPeer};
+use crate::limits::FORMER_KEYS_MAX;
+use crate::node::{IdentityInput, LinkId, Verdict};
+use crate::role::Role;
+use crate::time::Timestamp;
+use crate::wire::Succeed;
+
+/// The former keys of the gateway on one link.
+#[derive(Debug, Default)]
+pub(super) struct FormerKeys {
+    /// How many were shown: a link has at most [`FORMER_KEYS_MAX`].
+    shown: usize,
+    awaited: usize,
+    verified: Vec<Arc<VerifiedPeer>>,
+    /// Channels whose attestation waits for what is awaited.
+    waiting: Vec<u64>,
+    /// What the last good attestation was for: most of a gateway's agents met the same key.
+    last: Option<KeyHash>,
+}
+
+impl FormerKeys {
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited > 0
+    }
+
+    /// The keys that an attestation may name, the likeliest first.
+    pub(super) fn keys(&self, present: KeyHash, likeliest: Option<KeyHash>) -> Vec<KeyHash> {
+        let mut keys = vec![present];
+        keys.extend(self.verified.iter().map(|former| former.key_hash()));
+        if let Some(at) = likeliest.or(self.last).and_then(|likeliest| keys.iter().position(|key| *key == likeliest)) {
+            keys.swap(0, at);
+        }
+        keys
+    }
+
+    pub(super) fn attested_to(&mut self, key: KeyHash) {
+        self.last = Some(key);
+    }
+}
+
+impl ManagementServer {
+    /// Everybody whose certificate this node relies on: on links, behind gateways, taught for later.
+    pub(crate) fn peers(&self) -> Vec<Arc<VerifiedPeer>> {
+        let links = self.links.values();
+        let taught = links.clone().flat_map(|down| down.chains.values()).filter_map(|chain| match chain {
+            Chain::Verified(peer) => Some(peer),
+            Chain::Der(_) => None,
+        });
+        let former = links.clone().flat_map(|down| &down.former.verified);
+        let channels = self.channels.values().filter_map(|channel| channel.peer.as_ref());
+        links.map(|down| &down.caller.peer).chain(taught).chain(former).chain(channels).cloned().collect()
+    }
+
+    pub(super) fn handle_identity(&mut self, input: IdentityInput) {
+        if let IdentityInput::Judged(verdicts) = input {
+            verdicts.iter().for_each(|verdict| self.handle_verdict(verdict));
+        }
+    }
+
+    /// Who is no longer good is cut off: the gateway with its link, the agent behind one with its channel, and nobody
+    /// else (rules I5 and D7).
+    fn handle_verdict(&mut self, verdict: &Verdict) {
+        let is_meant = |peer: &Arc<VerifiedPeer>| peer.chain_hash() == verdict.chain;
+        for down in self.links.values_mut() {
+            if let Some(chain @ Chain::Verified(_)) = down.chains.get_mut(&verdict.chain) {
+                retake(chain, verdict);
+            }
+        }
+        let links = self.links.iter().filter(|(_, down)| is_meant(&down.caller.peer));
+        let links: Vec<LinkId> = links.map(|(link, _)| *link).collect();
+        let channels = self.channels.iter().filter(|(_, channel)| channel.peer.as_ref().is_some_and(is_meant));
+        let channels: Vec<u64> = channels.map(|(id, _)| *id).collect();
+        match &verdict.result {
+            Err(error) => {
+                links.into_iter().for_each(|link| self.refuse_link(link, error));
+                channels.into_iter().for_each(|channel| self.refuse_channel(channel, error));
+                self.forget_former_keys(error, |former| former.chain_hash() == verdict.chain);
+            }
+            Ok(again) => {
+                for link in links {
+                    if let Some(down) = self.links.get_mut(&link) {
+                        down.caller.peer = again.clone();
+                    }
+                }
+                for channel in channels {
+                    if let Some(channel) = self.channels.get_mut(&channel) {
+                        channel.peer = Some(again.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_succeed(&mut self, link: LinkId, succeed: &Succeed) -> Result<(), Error> {
+        let Some(down) = self.links.get_mut(&link) else { return Ok(()) };
+        let invalid = |found: String| Error::new(Code::SuccessionInvalid).found(found);
+        let Some(introduced) = down.caller.introduced.as_ref().filter(|caller| caller.role == Role::Gateway) else {
+            return Err(invalid("a former key of a node that is no gateway".to_owned()));
+        };
+        if down.former.shown >= FORMER_KEYS_MAX {
+            return Err(invalid("one more former key".to_owned()).expected(format!("at most {FORMER_KEYS_MAX}")));
+        }
+        let scheme = u16::try_from(succeed.scheme).map_err(|_| invalid(format!("scheme {}", succeed.scheme)))?;
+        let hash = <[u8; 32]>::try_from(&succeed.chain[..]).map(ChainHash).ok();
+        let chain = hash.and_then(|hash| down.chains.get(&hash)).ok_or_else(|| Error::new(Code::ChainUnknown))?;
+        let chain: Vec<Bytes> = match chain {
+            Chain::Der(chain) => chain.clone(),
+            Chain::Verified(peer) => peer.chain().iter().map(|der| Bytes::copy_from_slice(der)).collect(),
+        };
+        let shown = Succession {
+            chain,
+            not_after: Timestamp::default(),
+            former_key: None,
+            new_key: down.caller.peer.key_hash(),
+            scheme,
+            signature: succeed.signature.clone(),
+        };
+        down.former.shown += 1;
+        down.former.awaited += 1;
+        let (name, group) = (introduced.name.clone(), self.config.me.group.clone());
+        self.effects.push_back(Effect::VerifySuccession { link, name, group, shown });
+        Ok(())
+    }
+
+    /// The attestation is looked at once it is known which keys its gateway speaks for.
+    pub(super) fn wait_for_succession(&mut self, id: u64) {
+        if let Some(channel) = self.channels.get(&id)
+            && let Some(down) = self.links.get_mut(&channel.link)
+            && !down.former.waiting.contains(&id)
+        {
+            down.former.waiting.push(id);
+        }
+    }
+
+    pub(super) fn handle_succession_verified(
+        &mut self,
+        link: LinkId,
+        chain: ChainHash,
+        result: Result<Arc<VerifiedPeer>, Error>,
+    ) {
+        let Some(down) = self.links.get_mut(&link) else { return };
+        down.former.awaited = down.former.awaited.saturating_sub(1);
+        match result {
+            Ok(peer) => {
+                // What its agents attested to is the likeliest: they met the new key last.
+                down.former.last = Some(peer.key_hash());
+                down.former.verified.push(peer);
+            }
+            Err(error) => {
+                let subject = format!("{}, former certificate {chain}", down.caller.subject());
+                self.effects.push_back(Effect::Event(Event::of_error(subject, &error)));
+            }
+        }
+        if down.former.awaited > 0 {
+            return;
+        }
+        for id in std::mem::take(&mut down.former.waiting) {
+            if let Err(error) = self.verify_attestation(id) {
+                self.refuse_channel(id, &error);
+            }
+        }
+    }
+
+    /// A former certificate that has ended vouches for nobody any more.
+    pub(super) fn end_expired_former_keys(&mut self) {
+        let wall = self.wall;
+        self.forget_former_keys(&Error::new(Code::CertificateExpired), |former| former.not_after() < wall);
+    }
+
+    /// Forgets former keys, and ends the channels whose attestation names one of them.
+    fn forget_former_keys(&mut self, error: &Error, is_over: impl Fn(&VerifiedPeer) -> bool) {
+        let mut over: Vec<(LinkId, KeyHash)> = Vec::new();
+        for (link, down) in &mut self.links {
+            down.former.verified.retain(|former| {
+                if is_over(former) {
+                    over.push((*link, former.key_hash()));
+                }
+                !is_over(former)
+            });
+        }
+        if over.is_empty() {
+            return;
+        }
+        let names = |link: LinkId, key: Option<KeyHash>| key.is_some_and(|key| over.contains(&(link, key)));
+        let channels = self.channels.iter().filter(|(_, channel)| names(channel.link, channel.attested_key));
+        let channels: Vec<u64> = channels.map(|(id, _)| *id).collect();
+        // Not the agent's own certificate: it opens again, through the gateway's new one.
+        let error = Error::new(Code::AttestationStale).found(format!("for a former key of the gateway: {error}"));
+        for channel in channels {
+            self.refuse_channel(channel, &error);
+        }
+    }
+}
+
+/// A chain that was verified before is so again, or must be when it is used next.
+fn retake(chain: &mut Chain, verdict: &Verdict) {
+    if let Chain::Verified(peer) = chain {
+        *chain = match &verdict.result {
+            Ok(again) => Chain::Verified(again.clone()),
+            Err(_) => Chain::Der(peer.chain().iter().map(|der| Bytes::copy_from_slice(der)).collect()),
+        };
+    }
+}

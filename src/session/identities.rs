@@ -1,0 +1,156 @@
+//! The identities of a running node: the newest one, what is shown to those who connect, and those before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::code::Code;
+use crate::identity::{ChainHash, Identity, Report, VerifiedPeer};
+use crate::limits::{FORMER_KEYS_MAX, REVOCATION_GRACE};
+use crate::node::Verdict;
+use crate::time::{Instant, Timestamp};
+
+/// When a new certificate is shown to those who connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Showing {
+    /// At once: nobody's attestation goes on from here.
+    AtOnce,
+    /// When the node says so: once its upstream link stands with it (rule I5).
+    WhenToldTo,
+}
+
+/// See the module's text.
+pub(crate) struct Identities {
+    showing: Showing,
+    state: Mutex<State>,
+    /// Peers that no current list tells of, and since when that is so (SECURITY H9).
+    doubtful: Mutex<BTreeMap<ChainHash, Instant>>,
+}
+
+struct State {
+    current: Identity,
+    /// What those who connect are shown; it judges them as the current one does.
+    shown: Identity,
+    /// The generation that the current certificate and key came with.
+    certificate_since: u64,
+    /// Those with other keys before, the newest first.
+    former: Vec<Identity>,
+}
+
+impl Identities {
+    pub(crate) fn new(identity: Identity, showing: Showing) -> Self {
+        let state = State {
+            shown: identity.clone(),
+            certificate_since: identity.generation(),
+            former: Vec::new(),
+            current: identity,
+        };
+        Self { showing, state: Mutex::new(state), doubtful: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest one: what is dialled with, and what everybody is judged with.
+    pub(crate) fn current(&self) -> Identity {
+        self.state().current.clone()
+    }
+
+    /// What those who connect are shown.
+    pub(crate) fn shown(&self) -> Identity {
+        self.state().shown.clone()
+    }
+
+    /// The identities whose keys may vouch for the key of `newer`, the newest first; none where nobody relies on them.
+    pub(crate) fn former_of(&self, newer: &Identity, at: Timestamp) -> Vec<Identity> {
+        if self.showing == Showing::AtOnce {
+            return Vec::new();
+        }
+        let state = self.state();
+        let mut found: Vec<Identity> = Vec::new();
+        for one in std::iter::once(&state.current).chain(&state.former) {
+            let known = found.iter().any(|known| known.key_hash() == one.key_hash());
+            if !known && one.key_hash() != newer.key_hash() && one.not_after() > at {
+                found.push(one.clone());
+            }
+        }
+        found.truncate(FORMER_KEYS_MAX);
+        found
+    }
+
+    /// Takes a new identity, with a higher generation, into use.
+    pub(crate) fn install(&self, newer: Identity, former: Vec<Identity>) {
+        let mut state = self.state();
+        let same_certificate = newer.shows_the_same(&state.current);
+        if !same_certificate {
+            state.certificate_since = newer.generation();
+            state.former = former;
+        }
+        let is_current_shown = state.shown.shows_the_same(&state.current);
+        state.shown = match self.showing {
+            Showing::WhenToldTo if !same_certificate || !is_current_shown => state.shown.judging_as(&newer),
+            _ => newer.clone(),
+        };
+        state.current = newer;
+    }
+
+    /// The upstream link stands with this generation: those who connect are shown the same certificate.
+    pub(crate) fn show(&self, generation: u64) {
+        let mut state = self.state();
+        if generation >= state.certificate_since {
+            state.shown = state.current.clone();
+        }
+    }
+
+    /// Judges peers again with the newest identity. Those of whom nothing is said are as good as before.
+    ///
+    /// That a revocation list is late or missing is no revocation: a peer that is connected stays for a day.
+    pub(crate) fn judge(&self, peers: &[Arc<VerifiedPeer>], now: Instant, at: Timestamp) -> Vec<Verdict> {
+        let identity = self.current();
+        let mut verdicts = Vec::new();
+        for peer in peers {
+            let chain = peer.chain_hash();
+            let result = match identity.verify(peer.chain(), None, at) {
+                Ok(again) => {
+                    self.doubts().remove(&chain);
+                    let proves_the_same = peer.names().iter().all(|name| again.proves(name));
+                    if !proves_the_same {
+                        Err(crate::error::Error::new(Code::NameMismatch).found(format!("{:?}", again.names())))
+                    } else if again.not_after() == peer.not_after() {
+                        continue;
+                    } else {
+                        Ok(Arc::new(again))
+                    }
+                }
+                Err(report) if is_doubt(&report) => {
+                    let since = *self.doubts().entry(chain).or_insert(now);
+                    if now.since(since) < REVOCATION_GRACE {
+                        continue;
+                    }
+                    Err(report.into())
+                }
+                Err(report) => Err(report.into()),
+            };
+            verdicts.push(Verdict { chain, result });
+        }
+        verdicts
+    }
+
+    /// Forgets the doubts about peers that are gone; answers how many stay in doubt.
+    pub(crate) fn forget_doubts(&self, peers: &[Arc<VerifiedPeer>]) -> usize {
+        let mut doubts = self.doubts();
+        let connected: BTreeSet<ChainHash> = peers.iter().map(|peer| peer.chain_hash()).collect();
+        doubts.retain(|chain, _| connected.contains(chain));
+        doubts.len()
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, BTreeMap<ChainHash, Instant>> {
+        self.doubtful.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nothing is wrong but that no current list tells of the peer.
+fn is_doubt(report: &Report) -> bool {
+    let of_lists = |code| matches!(code, Code::CrlMissing | Code::CrlStale | Code::CrlUnusable);
+    !report.is_clean() && report.findings().iter().all(|finding| of_lists(finding.code()))
+}

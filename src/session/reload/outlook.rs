@@ -1,0 +1,58 @@
+//! The ends of certificates and lists that a node relies on: told in time, and shown by status.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::event::Event;
+use crate::identity::expiry::{Ending, Kind, Warnings, nearest};
+use crate::identity::{Identity, VerifiedPeer};
+use crate::session::json::Object;
+use crate::time::Timestamp;
+
+/// What was seen when it was looked last; clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Outlook(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    warnings: Warnings,
+    endings: Vec<Ending>,
+}
+
+impl Outlook {
+    /// Looks at everything that ends; answers what is to be told.
+    pub(super) fn look(&self, identity: &Identity, peers: &[Arc<VerifiedPeer>], now: Timestamp) -> Vec<Event> {
+        let endings = endings(identity, peers);
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = seen.warnings.check(&endings, now);
+        seen.endings = endings;
+        events
+    }
+
+    /// The first end of each kind, for status.
+    pub(crate) fn describe(&self, now: Timestamp, object: &mut Object) {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, kind) in [("peer", Kind::Peer), ("authority", Kind::Authority), ("list", Kind::List)] {
+            let Some(ending) = nearest(&seen.endings, kind) else { continue };
+            let mut first = Object::new();
+            first.text("subject", &ending.subject);
+            first.text("until", &ending.until.to_string());
+            first.signed("until_unix_seconds", ending.until.unix_seconds());
+            first.signed("days", ending.days(now));
+            let count = seen.endings.iter().filter(|other| other.kind == kind).count();
+            first.number("count", count as u64);
+            object.object(key, first);
+        }
+    }
+}
+
+fn endings(identity: &Identity, peers: &[Arc<VerifiedPeer>]) -> Vec<Ending> {
+    let ending = |kind, subject: &str, until| Ending { kind, subject: subject.to_owned(), until };
+    let own = ending(Kind::Own, identity.name().as_str(), identity.not_after());
+    let peers = peers.iter().map(|peer| {
+        let name = peer.names().first().map(ToString::to_string).unwrap_or_default();
+        ending(Kind::Peer, &name, peer.not_after())
+    });
+    let anchors = identity.trust().anchors_until().map(|(subject, until)| ending(Kind::Authority, subject, until));
+    let lists = identity.trust().lists_until().map(|(issuer, until)| ending(Kind::List, issuer, until));
+    std::iter::once(own).chain(peers).chain(anchors).chain(lists).collect()
+}
