@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use farpost::{Agent, Code, Config, Gateway, ManagementServer, Role};
+use farpost::{Agent, Code, Config, Gateway, IdentityReload, ManagementServer, Role};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use tracing_subscriber::EnvFilter;
@@ -36,7 +36,7 @@ pub(crate) fn prepare(role: Role, arguments: &RunArguments) -> Result<Config, Fa
             .remedy(format!("farpost {} run --config {}", config.role, arguments.config.display())));
     }
     // Before any thread is made: all of them inherit the mask.
-    if let Err(error) = stop_signals().thread_block() {
+    if let Err(error) = signals().thread_block() {
         return Err(Failure::new(Code::Internal, "the signal mask").found(error.to_string()));
     }
     log_to_standard_error();
@@ -62,13 +62,13 @@ pub(crate) fn execute(role: Role, arguments: &RunArguments) -> Result<(), Failur
             Role::Gateway => {
                 let gateway = Gateway::from_config(&config)?.start().await?;
                 tell_address(role, gateway.local_address());
-                stop_signal().await;
+                until_stopped(|| gateway.reload_identity()).await;
                 gateway.close(STOP_WITHIN).await
             }
             Role::ManagementServer => {
                 let server = ManagementServer::from_config(&config).await?.start().await?;
                 tell_address(role, server.local_address());
-                stop_signal().await;
+                until_stopped(|| server.reload_identity()).await;
                 server.close(STOP_WITHIN).await
             }
         }
@@ -96,7 +96,7 @@ async fn run_agent(config: &Config) -> farpost::Result<()> {
     let result = tokio::select! {
         result = shipping => result,
         result = receiving => result,
-        () = stop_signal() => Ok(()),
+        () = until_stopped(|| agent.reload_identity()) => Ok(()),
     };
     // What is undelivered stays in the queue on disk; without one it is lost, and close says so.
     let within = if config.state_directory.is_some() { Duration::from_secs(1) } else { STOP_WITHIN };
@@ -121,20 +121,31 @@ fn tell_address(role: Role, address: Option<SocketAddr>) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT. The library is built without signal handling (a host owns its signals), so the command
-/// blocks them before its first thread and takes them with sigwait on a thread of its own.
-async fn stop_signal() {
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = sender.send(stop_signals().wait());
-    });
-    let _ = receiver.await;
+/// Waits for SIGTERM or SIGINT; SIGHUP reloads the identity meanwhile, what comes of it is an event. The library is built
+/// without signal handling (a host owns its signals), so the command blocks them before its first thread and takes them
+/// with sigwait on a thread of its own.
+async fn until_stopped<F>(reload: impl Fn() -> F)
+where
+    F: Future<Output = farpost::Result<IdentityReload>>,
+{
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || while sender.send(signals().wait()).is_ok() {});
+    while receiver.recv().await == Some(Ok(Signal::SIGHUP)) {
+        match reload().await {
+            Ok(reloaded) if !reloaded.replaced => tracing::info!("SIGHUP: the identity is the one in use"),
+            // The event says it.
+            Ok(_) => {}
+            // An event says it too, but only once for as long as the problem lasts.
+            Err(error) => tracing::warn!("SIGHUP: the last good identity stays: {error}"),
+        }
+    }
 }
 
-fn stop_signals() -> SigSet {
+fn signals() -> SigSet {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGHUP);
     signals
 }
 

@@ -12,10 +12,14 @@
 //!  "agents":{"connected":412,"silent":3,"pending":1},
 //!  "gateways":{"connected":0,"silent":0,"pending":0},
 //!  "queue":{"messages":1204,"bytes":317440,"oldest_milliseconds":800,"delivered_sequence":8411},
-//!  "identity":{"until":"2027-02-01T00:00:00.000Z","days":71,"renewal_from":"2026-12-15T00:00:00.000Z"}}
+//!  "identity":{"until":"2027-02-01T00:00:00.000Z","until_unix_seconds":1801440000,"days":71,"generation":2,
+//!              "renewal_from":"2026-12-15T00:00:00.000Z","shown_until":"2026-12-01T00:00:00.000Z"},
+//!  "expiry":{"peer":{"subject":"pc7.branch.example","until":"2026-12-01T00:00:00.000Z",
+//!                    "until_unix_seconds":1796083200,"days":8,"count":412},"authority":{…},"list":{…}}}
 //! ```
 
 mod document;
+mod metrics;
 
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::net::UnixStream;
@@ -42,6 +46,9 @@ pub(crate) struct StatusArguments {
     /// Print the node's answer as it is
     #[arg(long)]
     json: bool,
+    /// Print figures as OpenMetrics text, for a monitoring system
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
 }
 
 pub(crate) fn execute(arguments: &StatusArguments) -> Result<(), Failure> {
@@ -56,6 +63,10 @@ pub(crate) fn execute(arguments: &StatusArguments) -> Result<(), Failure> {
             .found(format!("an answer that cannot be read: {error}"))
             .remedy("use the farpost command of the release that runs, or --json")
     })?;
+    if arguments.metrics {
+        print!("{}", metrics::text(&document));
+        return Ok(());
+    }
     print!("{}", document.lines().map(|line| printable(&line) + "\n").collect::<String>());
     Ok(())
 }

@@ -6,21 +6,22 @@ use serde::Deserialize;
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Document {
-    role: String,
-    name: String,
-    management_group: String,
-    uptime_seconds: u64,
-    upstream: Option<Upstream>,
+    pub(super) role: String,
+    pub(super) name: String,
+    pub(super) management_group: String,
+    pub(super) uptime_seconds: u64,
+    pub(super) upstream: Option<Upstream>,
     standbys: Vec<Standby>,
-    agents: Option<Downstreams>,
-    gateways: Option<Downstreams>,
-    queue: Option<Queue>,
-    identity: Option<Identity>,
+    pub(super) agents: Option<Downstreams>,
+    pub(super) gateways: Option<Downstreams>,
+    pub(super) queue: Option<Queue>,
+    pub(super) identity: Option<Identity>,
+    pub(super) expiry: Expiry,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Upstream {
+pub(super) struct Upstream {
     name: String,
     address: String,
     position: String,
@@ -41,27 +42,49 @@ struct Standby {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Downstreams {
-    connected: u64,
+pub(super) struct Downstreams {
+    pub(super) connected: u64,
     silent: u64,
-    pending: u64,
+    pub(super) pending: u64,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Queue {
-    messages: u64,
-    bytes: u64,
+pub(super) struct Queue {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
     oldest_milliseconds: Option<u64>,
     delivered_sequence: u64,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Identity {
+pub(super) struct Identity {
     until: String,
+    pub(super) until_unix_seconds: Option<i64>,
     days: i64,
+    pub(super) generation: Option<u64>,
     renewal_from: Option<String>,
+    shown_until: Option<String>,
+}
+
+/// The first end of each kind.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Expiry {
+    pub(super) peer: Option<First>,
+    pub(super) authority: Option<First>,
+    pub(super) list: Option<First>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct First {
+    pub(super) subject: String,
+    until: String,
+    pub(super) until_unix_seconds: i64,
+    days: i64,
+    pub(super) count: u64,
 }
 
 impl Document {
@@ -88,6 +111,12 @@ impl Document {
         }
         if let Some(identity) = &self.identity {
             push("identity", identity.text());
+        }
+        let firsts = [("peer", &self.expiry.peer), ("authority", &self.expiry.authority), ("list", &self.expiry.list)];
+        for (kind, first) in firsts {
+            if let Some(first) = first {
+                push("nearest", first.text(kind));
+            }
         }
         lines.into_iter()
     }
@@ -141,7 +170,16 @@ impl Queue {
 impl Identity {
     fn text(&self) -> String {
         let renewal = self.renewal_from.as_ref().map_or(String::new(), |from| format!(", renewal from {}", day(from)));
-        format!("until {} ({} days){renewal}", day(&self.until), self.days)
+        let shown = self.shown_until.as_ref().map_or(String::new(), |until| {
+            format!("; the one before, until {}, is shown until the upstream takes this one", day(until))
+        });
+        format!("until {} ({} days){renewal}{shown}", day(&self.until), self.days)
+    }
+}
+
+impl First {
+    fn text(&self, kind: &str) -> String {
+        format!("{kind} {}, until {} ({} days), of {}", self.subject, day(&self.until), self.days, count(self.count))
     }
 }
 
@@ -207,6 +245,8 @@ mod tests {
             "agents":{"connected":412,"silent":3,"pending":1},
             "queue":{"messages":1204,"bytes":317440,"oldest_milliseconds":800,"delivered_sequence":8411},
             "identity":{"until":"2027-02-01T00:00:00.000Z","days":71,"renewal_from":"2026-12-15T00:00:00.000Z"},
+            "expiry":{"peer":{"subject":"pc7.branch.example","until":"2026-12-01T00:00:00.000Z",
+                              "until_unix_seconds":1796083200,"days":8,"count":412}},
             "later":{}}"#;
         let document: Document = serde_json::from_str(answer).unwrap();
         let lines: Vec<String> = document.lines().collect();
@@ -219,6 +259,7 @@ mod tests {
                 "  agents     412 connected, 3 silent, 1 pending",
                 "  queue      1,204 messages, 310 KiB, oldest 0.8 s; delivered up to sequence 8,411",
                 "  identity   until 2027-02-01 (71 days), renewal from 2026-12-15",
+                "  nearest    peer pc7.branch.example, until 2026-12-01 (8 days), of 412",
             ]
         );
     }
