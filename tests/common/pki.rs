@@ -59,8 +59,9 @@ impl Certified {
         (params, certificate)
     }
 
-    /// This CA's list of what it revoked.
+    /// This CA's list of what it revoked; each one is newer than those that were made before.
     pub(crate) fn revocation_list(&self, revoked: &[&Self]) -> String {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
         let of = |one: &&Self| RevokedCertParams {
             serial_number: one.params.serial_number.clone().unwrap(),
             revocation_time: date_time_ymd(2021, 1, 1),
@@ -70,7 +71,7 @@ impl Certified {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2021, 1, 1),
             next_update: date_time_ymd(2045, 1, 1),
-            crl_number: SerialNumber::from(1_u64),
+            crl_number: SerialNumber::from(NUMBER.fetch_add(1, Ordering::Relaxed)),
             issuing_distribution_point: None,
             revoked_certs: revoked.iter().map(of).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
