@@ -87,7 +87,7 @@ pub(crate) struct Shown {
 /// What the shell tells a node of identities, its own and its peers' (rule I5).
 #[derive(Debug)]
 pub(crate) enum IdentityInput {
-    /// Another certificate or key of this node is in use for dials from now on.
+    /// Another identity is used for dials from now on.
     Changed(IdentityChange),
     /// Peers were verified again: those that are no longer good, and those whose path now ends at another time.
     Judged(Vec<Verdict>),
@@ -95,10 +95,17 @@ pub(crate) enum IdentityInput {
     Wall(Timestamp),
 }
 
-/// A new certificate or key of this node.
+/// A new identity of this node.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityChange {
     pub(crate) generation: u64,
+    /// None where only trust, lists or policy are new.
+    pub(crate) certificate: Option<CertificateChange>,
+}
+
+/// A new certificate or key of this node.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateChange {
     /// When the certificate before it ends: until then it may be shown to those who connect.
     pub(crate) former_not_after: Timestamp,
     /// What former keys say of the new one; none if the key stayed.

@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::identity::succession::{self, Succession};
 use crate::identity::{ChainHash, Identity, VerifiedPeer};
 use crate::limits::{IDENTITY_AGAIN, IDENTITY_POLL, VERIFY_AGAIN, VERIFY_AGAIN_BATCH};
-use crate::node::{IdentityChange, IdentityInput};
+use crate::node::{CertificateChange, IdentityChange, IdentityInput};
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Machine, Mailbox};
 use crate::session::events::EventHub;
@@ -136,12 +136,11 @@ impl<M: Machine> Reloader<M> {
             Ok::<_, Error>((newer, former, successions))
         })
         .await??;
-        if !newer.shows_the_same(&current) {
-            let change =
-                IdentityChange { generation: newer.generation(), former_not_after: current.not_after(), successions };
-            // Before the identity is used: a link that it is shown on comes later to the node.
-            self.mailbox.post(IdentityInput::Changed(change).into());
-        }
+        let certificate = (!newer.shows_the_same(&current))
+            .then(|| CertificateChange { former_not_after: current.not_after(), successions });
+        let change = IdentityChange { generation: newer.generation(), certificate };
+        // Before the identity is used: a link that it is shown on comes later to the node.
+        self.mailbox.post(IdentityInput::Changed(change).into());
         let reloaded = IdentityReload { replaced: true, generation: newer.generation(), until: newer.not_after() };
         let (name, text) = (newer.name().to_string(), about(&newer, &current));
         self.identities.install(newer.clone(), former);

@@ -9,7 +9,7 @@ use crate::node::agent::{Agent, Input as AgentInput};
 use crate::node::gateway::{Gateway, Input as GatewayInput};
 use crate::node::management_server::{Config, Input as ServerInput, ManagementServer, Output};
 use crate::node::uplink::UplinkConfig;
-use crate::node::{IdentityChange, IdentityInput, Introduction};
+use crate::node::{CertificateChange, IdentityChange, IdentityInput, Introduction};
 use crate::role::Role;
 use crate::routing::Timing;
 use crate::sim::dice::Dice;
@@ -268,12 +268,11 @@ impl World {
         self.trace(|| format!("{name} has generation {generation}"));
         let newer = people::peer_of(&name, generation);
         let former = (1..generation).rev().take(2).map(|former| people::peer_of(&name, former));
-        let change = IdentityChange {
-            generation,
+        let change = CertificateChange {
             former_not_after: newer.not_after(),
             successions: former.map(|former| people::vouch(&former, &newer, &name)).collect(),
         };
-        let changed = IdentityInput::Changed(change);
+        let changed = IdentityInput::Changed(IdentityChange { generation, certificate: Some(change) });
         let input = match role {
             Role::Agent => Input::Agent(AgentInput::Identity(changed)),
             Role::Gateway => Input::Gateway(GatewayInput::Identity(changed)),

@@ -24,3 +24,4 @@ mod frames;
 mod group;
 mod introductions;
 mod renewals;
+mod successions;

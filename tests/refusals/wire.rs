@@ -22,6 +22,7 @@ pub(crate) const CREDIT: u8 = 0x0c;
 pub(crate) const CHALLENGE: u8 = 0x10;
 pub(crate) const REQUEST: u8 = 0x15;
 pub(crate) const ISSUED: u8 = 0x16;
+pub(crate) const SUCCEED: u8 = 0x19;
 
 pub(crate) const AGENT: u32 = 1;
 pub(crate) const GATEWAY: u32 = 2;
@@ -136,6 +137,16 @@ pub(crate) struct Attestation {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Succeed {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) chain: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub(crate) scheme: u32,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(crate) signature: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Open {
     #[prost(string, tag = "1")]
     pub(crate) name: String,
@@ -239,13 +250,13 @@ pub(crate) struct Issued {
     pub(crate) request: Vec<u8>,
 }
 
-fn put_field(out: &mut Vec<u8>, field: &[u8]) {
+pub(crate) fn put_field(out: &mut Vec<u8>, field: &[u8]) {
     out.extend(u32::try_from(field.len()).unwrap().to_be_bytes());
     out.extend(field);
 }
 
 /// The name of a chain of one certificate.
-fn chain_hash(agent: &Certified) -> Vec<u8> {
+pub(crate) fn chain_hash(agent: &Certified) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_field(&mut bytes, agent.certificate.der());
     digest(&SHA256, &bytes).as_ref().to_vec()

@@ -207,7 +207,7 @@ impl Agent {
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Link(input) => self.uplink.handle(input, now),
-            Input::Identity(IdentityInput::Changed(change)) => self.uplink.renew(change.generation, now),
+            Input::Identity(IdentityInput::Changed(change)) => self.uplink.handle_change(&change, now),
             Input::Identity(IdentityInput::Wall(wall)) => self.uplink.handle_wall(wall, now),
             Input::Identity(IdentityInput::Judged(verdicts)) => {
                 verdicts.iter().for_each(|verdict| self.uplink.handle_verdict(verdict, now));

@@ -150,9 +150,11 @@ impl Control {
     pub(super) fn handle_identity(&mut self, input: IdentityInput, now: Instant) {
         match input {
             IdentityInput::Changed(change) => {
-                self.uplink.renew(change.generation, now);
-                self.rotation.begin(change);
-                self.vouch_for_the_key();
+                self.uplink.handle_change(&change, now);
+                if let Some(certificate) = change.certificate {
+                    self.rotation.begin(change.generation, certificate);
+                    self.vouch_for_the_key();
+                }
             }
             IdentityInput::Judged(verdicts) => {
                 verdicts.iter().for_each(|verdict| self.uplink.handle_verdict(verdict, now));

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::identity::KeyHash;
 use crate::identity::succession::Succession;
 use crate::limits::FORMER_KEYS_MAX;
-use crate::node::IdentityChange;
+use crate::node::CertificateChange;
 use crate::time::Timestamp;
 
 /// Where the change stands.
@@ -21,9 +21,9 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    /// There is a new identity.
-    pub(super) fn begin(&mut self, change: IdentityChange) {
-        self.waiting = Some((change.generation, change.former_not_after));
+    /// There is a new certificate.
+    pub(super) fn begin(&mut self, generation: u64, change: CertificateChange) {
+        self.waiting = Some((generation, change.former_not_after));
         let before = std::mem::replace(&mut self.successions, change.successions);
         self.successions.extend(before);
         self.successions.truncate(2 * FORMER_KEYS_MAX);

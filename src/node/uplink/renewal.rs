@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::identity::VerifiedPeer;
 use crate::limits::{RENEW_BACKOFF, RENEW_BEFORE_MAX, RENEW_WITHIN};
-use crate::node::{LinkId, Shown, Verdict};
+use crate::node::{IdentityChange, LinkId, Shown, Verdict};
 use crate::routing::{Backoff, Dice, Purpose};
 use crate::time::{Instant, Timestamp};
 
@@ -49,13 +49,28 @@ impl Renewal {
 }
 
 impl Uplink {
-    /// This node has a new certificate or key, which dials show from now on.
-    pub(crate) fn renew(&mut self, generation: u64, now: Instant) {
-        self.renewal.wanted = self.renewal.wanted.max(generation);
-        self.renewal.backoff.reset();
+    /// This node has a new identity, which dials use from now on. A node without a link tries everybody at once: an
+    /// upstream that refused the one before may take this one.
+    pub(crate) fn handle_change(&mut self, change: &IdentityChange, now: Instant) {
         // A link that is on its way may have been dialled a moment before.
         self.give_renewal_up();
+        if self.current.is_none() {
+            self.search_anew(now);
+        }
+        if change.certificate.is_some() {
+            self.renewal.wanted = self.renewal.wanted.max(change.generation);
+            self.renewal.backoff.reset();
+        }
         self.begin_renewal_anew(now);
+        self.act(now);
+    }
+
+    fn search_anew(&mut self, now: Instant) {
+        while let Some(dialled) = self.dialled.first() {
+            let id = dialled.id;
+            self.forget(id);
+        }
+        self.routing.replace(self.upstreams.len(), None, now);
     }
 
     /// What this node showed on the link in use.

@@ -26,7 +26,9 @@ async fn what_comes_first_is_done_before_what_waits_in_its_own_order() {
     let directory = tempfile::tempdir().unwrap();
     let store = start(&directory).await;
     let (held, hold) = std::sync::mpsc::channel::<()>();
-    store.submit(Box::new(move |_| drop(hold.recv())));
+    store.submit(Box::new(move |_| {
+        let _ = hold.recv();
+    }));
     let done = Arc::new(Mutex::new(Vec::new()));
     for number in 0..10 {
         let (done, first) = (Arc::clone(&done), Arc::clone(&done));
