@@ -154,3 +154,97 @@ fn is_doubt(report: &Report) -> bool {
     let of_lists = |code| matches!(code, Code::CrlMissing | Code::CrlStale | Code::CrlUnusable);
     !report.is_clean() && report.findings().iter().all(|finding| of_lists(finding.code()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::identity::testing::{Issued, now};
+    use crate::identity::{CrlPolicy, IdentityPolicy};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn start() -> Instant {
+        Instant::from_micros(86_400_000_000)
+    }
+
+    fn peer(identity: &Identity, leaf: &Issued) -> Arc<VerifiedPeer> {
+        Arc::new(identity.verify(&[leaf.der()], None, now()).unwrap())
+    }
+
+    /// Lists run out on the first of July.
+    fn in_july() -> Timestamp {
+        Timestamp::from_unix_seconds(now().unix_seconds() + 31 * 86_400)
+    }
+
+    #[test]
+    fn h9_a_peer_without_a_current_list_stays_for_a_day_and_no_longer() {
+        let root = Issued::root(|_| ());
+        let (own, leaf) = (root.leaf(|_| ()), root.leaf_of("pc8.branch.example", |_| ()));
+        let identity = own.identity(&root, &[&root.list(1, &[], |_| ())], IdentityPolicy::default()).unwrap();
+        let peers = [peer(&identity, &leaf)];
+        let identities = Identities::new(identity, Showing::AtOnce);
+        let codes = |now: Instant, at: Timestamp| -> Vec<Code> {
+            let verdicts = identities.judge(&peers, now, at);
+            verdicts.into_iter().filter_map(|verdict| verdict.result.err()).map(|error| error.code()).collect()
+        };
+        assert_eq!(codes(start(), now()), []);
+        assert_eq!(codes(start(), in_july()), [], "the list has run out");
+        assert_eq!(identities.forget_doubts(&peers), 1);
+        assert_eq!(codes(start() + DAY - Duration::from_secs(1), in_july()), []);
+        assert_eq!(codes(start() + DAY, in_july()), [Code::CrlStale]);
+        assert_eq!(codes(start() + DAY, now()), [], "a current list ends the doubt");
+        assert_eq!(codes(start() + DAY, in_july()), [], "and the next one begins anew");
+        assert_eq!(identities.forget_doubts(&[]), 0);
+    }
+
+    #[test]
+    fn h9_a_stale_list_that_names_a_peer_is_no_grace_for_it() {
+        let root = Issued::root(|_| ());
+        let (own, leaf) = (root.leaf(|_| ()), root.leaf_of("pc8.branch.example", |_| ()));
+        let before = own.identity(&root, &[&root.list(1, &[], |_| ())], IdentityPolicy::default()).unwrap();
+        let peers = [peer(&before, &leaf)];
+        let after = own.identity(&root, &[&root.list(2, &[&leaf], |_| ())], IdentityPolicy::default()).unwrap();
+        let identities = Identities::new(before, Showing::AtOnce);
+        identities.install(after.with_generation(2), Vec::new());
+        for at in [now(), in_july()] {
+            let verdicts = identities.judge(&peers, start(), at);
+            let error = verdicts.into_iter().next().unwrap().result.unwrap_err();
+            assert!(error.to_string().contains("FP1401"), "{error}");
+        }
+    }
+
+    #[test]
+    fn i5_a_new_certificate_is_shown_when_told_to_and_new_trust_counts_at_once() {
+        let root = Issued::root(|_| ());
+        let identity = |leaf: &Issued, policy| leaf.identity(&root, &[], policy).unwrap();
+        let [first, second, third] = [(); 3].map(|()| root.leaf(|_| ()));
+        let identities = Identities::new(identity(&first, IdentityPolicy::default()), Showing::WhenToldTo);
+        let require = IdentityPolicy { crl_policy: CrlPolicy::Warn, ..IdentityPolicy::default() };
+        let shown = || {
+            let shown = identities.shown();
+            (shown.key_hash(), shown.policy().crl_policy, shown.generation())
+        };
+        let (one, two, three) = (
+            identity(&first, require).key_hash(),
+            identity(&second, require),
+            identity(&third, IdentityPolicy::default()),
+        );
+        identities.install(identity(&first, require).with_generation(2), Vec::new());
+        assert_eq!(shown(), (one, CrlPolicy::Warn, 2), "the same certificate");
+        let former = identities.former_of(&two, now());
+        identities.install(two.clone().with_generation(3), former);
+        assert_eq!(shown(), (one, CrlPolicy::Warn, 3), "the former certificate with the newest judgement");
+        identities.show(2);
+        assert_eq!(shown().0, one, "the link stands with the former one");
+        let former: Vec<_> = identities.former_of(&three, now()).iter().map(Identity::key_hash).collect();
+        assert_eq!(former, [two.key_hash(), one]);
+        identities.show(3);
+        assert_eq!(shown(), (two.key_hash(), CrlPolicy::Warn, 3));
+        identities.install(three.clone().with_generation(4), identities.former_of(&three, now()));
+        assert_eq!(shown(), (two.key_hash(), CrlPolicy::IfGiven, 4));
+        let back: Vec<_> = identities.former_of(&two, now()).iter().map(Identity::key_hash).collect();
+        assert_eq!(back, [three.key_hash(), one], "a key that comes back does not vouch for itself");
+    }
+}
