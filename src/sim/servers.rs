@@ -58,7 +58,13 @@ impl World {
                 );
                 self.ask_store(node, StoreCall::DownDelivered { agent, fence, through });
             }
-            Effect::Issue { .. } | Effect::Event(_) | Effect::Stopped => {}
+            Effect::Issue { .. } => {}
+            // Rule I5: whoever changes its key, no honest node's attestation or statement is ever taken for a false one.
+            Effect::Event(event) => {
+                let is_false = matches!(event.code, Code::AttestationInvalid | Code::SuccessionInvalid);
+                assert!(!is_false, "I5 {event}");
+            }
+            Effect::Stopped => {}
         }
     }
 
