@@ -24,16 +24,13 @@ use crate::name::Name;
 use crate::net::enrolment::EnrolmentListener;
 use crate::net::listen::Listener;
 use crate::node::management_server::{Config as NodeConfig, ManagementServer as Node, Output};
-use crate::node::renewal::{Ask, Renewed};
 use crate::role::Role;
 use crate::session::authority::{self, CertificateAuthority};
 use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
-use crate::session::enrolment::{Failures, accept_enrolments};
 use crate::session::events::EventHub;
 use crate::session::identities::{Identities, Showing};
 use crate::session::json::Object;
 use crate::session::reload::{Outlook, Reloader};
-use crate::session::renewal::{Answers, Renewer};
 use crate::session::{ManagementGroup, clock, setup, status};
 
 /// Configures a management server. Every option of the configuration file has its key in
@@ -143,10 +140,7 @@ impl ManagementServerBuilder {
     /// [`HandOff::open`](crate::HandOff::open) find.
     pub async fn start(self) -> Result<ManagementServer> {
         let Self { identity, group, mut config, cursor_source, certificate_authority, watches } = self;
-        let certificate_authority = match certificate_authority {
-            Some(authority) => Some(authority),
-            None => authority::of_settings(config.authority.clone()).await?,
-        };
+        let certificate_authority = authority_of(certificate_authority, &config).await?;
         let (events, first_events) = EventHub::new();
         let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?.map(Arc::new);
         config.management_group.get_or_insert(group.name().await?);
@@ -165,40 +159,20 @@ impl ManagementServerBuilder {
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
         let change = group.change().await?;
         let lengths = Lengths::default();
-        let output = match &config.output.path {
-            Some(path) => {
-                let committed = committed_length(&config, &group).await?;
-                let file = OutputFile::open(path, committed, lengths.clone(), state.clone())?;
-                deliveries.take().map(|deliveries| tokio::spawn(file.run(deliveries, events.clone())))
-            }
-            None => None,
-        };
+        let file = open_output(&config, &group, lengths.clone(), state.clone()).await?;
+        let output = file.zip(deliveries.take_if(|_| config.output.path.is_some()));
+        let output = output.map(|(file, deliveries)| tokio::spawn(file.run(deliveries, events.clone())));
         // From the first task on nothing fails: each has an owner who ends it.
         let links = Links::new(mailbox.clone(), None, identity.clone());
         let report = status::of_machine(&mailbox, identity.clone(), outlook, &config, describe);
         let socket = status::serve(config.state_directory.as_deref(), report);
-        let registrar = Registrar {
-            group: config.management_group.clone().unwrap_or_default(),
-            store: group.store().clone(),
-            identity: identity.clone(),
-            authority: certificate_authority,
-            failures: Failures::new(&events),
-            events: events.clone(),
-        };
+        let registrar = Registrar::new(&config, group.store().clone(), &reloader, certificate_authority, &events);
         let mut tasks = vec![
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
             tokio::spawn(follow_group(group.clone(), change, mailbox.clone(), events.clone())),
             tokio::spawn(tick(mailbox.clone())),
         ];
-        tasks.extend(enrolment.map(|listener| {
-            let registrar = registrar.clone();
-            let answer = move |enrol| {
-                let registrar = registrar.clone();
-                async move { registrar.answer_enrolment(enrol, None).await }
-            };
-            tokio::spawn(accept_enrolments(listener, identity.clone(), Failures::new(&events), answer))
-        }));
-        tasks.extend(renewal(&config, &reloader, &registrar, &events));
+        tasks.extend(registrar.tasks(enrolment, &config, &reloader));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
         let mut performer = Performer {
             server,
@@ -222,7 +196,7 @@ impl ManagementServerBuilder {
             let _ = stop.send(true);
         });
         let first_events = Mutex::new(Some(first_events));
-        let server = ManagementServer {
+        Ok(ManagementServer {
             mailbox,
             events,
             first_events,
@@ -233,8 +207,7 @@ impl ManagementServerBuilder {
             tasks,
             output,
             reloader,
-        };
-        Ok(server)
+        })
     }
 }
 
@@ -283,23 +256,24 @@ async fn prepare(
     Ok(NodeConfig { me, group_key, challenge_secret, output, message_bytes_max })
 }
 
-/// The server renews its own certificate, by its own authority.
-fn renewal(
+/// The application's own, or what the configuration says.
+async fn authority_of(
+    own: Option<Arc<dyn CertificateAuthority>>,
     config: &Config,
-    reloader: &Arc<Reloader<Node>>,
-    registrar: &Registrar,
-    events: &EventHub,
-) -> Option<tokio::task::JoinHandle<()>> {
-    let (renewed, answers) = Answers::new();
-    let registrar = registrar.clone();
-    let post = Box::new(move |ask: Ask| {
-        let (registrar, renewed) = (registrar.clone(), renewed.clone());
-        tokio::spawn(async move {
-            let answer = registrar.answer_own(ask.request).await;
-            renewed.put(Renewed { hash: ask.hash, answer });
-        });
-    });
-    Renewer::new(config, reloader, post, answers, events).map(|renewer| tokio::spawn(renewer.run()))
+) -> Result<Option<Arc<dyn CertificateAuthority>>> {
+    if own.is_some() { Ok(own) } else { authority::of_settings(config.authority.clone()).await }
+}
+
+/// The file output, if there is one: cut back to what was committed.
+async fn open_output(
+    config: &Config,
+    group: &ManagementGroup,
+    lengths: Lengths,
+    state: Option<Arc<StateDirectory>>,
+) -> Result<Option<OutputFile>> {
+    let Some(path) = &config.output.path else { return Ok(None) };
+    let committed = committed_length(config, group).await?;
+    OutputFile::open(path, committed, lengths, state).map(Some)
 }
 
 async fn committed_length(config: &Config, group: &ManagementGroup) -> Result<Option<u64>> {

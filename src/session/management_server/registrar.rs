@@ -5,39 +5,98 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
+use tokio::task::JoinHandle;
 
 use crate::code::Code;
+use crate::config::Config;
 use crate::error::{Error, Result, printable};
 use crate::event::Event;
 use crate::group::{Decision, EnrolmentClaim, EnrolmentToken, Knock, TokenHash, TokenUse};
 use crate::identity::{CertificateRequest, VerifiedPeer, renewal};
 use crate::limits::ISSUE_TIMEOUT;
 use crate::name::Name;
-use crate::node::management_server::Order as Asked;
+use crate::net::enrolment::EnrolmentListener;
+use crate::node::management_server::{ManagementServer as Node, Order as Asked};
+use crate::node::renewal::{Ask, Renewed};
 use crate::role::Role;
 use crate::session::authority::{CertificateAuthority, Issuance, Order, Reason};
 use crate::session::clock;
 use crate::session::driver::IdentityCell;
-use crate::session::enrolment::Failures;
+use crate::session::enrolment::{Failures, accept_enrolments};
 use crate::session::events::EventHub;
 use crate::session::keeping::blocking;
+use crate::session::reload::Reloader;
+use crate::session::renewal::{Answers, Renewer};
 use crate::store::StoreThread;
 use crate::wire::{Answer, Enrol, Request};
 
 /// See the module's text.
 #[derive(Clone)]
 pub(super) struct Registrar {
-    pub(super) group: String,
-    pub(super) store: Arc<StoreThread>,
-    pub(super) identity: IdentityCell,
-    pub(super) authority: Option<Arc<dyn CertificateAuthority>>,
-    pub(super) events: EventHub,
-    pub(super) failures: Failures,
+    group: String,
+    store: Arc<StoreThread>,
+    identity: IdentityCell,
+    authority: Option<Arc<dyn CertificateAuthority>>,
+    events: EventHub,
+    failures: Failures,
 }
 
 impl Registrar {
+    pub(super) fn new(
+        config: &Config,
+        store: Arc<StoreThread>,
+        reloader: &Arc<Reloader<Node>>,
+        authority: Option<Arc<dyn CertificateAuthority>>,
+        events: &EventHub,
+    ) -> Self {
+        Self {
+            group: config.management_group.clone().unwrap_or_default(),
+            store,
+            identity: reloader.identities().clone(),
+            authority,
+            events: events.clone(),
+            failures: Failures::new(events),
+        }
+    }
+
+    /// Enrolment at this server's own port, and the renewal of its own certificate.
+    pub(super) fn tasks(
+        &self,
+        enrolment: Option<EnrolmentListener>,
+        config: &Config,
+        reloader: &Arc<Reloader<Node>>,
+    ) -> impl Iterator<Item = JoinHandle<()>> + use<> {
+        let enrolling = enrolment.map(|listener| tokio::spawn(self.clone().listen(listener)));
+        let renewing = self.renewer(config, reloader).map(|renewer| tokio::spawn(renewer.run()));
+        enrolling.into_iter().chain(renewing)
+    }
+
+    /// Takes enrolments at this server's own port, until the task is dropped.
+    async fn listen(self, listener: EnrolmentListener) {
+        let (identity, failures) = (self.identity.clone(), self.failures.clone());
+        let answer = move |enrol| {
+            let registrar = self.clone();
+            async move { registrar.answer_enrolment(enrol, None).await }
+        };
+        accept_enrolments(listener, identity, failures, answer).await;
+    }
+
+    /// Renews this server's own certificate, by its own authority.
+    fn renewer(&self, config: &Config, reloader: &Arc<Reloader<Node>>) -> Option<Renewer> {
+        let (renewed, answers) = Answers::new();
+        let registrar = self.clone();
+        let post = Box::new(move |ask: Ask| {
+            let (registrar, renewed) = (registrar.clone(), renewed.clone());
+            tokio::spawn(async move {
+                let answer = registrar.answer_own(ask.request).await;
+                renewed.put(Renewed { hash: ask.hash, answer });
+            });
+        });
+        Renewer::new(config, reloader, post, answers, &self.events)
+    }
+
     /// Answers what this server asks for itself: it is its own group's, and signed nothing.
-    pub(super) async fn answer_own(&self, request: Request) -> Answer {
+    async fn answer_own(&self, request: Request) -> Answer {
         let result = async {
             let none = || Error::new(Code::RenewalByHand).subject(self.group.as_str());
             let authority = self.authority.clone().ok_or_else(none)?;
@@ -60,7 +119,7 @@ impl Registrar {
     }
 
     /// Answers a node that has a token: at this server's own port, or at the one of the gateway `via`.
-    pub(super) async fn answer_enrolment(&self, enrol: Enrol, via: Option<Name>) -> Answer {
+    async fn answer_enrolment(&self, enrol: Enrol, via: Option<Name>) -> Answer {
         let path = via.as_ref().map_or_else(|| "directly".to_owned(), |via| format!("via {via}"));
         let subject = format!("{} {} {path}", printable(&enrol.name), printable(&enrol.address));
         match self.enrol(enrol, via).await {
@@ -143,7 +202,7 @@ impl Registrar {
     }
 
     /// Asks the authority, and checks what it answers: a node never gets what its peers would refuse.
-    pub(super) async fn issue(&self, authority: Arc<dyn CertificateAuthority>, order: Order) -> Result<Answer> {
+    async fn issue(&self, authority: Arc<dyn CertificateAuthority>, order: Order) -> Result<Answer> {
         let request = order.request.clone();
         // On a task of its own: a panic of an application's authority is an answer too.
         let issuing = tokio::spawn(async move { authority.issue(order).await });
