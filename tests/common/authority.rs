@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use farpost::{CertificateAuthority, Issuance, Order, Result};
 use futures::future::BoxFuture;
-use rcgen::{CertificateSigningRequestParams, KeyPair};
+use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair};
 use rustls::pki_types::CertificateSigningRequestDer;
 
 use crate::pki::Certified;
@@ -74,12 +74,17 @@ impl TestAuthority {
         let asked = CertificateSigningRequestParams::from_der(&der).unwrap();
         let name = if state.spoilt == Some(Spoilt::OtherName) { "ms1.corp.example" } else { order.name.as_str() };
         let certificate = if state.spoilt == Some(Spoilt::OtherKey) {
-            state.authority.certify(name, &KeyPair::generate().unwrap(), |_| ()).1
+            state.authority.certify(name, &KeyPair::generate().unwrap(), from_now).1
         } else {
-            state.authority.certify(name, &asked.public_key, |_| ()).1
+            state.authority.certify(name, &asked.public_key, from_now).1
         };
         Issuance::Issued(vec![certificate.der().clone()])
     }
+}
+
+/// A new certificate starts later than the one before: that is how a store tells them apart (rule I4).
+fn from_now(params: &mut CertificateParams) {
+    params.not_before = std::time::SystemTime::now().into();
 }
 
 impl CertificateAuthority for TestAuthority {

@@ -12,6 +12,8 @@ mod events;
 #[expect(dead_code, reason = "shared with the tests that spoil certificates")]
 mod pki;
 
+mod files;
+
 use std::time::Duration;
 
 use authority::TestAuthority;

@@ -153,8 +153,7 @@ impl ManagementServerBuilder {
         let (batches, receiver) = mpsc::unbounded_channel();
         let mut deliveries = Some(Deliveries::new(receiver, mailbox.clone()));
         let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::AtOnce));
-        let outlook = Outlook::default();
-        let of_group = config.management_group.clone().unwrap_or_default();
+        let (outlook, of_group) = (Outlook::default(), config.management_group.clone().unwrap_or_default());
         let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), of_group, outlook.clone());
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
         let change = group.change().await?;
