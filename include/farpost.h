@@ -704,6 +704,19 @@ farpost_status_t farpost_session_flush(farpost_session_t *session,
                                        farpost_error_t **error);
 
 /**
+ * Reads the identity's files again and takes what they hold into use; the link stays. Files are watched as well: what
+ * changed is in use within two seconds without this call. Waits up to `timeout_ms`, a negative number without limit; then
+ * FARPOST_ERR_TIMED_OUT, and the reload goes on. On an error the last good identity stays in use. Any thread but the
+ * library's.
+ *
+ * The caller sees to it that:
+ * `session` is NULL or not freed yet; `error` is NULL or may be written.
+ */
+farpost_status_t farpost_session_reload_identity(farpost_session_t *session,
+                                                 int32_t timeout_ms,
+                                                 farpost_error_t **error);
+
+/**
  * Closes the session: waits up to `timeout_ms`, a negative number without limit, until everything is delivered, then up
  * to 4 s more for the links and the disk. FARPOST_ERR_TIMED_OUT if something was not delivered: it is closed all the
  * same, and the rest stays in the queue on disk for the next run; without a state directory it is lost. Other calls,

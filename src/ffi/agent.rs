@@ -62,6 +62,11 @@ impl Port for Running {
         self.0.try_receive().map(|received| Box::new(Arrived(received)) as Box<dyn Incoming>)
     }
 
+    fn reload_identity(&self) -> BoxFuture<'static, Result<()>> {
+        let agent = Arc::clone(&self.0);
+        async move { agent.reload_identity().await.map(drop) }.boxed()
+    }
+
     fn close(&self, within: Duration) -> BoxFuture<'static, Result<()>> {
         let agent = Arc::clone(&self.0);
         async move { agent.close(within).await }.boxed()

@@ -181,6 +181,24 @@ pub unsafe extern "C" fn farpost_session_flush(
     unsafe { call(session, error, |session| session.flush(stage, sequence, timeout_ms)) }
 }
 
+/// Reads the identity's files again and takes what they hold into use; the link stays. Files are watched as well: what
+/// changed is in use within two seconds without this call. Waits up to `timeout_ms`, a negative number without limit; then
+/// FARPOST_ERR_TIMED_OUT, and the reload goes on. On an error the last good identity stays in use. Any thread but the
+/// library's.
+///
+/// # Safety
+///
+/// `session` is NULL or not freed yet; `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn farpost_session_reload_identity(
+    session: *mut Session,
+    timeout_ms: i32,
+    error: *mut *mut ErrorObject,
+) -> Status {
+    // SAFETY: the caller passes NULL or a live object, and allows the write.
+    unsafe { call(session, error, |session| session.reload_identity(timeout_ms)) }
+}
+
 /// Closes the session: waits up to `timeout_ms`, a negative number without limit, until everything is delivered, then up
 /// to 4 s more for the links and the disk. FARPOST_ERR_TIMED_OUT if something was not delivered: it is closed all the
 /// same, and the rest stays in the queue on disk for the next run; without a state directory it is lost. Other calls,

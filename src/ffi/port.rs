@@ -21,6 +21,8 @@ pub(super) trait Port: Send + Sync {
     fn try_event(&self) -> Option<Event>;
     /// The next message from the management server, if one waits.
     fn try_receive(&self) -> Option<Box<dyn Incoming>>;
+    /// Reads the identity's files again.
+    fn reload_identity(&self) -> BoxFuture<'static, Result<()>>;
     /// Stops within the time given: what is out is waited for, the rest stays in the queue.
     fn close(&self, within: Duration) -> BoxFuture<'static, Result<()>>;
 }

@@ -228,6 +228,15 @@ impl Session {
         })
     }
 
+    pub(super) fn reload_identity(&self, timeout_ms: i32) -> Result<()> {
+        may_block()?;
+        self.open_only()?;
+        let reloaded = self.port.reload_identity();
+        let Some(within) = span(timeout_ms) else { return self.threads.run(None, reloaded)? };
+        let waited = self.threads.run(None, async move { tokio::time::timeout(within, reloaded).await })?;
+        waited.unwrap_or_else(|_| Err(Error::new(Code::TimedOut).subject("the reload of the identity")))
+    }
+
     pub(super) fn close(&self, timeout_ms: i32) -> Result<()> {
         may_block()?;
         if self.closed.swap(true, SeqCst) {

@@ -128,6 +128,13 @@ impl Port for Handle {
         Some(Box::new(Letter(Arc::clone(&self.0), 7, payload?)))
     }
 
+    fn reload_identity(&self) -> BoxFuture<'static, Result<()>> {
+        // As long as nothing was taken, it takes for ever.
+        let taken = self.0.state.lock().unwrap().taken.len();
+        async move { if taken == 0 { std::future::pending().await } else { Err(Error::new(Code::KeyMismatch)) } }
+            .boxed()
+    }
+
     fn close(&self, _within: Duration) -> BoxFuture<'static, Result<()>> {
         async { Ok(()) }.boxed()
     }
@@ -308,6 +315,17 @@ fn what_c_sends_arrives_with_its_priority_and_number() {
     let huge =
         unsafe { farpost_session_send(opened.session, b"x".as_ptr(), usize::MAX, null(), null_mut(), null_mut()) };
     assert_eq!(huge, status(Code::MessageTooLarge), "refused before a byte is read");
+}
+
+#[test]
+fn c1_a_reload_of_the_identity_says_what_is_wrong_and_waits_no_longer_than_it_says() {
+    let opened = Opened::new();
+    let reload = |timeout| unsafe { farpost_session_reload_identity(opened.session, timeout, null_mut()) };
+    assert_eq!(reload(5), status(Code::TimedOut));
+    assert_eq!(opened.send(b"a"), FARPOST_OK);
+    assert_eq!(reload(-1), status(Code::KeyMismatch));
+    unsafe { farpost_session_close(opened.session, 0, null_mut()) };
+    assert_eq!(reload(-1), status(Code::Closed));
 }
 
 #[test]

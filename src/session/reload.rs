@@ -73,7 +73,12 @@ impl<M: Machine> Reloader<M> {
     ///
     /// [`Code::ConfigMissingKey`] for an identity that was not read from files; what is wrong with what they hold now:
     /// the last good one stays in use.
-    pub(crate) async fn reload(&self) -> Result<IdentityReload> {
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<IdentityReload> {
+        let this = self.clone();
+        to_its_end(async move { this.reload_now().await }).await
+    }
+
+    async fn reload_now(&self) -> Result<IdentityReload> {
         let _turn = self.turn.lock().await;
         let current = self.identities.current();
         let files = current.files().cloned().ok_or_else(|| {
@@ -94,11 +99,15 @@ impl<M: Machine> Reloader<M> {
     /// # Errors
     ///
     /// What is wrong with it: the last good one stays in use.
-    pub(crate) async fn replace(&self, identity: Identity) -> Result<IdentityReload> {
-        let _turn = self.turn.lock().await;
-        let result = self.take(identity).await;
-        self.tell(&result);
-        result
+    pub(crate) async fn replace(self: &Arc<Self>, identity: Identity) -> Result<IdentityReload> {
+        let this = self.clone();
+        to_its_end(async move {
+            let _turn = this.turn.lock().await;
+            let result = this.take(identity).await;
+            this.tell(&result);
+            result
+        })
+        .await
     }
 
     /// A problem is told once, and again only after it was another one or none.
@@ -264,6 +273,11 @@ fn about(newer: &Identity, current: &Identity) -> String {
         (false, false) => "a new certificate, and new trust or revocation lists",
     };
     format!("generation {}: {what}; until {}, key {key}", newer.generation(), newer.not_after())
+}
+
+/// What has begun is brought to its end, whoever waits for it: half of the peers judged is nobody's wish.
+async fn to_its_end(work: impl Future<Output = Result<IdentityReload>> + Send + 'static) -> Result<IdentityReload> {
+    tokio::spawn(work).await.map_err(|error| Error::new(Code::Internal).found(error.to_string()))?
 }
 
 /// Files, signatures and chains never on the runtime's threads.

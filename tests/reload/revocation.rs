@@ -110,7 +110,7 @@ async fn i5_h8_a_certificate_that_ends_while_connected_ends_the_link_at_each_end
     let mut lab = Lab::new().await;
     let (server, server_log) = lab.server().await;
     let (gateway, log) = lab.gateway(&server).await;
-    let ends_at = SystemTime::now() + Duration::from_secs(6);
+    let ends_at = SystemTime::now() + Duration::from_secs(9);
     lab.renew_spoilt(AGENTS[0], |params| params.not_after = ends_at.into());
     let crowd = Crowd::connect(&lab, &gateway).await;
     log.told(Code::CertificateExpired, AGENTS[0]).await;

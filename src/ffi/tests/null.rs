@@ -77,6 +77,7 @@ fn null_calls() -> Vec<(&'static str, Null)> {
         refused("farpost_session_receipt.receipt", farpost_session_receipt(session, null_mut(), no_error));
         refused("farpost_session_receipt.error", farpost_session_receipt(session, &raw mut receipt, null_mut()));
         refused("farpost_session_flush.session", farpost_session_flush(null_mut(), 1, 0, 0, no_error));
+        refused("farpost_session_reload_identity.session", farpost_session_reload_identity(null_mut(), 0, no_error));
         refused("farpost_session_close.session", farpost_session_close(null_mut(), 0, no_error));
         refused("farpost_session_close.error", farpost_session_close(session, 0, null_mut()));
         refused("farpost_event_acknowledge.event", farpost_event_acknowledge(null_mut(), no_error));
@@ -91,6 +92,8 @@ fn null_calls() -> Vec<(&'static str, Null)> {
             calls.push((name, Null::Allowed));
         }
         calls.push(("farpost_session_flush.error", Null::Allowed));
+        assert_eq!(farpost_session_reload_identity(session, 0, null_mut()), status(Code::Closed));
+        calls.push(("farpost_session_reload_identity.error", Null::Allowed));
 
         // Accessors give nothing for nothing, and free takes it.
         let mut allowed = |name, holds: bool| {
