@@ -50,13 +50,18 @@ impl Lab {
         let mut lab =
             Self { home, authority: Certified::authority("Test CA"), handed: Arc::default(), issued: BTreeMap::new() };
         for name in [SERVER, GATEWAY].into_iter().chain(AGENTS) {
-            std::fs::create_dir(lab.store(name).path()).unwrap();
-            lab.store(name).put_as("ca.pem", &lab.authority.pem());
-            lab.renew(name);
+            lab.add(name);
         }
         let group = lab.group().await;
         group.set_unknown_agents(UnknownAgents::Approve).await.unwrap();
         lab
+    }
+
+    /// A node with a certificate of the CA.
+    pub(crate) fn add(&mut self, name: &str) {
+        std::fs::create_dir(self.store(name).path()).unwrap();
+        self.store(name).put_as("ca.pem", &self.authority.pem());
+        self.renew(name);
     }
 
     async fn group(&self) -> ManagementGroup {
@@ -156,23 +161,18 @@ impl Lab {
         (gateway, log)
     }
 
-    pub(crate) async fn agent(&self, name: &'static str, gateway: &Gateway) -> (Arc<Agent>, EventLog) {
+    pub(crate) async fn agent(&self, name: &str, gateway: &Gateway) -> (Arc<Agent>, EventLog) {
         self.agent_under(name, GATEWAY, gateway.local_address().unwrap()).await
     }
 
-    pub(crate) async fn agent_under(
-        &self,
-        name: &'static str,
-        upstream: &str,
-        address: SocketAddr,
-    ) -> (Arc<Agent>, EventLog) {
+    pub(crate) async fn agent_under(&self, name: &str, upstream: &str, address: SocketAddr) -> (Arc<Agent>, EventLog) {
         let identity = Identity::from_directory(self.store(name).path(), name).unwrap();
         let builder = Agent::builder(identity)
             .management_group(GROUP)
             .upstream(Assignment::primary(&format!("{upstream}:{}", address.port())).unwrap())
             .host(Name::parse(upstream).unwrap(), vec![address.ip()]);
         let agent = builder.start().await.unwrap();
-        let log = EventLog::follow(name, agent.events());
+        let log = EventLog::follow("an agent", agent.events());
         (Arc::new(agent), log)
     }
 

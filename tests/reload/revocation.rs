@@ -105,19 +105,84 @@ async fn i5_h8_a_revoked_gateway_is_left_by_its_agents_and_cut_off_by_the_server
     assert!(since.elapsed() < CUT_WITHIN, "{:?}", since.elapsed());
 }
 
+/// A whole second, as certificates have it, some seconds from now.
+fn soon() -> SystemTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs() + 8)
+}
+
+fn assert_just_ended(ended_at: SystemTime) {
+    let late = SystemTime::now().duration_since(ended_at).expect("not before it ends");
+    assert!(late < CUT_WITHIN, "{late:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i5_h8_a_certificate_that_ends_while_connected_ends_the_link_at_each_end() {
+async fn i5_h8_an_agent_whose_certificate_ends_while_connected_is_cut_off_and_no_other() {
     let mut lab = Lab::new().await;
     let (server, server_log) = lab.server().await;
-    let (gateway, log) = lab.gateway(&server).await;
-    let ends_at = SystemTime::now() + Duration::from_secs(9);
+    let (gateway, _) = lab.gateway(&server).await;
+    let ends_at = soon();
     lab.renew_spoilt(AGENTS[0], |params| params.not_after = ends_at.into());
     let crowd = Crowd::connect(&lab, &gateway).await;
-    log.told(Code::CertificateExpired, AGENTS[0]).await;
-    let late = SystemTime::now().duration_since(ends_at).expect("not before it ends");
-    assert!(late < CUT_WITHIN, "{late:?}");
+    // By the gateway with its link or by the server with its channel, whoever looks first.
+    crowd.logs[0].told(Code::CertificateExpired, "").await;
+    assert_just_ended(ends_at);
     crowd.assert_the_others_are_unaffected(&lab).await;
     assert_eq!(server_log.count(Code::GatewayGone), 0);
-    // The peers heard of the end before it came; its own node of its own.
     crowd.logs[0].told(Code::CertificateExpiring, AGENTS[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i5_h8_a_gateway_without_a_server_cuts_off_whose_certificate_ends_too() {
+    let mut lab = Lab::new().await;
+    let (server, _) = lab.server().await;
+    let (gateway, log) = lab.gateway(&server).await;
+    server.close(Duration::from_secs(5)).await.unwrap();
+    let ends_at = soon();
+    lab.renew_spoilt(AGENTS[0], |params| params.not_after = ends_at.into());
+    let (_agent, agent_log) = lab.agent(AGENTS[0], &gateway).await;
+    log.told(Code::AgentConnected, AGENTS[0]).await;
+    log.told(Code::CertificateExpired, AGENTS[0]).await;
+    assert_just_ended(ends_at);
+    agent_log.told(Code::CertificateExpired, GATEWAY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i5_h8_a_gateway_whose_certificate_ends_is_left_by_its_agents_and_cut_off_by_the_server() {
+    let mut lab = Lab::new().await;
+    let ends_at = soon();
+    lab.renew_spoilt(GATEWAY, |params| params.not_after = ends_at.into());
+    let (server, server_log) = lab.server().await;
+    let (gateway, _) = lab.gateway(&server).await;
+    let (agent, agent_log) = lab.agent(AGENTS[0], &gateway).await;
+    lab.deliver(&agent).await;
+    tokio::join!(server_log.told(Code::CertificateExpired, GATEWAY), agent_log.told(Code::CertificateExpired, GATEWAY),);
+    assert_just_ended(ends_at);
+}
+
+/// As the acceptance asks: one of fifty, by the gateway's and the server's list at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i5_h8_a_list_that_names_one_of_fifty_agents_costs_the_other_forty_nine_nothing() {
+    let mut lab = Lab::new().await;
+    let names: Vec<String> = (0..50).map(|at| format!("crowd{at}.branch.example")).collect();
+    for name in &names {
+        lab.add(name);
+    }
+    let (server, server_log) = lab.server().await;
+    let (gateway, log) = lab.gateway(&server).await;
+    let address = gateway.local_address().unwrap();
+    let mut crowd = Crowd { agents: Vec::new(), logs: Vec::new() };
+    for name in &names {
+        let (agent, log) = lab.agent_under(name, GATEWAY, address).await;
+        lab.deliver(&agent).await;
+        crowd.agents.push(agent);
+        crowd.logs.push(log);
+    }
+    let since = Instant::now();
+    lab.publish(&lab.authority.revocation_list(&[&lab.issued[&names[0]]]), &[GATEWAY, SERVER]);
+    crowd.logs[0].told(Code::CertificateRevoked, GATEWAY).await;
+    println!("one of fifty cut after {:?}", since.elapsed());
+    assert!(since.elapsed() < CUT_WITHIN, "{:?}", since.elapsed());
+    crowd.assert_the_others_are_unaffected(&lab).await;
+    assert_eq!(log.count(Code::LinkDown) + server_log.count(Code::GatewayGone), 0);
 }
