@@ -138,10 +138,11 @@ impl<M: Machine> Reloader<M> {
             });
         }
         let (identities, group) = (self.identities.clone(), self.group.clone());
+        let events = self.events.clone();
         let (newer, former, successions) = blocking(move || {
             check(&newer, &identities.current())?;
             let former = identities.former_of(&newer, clock::validity());
-            let successions = vouch(&former, &newer, &group)?;
+            let successions = vouch(&former, &newer, &group, &events);
             Ok::<_, Error>((newer, former, successions))
         })
         .await??;
@@ -260,8 +261,18 @@ fn check(newer: &Identity, current: &Identity) -> Result<()> {
     if report.is_clean() { Ok(()) } else { Err(report.into()) }
 }
 
-fn vouch(former: &[Identity], newer: &Identity, group: &str) -> Result<Vec<Succession>> {
-    former.iter().map(|former| succession::vouch(former, newer, group)).collect()
+/// The statements of the former keys. One that cannot sign any more (its key service is gone) is no reason to refuse the
+/// new one: the agents that met it connect anew.
+fn vouch(former: &[Identity], newer: &Identity, group: &str, events: &EventHub) -> Vec<Succession> {
+    let vouch = |former: &Identity| match succession::vouch(former, newer, group) {
+        Ok(succession) => Some(succession),
+        Err(error) => {
+            let text = format!("a former key cannot vouch: {}", error.found_text());
+            events.emit(Event::new(Code::SuccessionInvalid, newer.name().to_string(), text));
+            None
+        }
+    };
+    former.iter().filter_map(vouch).collect()
 }
 
 /// What an administrator compares with the files.

@@ -116,6 +116,11 @@ impl Lab {
         identity(&self.authority, &self.authority.issue(name), &[])
     }
 
+    /// The server's next identity, with a list of these.
+    pub(crate) fn server_identity(&self, revoked: &[&Certified]) -> Identity {
+        identity(&self.authority, &self.authority.issue(SERVER), &[&self.authority.revocation_list(revoked)])
+    }
+
     /// A further management server of the group.
     pub(crate) async fn another_server(&self, name: &str) -> ManagementServer {
         let builder = ManagementServer::builder(self.identity(name), open_group(&self.directory).await);

@@ -10,7 +10,9 @@ use rcgen::PublicKeyData as _;
 use crate::lab::{GROUP, HONEST, Lab, SERVER};
 use crate::peer::Peer;
 use crate::pki::Certified;
-use crate::wire::{ACCEPTED, AGENT, GATEWAY, OPENED, Open, Opened, SUCCEED, Succeed, chain_hash, put_field};
+use crate::wire::{
+    ACCEPTED, AGENT, GATEWAY, OPENED, Open, Opened, PING, PONG, SUCCEED, Succeed, chain_hash, put_field,
+};
 
 const NAME: &str = "gw9.branch.example";
 
@@ -111,5 +113,35 @@ async fn i5_a_third_statement_one_of_an_agent_and_one_of_an_unknown_chain_end_th
     peer.teach(&former).await;
     peer.send(SUCCEED, 0, &statement).await;
     peer.refused(0, Code::SuccessionInvalid).await;
+    lab.honest_delivers().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i5_h8_a_channel_of_a_former_key_ends_with_that_keys_certificate_and_the_others_stay() {
+    let lab = Lab::start().await;
+    let ends_at = std::time::SystemTime::now() + std::time::Duration::from_secs(8);
+    let brief = lab.authority.issue_spoilt(NAME, |params| params.not_after = ends_at.into());
+    let (former, newer) = (lab.authority.issue(NAME), lab.authority.issue(NAME));
+    let mut peer = gateway(&lab, &newer).await;
+    let challenge = peer.challenge().await;
+    for former in [&brief, &former] {
+        peer.teach(former).await;
+        peer.send(SUCCEED, 0, &succeed(former, &newer, former, GROUP, NAME).encode_to_vec()).await;
+    }
+    for (channel, key) in (1..).zip([&brief, &former, &newer]) {
+        let agent = lab.authority.issue(&format!("pc{channel}.branch.example"));
+        lab.group.approve_agent(&agent.name).await.unwrap();
+        peer.teach(&agent).await;
+        peer.write(&Open::attested(&agent, key, &challenge).frame(channel)).await;
+        let opened: Opened = peer.until(OPENED).await.read();
+        assert_eq!(opened.status, ACCEPTED, "FP{}", opened.code);
+    }
+    // By its end, and by a list; the third one is of the present key.
+    peer.refused(1, Code::AttestationStale).await;
+    lab.server.replace_identity(lab.server_identity(&[&lab.revoked, &former])).await.unwrap();
+    peer.refused(2, Code::AttestationStale).await;
+    peer.send(PING, 0, &[7; 8]).await;
+    let answer = peer.until(PONG).await;
+    assert_eq!(answer.body, [7; 8], "and nothing of the third channel before it");
     lab.honest_delivers().await;
 }

@@ -13,6 +13,7 @@ pub(crate) const HELLO: u8 = 0x01;
 pub(crate) const WELCOME: u8 = 0x02;
 pub(crate) const REFUSE: u8 = 0x03;
 pub(crate) const PING: u8 = 0x04;
+pub(crate) const PONG: u8 = 0x05;
 pub(crate) const CHAIN: u8 = 0x06;
 pub(crate) const OPEN: u8 = 0x07;
 pub(crate) const OPENED: u8 = 0x08;

@@ -228,3 +228,23 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
 const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
 /// How long another move may take before the renewal is looked at again.
 const MOVES_WITHIN: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstreams_next_certificate_is_looked_for_in_the_last_tenth_and_at_most_an_hour_before_the_end() {
+        let (mut dice, wall) = (Dice::new(7), Timestamp::from_unix_seconds(1_800_000_000));
+        for left in [10, 600, 36_000, 90 * 86_400] {
+            let end = Timestamp::from_unix_seconds(wall.unix_seconds() + left);
+            let window = (left * 1000 / 10).min(3_600_000);
+            let before: Vec<i64> =
+                (0..1_000).map(|_| end.unix_millis() - look_at(end, wall, &mut dice).unix_millis()).collect();
+            let (first, last) = (before.iter().max().unwrap(), before.iter().min().unwrap());
+            assert!(*first <= window && *last >= window / 10, "{left} s: {first} to {last} ms before");
+            assert!(*first - *last > window * 8 / 10, "{left} s: spread over {} ms", first - last);
+        }
+        assert_eq!(look_at(wall, later(wall, LOOK_AGAIN_MIN), &mut dice), later(wall, LOOK_AGAIN_MIN), "over");
+    }
+}
