@@ -507,7 +507,46 @@ const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "agent")]
+    use crate::identity::IdentityPolicy;
+    #[cfg(feature = "agent")]
+    use crate::identity::testing::Issued;
+    #[cfg(feature = "agent")]
+    use crate::node::agent::{Agent, Input};
+
     use super::*;
+
+    /// A handshake that began before a reload and ended after it: the reload did not find its peer.
+    #[cfg(feature = "agent")]
+    #[tokio::test]
+    async fn i5_who_was_judged_before_a_reload_is_judged_again_and_a_link_keeps_its_identity() {
+        let root = Issued::root(|params| params.not_after = rcgen::date_time_ymd(2045, 1, 1));
+        let leaf = |name: &str| root.leaf_of(name, |params| params.not_after = rcgen::date_time_ymd(2045, 1, 1));
+        let (own, newer, gone) = (leaf("pc7.branch.example"), leaf("pc7.branch.example"), leaf("gw1.branch.example"));
+        let lasting = |params: &mut rcgen::CertificateRevocationListParams| {
+            params.next_update = rcgen::date_time_ymd(2045, 1, 1);
+        };
+        let list = root.list(1, &[&gone], lasting);
+        let before = own.identity(&root, &[], IdentityPolicy::default()).unwrap();
+        let after = newer.identity(&root, &[&list], IdentityPolicy::default()).unwrap().with_generation(2);
+        let peer = Arc::new(before.verify(&[gone.der()], None, crate::identity::testing::now()).unwrap());
+        let cell: IdentityCell = Arc::new(Identities::new(before.clone(), crate::session::identities::Showing::AtOnce));
+        let (mailbox, mut inbox) = mailbox::<Agent>();
+        let mut links = Links::new(mailbox, None, cell.clone());
+        let [first, second] = [1, 2].map(LinkId::dialled);
+        links.opened(first, before.clone(), peer.clone());
+        cell.install(after.clone(), Vec::new());
+        links.opened(second, before.clone(), peer.clone());
+        let Some(Post::Input(Input::Identity(IdentityInput::Judged(verdicts)))) = inbox.answers.recv().await else {
+            panic!("another post");
+        };
+        assert_eq!(verdicts.len(), 1, "the one that came after the reload");
+        assert_eq!(verdicts[0].result.as_ref().unwrap_err().code(), Code::CertificateRevoked);
+        assert_eq!(links.identity_of(first).key_hash(), before.key_hash(), "it is signed with what was shown there");
+        links.perform(LinkEffect::Close { link: first });
+        assert_eq!(links.identity_of(first).key_hash(), after.key_hash());
+        assert!(inbox.answers.try_recv().is_err());
+    }
 
     #[test]
     fn h17_a_flood_of_strangers_is_told_in_few_lines_and_counted() {
