@@ -184,5 +184,7 @@ async fn i5_h8_a_list_that_names_one_of_fifty_agents_costs_the_other_forty_nine_
     println!("one of fifty cut after {:?}", since.elapsed());
     assert!(since.elapsed() < CUT_WITHIN, "{:?}", since.elapsed());
     crowd.assert_the_others_are_unaffected(&lab).await;
-    assert_eq!(log.count(Code::LinkDown) + server_log.count(Code::GatewayGone), 0);
+    // The one may have left by itself, when the server refused its channel.
+    let lost = log.all().into_iter().filter(|event| event.code == Code::LinkDown && !event.subject.contains(&names[0]));
+    assert_eq!((lost.count(), server_log.count(Code::GatewayGone)), (0, 0));
 }
