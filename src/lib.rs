@@ -86,7 +86,7 @@ pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
 #[cfg(feature = "management-server")]
 pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
-pub use session::{CertificateImport, PreparedImport};
+pub use session::{CertificateImport, PreparedImport, WaitingKey};
 #[cfg(feature = "management-server")]
 pub use session::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,

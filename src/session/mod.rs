@@ -38,7 +38,7 @@ pub use enrolment::{Enrolment, EnrolmentOutcome};
 pub use events::Events;
 #[cfg(feature = "gateway")]
 pub use gateway::{Gateway, GatewayBuilder};
-pub use identity_store::{CertificateImport, PreparedImport};
+pub use identity_store::{CertificateImport, PreparedImport, WaitingKey};
 #[cfg(feature = "management-server")]
 pub use management_group::{ApprovedFor, Cursor, Inventory, ManagementGroup};
 #[cfg(feature = "management-server")]

@@ -1,7 +1,8 @@
 //! What the files of an identity hold: read and taken apart, before anything is decided.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
@@ -78,6 +79,7 @@ impl Contents {
 
     fn add_directory(&mut self, directory: &Path, password: Option<&str>, replaced: Option<&Path>) -> Result<()> {
         check_directory(directory)?;
+        let _quiet = quiet(directory);
         let paths = listed(directory, &STORE_EXTENSIONS)?;
         for path in paths.into_iter().filter(|path| Some(path.as_path()) != replaced) {
             match extension_of(&path).as_str() {
@@ -244,6 +246,25 @@ pub(super) fn listed(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBu
 fn extension_of(path: &Path) -> String {
     path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
+
+/// Waits for an installation that is in progress, and keeps the next one waiting while the directory is read. Where
+/// that cannot be had in time, it is read as it is: what is seen of an installation then does not fit, and is refused.
+fn quiet(directory: &Path) -> Option<File> {
+    let lock = File::open(directory).ok()?;
+    let began = Instant::now();
+    loop {
+        match lock.try_lock_shared() {
+            Ok(()) => return Some(lock),
+            Err(TryLockError::WouldBlock) if began.elapsed() < QUIET_WAIT => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
+            Err(_) => return None,
+        }
+    }
+}
+
+/// An installation takes some milliseconds; a disk that stands still must not keep a node from starting.
+const QUIET_WAIT: Duration = Duration::from_secs(2);
 
 /// Where an import keeps the key until the certificate is in place.
 pub(super) fn next_key(key: &Path) -> PathBuf {

@@ -32,7 +32,6 @@ use crate::time::Timestamp;
 ///
 /// As [`Identity::from_files`]; [`Code::KeyMissing`]; [`Code::IdentityAmbiguous`] if another file of the store would be
 /// chosen; [`Code::ArgumentInvalid`] where the identity is a PKCS#12 file.
-#[cfg(test)]
 pub(crate) fn install(
     files: &IdentityFiles,
     name: &Name,
@@ -156,7 +155,8 @@ impl Plan {
         let leaf = leaf.ok_or_else(|| Report::of(Error::new(Code::CertificateMissing).found("an empty chain")))?;
         contents.add_news(place.certificate(), &news).map_err(Report::of)?;
         let anchors = contents.add_anchors(&place, news.anchors);
-        let needs_lists = !contents.judge(&leaf, files, name, at).is_ok_and(|chosen| chosen.is_usable());
+        let is_usable = |contents: &Contents| contents.judge(&leaf, files, name, at).is_ok_and(|one| one.is_usable());
+        let needs_lists = !news.lists.is_empty() && !is_usable(&contents);
         let lists = contents.add_lists_of(&place, news.lists).map_err(Report::of)?;
         let chosen = contents.judge(&leaf, files, name, at)?;
         if !chosen.is_usable() {
@@ -415,6 +415,24 @@ impl Drop for Undo<'_> {
     }
 }
 
+impl IdentityFiles {
+    /// Installs a certificate for this name with its chain (DER, the leaf first, the others in any order). `key` is its
+    /// private key as PKCS#8, PKCS#1 or SEC1 in DER; without one, a key that waits in the store is taken. CAs in the
+    /// chain are not trusted. See [`CertificateImport`](crate::CertificateImport) for files.
+    ///
+    /// Everything is checked before anything is changed; on an error before the certificate is in place all is as it
+    /// was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::from_files`]; [`Code::KeyMissing`]; [`Code::IdentityAmbiguous`] if another file of the store would
+    /// be chosen; [`Code::ArgumentInvalid`] where the identity is a PKCS#12 file.
+    pub fn install_certificate(&self, name: &Name, chain: &[impl AsRef<[u8]>], key: Option<&[u8]>) -> Result<Identity> {
+        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_ref().to_vec())).collect();
+        install(self, name, &chain, key)
+    }
+}
+
 /// Removes the certificate of a name and its keys from its identity; CAs, lists and waiting keys stay. Answers what was
 /// removed, the certificate first.
 ///
@@ -430,8 +448,9 @@ pub(crate) fn remove(files: &IdentityFiles, name: &Name) -> Result<Vec<PathBuf>>
             .found("no such file")
             .remedy("look at the directory and the name"));
     }
-    let store = Store::open(&parent_of(&certificate))?;
+    // Read before the store is locked: readers and writers wait for each other.
     let left = Contents::of_but(files, Some(&certificate))?;
+    let store = Store::open(&parent_of(&certificate))?;
     let mut removed = vec![certificate];
     for hash in left.pile.key_hashes() {
         let Some(key) = left.pile.key(hash) else { continue };

@@ -36,10 +36,11 @@ use crate::time::Timestamp;
 use contents::{Contents, next_key};
 pub use import::{CertificateImport, PreparedImport};
 #[cfg(test)]
-pub(crate) use install::install;
+use install::install;
 pub(crate) use install::install_with_trust;
-#[cfg_attr(not(test), expect(unused_imports, reason = "keys are made where they wait"))]
-pub(crate) use waiting::{keep_waiting_key, waiting_keys};
+pub use waiting::WaitingKey;
+#[cfg(test)]
+use waiting::{keep_waiting_key, waiting_keys};
 
 /// Reads a file of certificates, requests or lists, of at most a source's size.
 ///
@@ -223,9 +224,15 @@ fn nobody(contents: &Contents, files: &IdentityFiles, name: &Name) -> Error {
         0 => format!("{} certificates of nodes", leaves.len()),
         _ => format!("certificates for {}{rest}", names.join(", ")),
     };
+    let remedy = match &files.directory {
+        Some(directory) => {
+            format!("farpost cert import --subject-name {name} --directory {} FILE", directory.display())
+        }
+        None => "name the file with this node's certificate".to_owned(),
+    };
     Error::new(Code::IdentityMissing)
         .subject(files.place().display().to_string())
         .found(found)
         .expected(format!("a certificate for {name}, its key and the CA"))
-        .remedy(format!("farpost cert import --subject-name {name} FILE"))
+        .remedy(remedy)
 }

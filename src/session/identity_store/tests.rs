@@ -401,3 +401,47 @@ fn an_import_finds_chooses_checks_and_proves_before_it_writes() {
     fs::set_permissions(sources.path().join("new.key"), fs::Permissions::from_mode(0o644)).unwrap();
     assert!(import().prepare().is_err_and(|report| report.has(Code::KeyExposed)));
 }
+
+#[test]
+fn a_reader_beside_many_installations_always_finds_one_of_the_identities() {
+    let root = root();
+    let leaves = [root.leaf(years(2021)), root.leaf(years(2022))];
+    let store = directory(&root);
+    installed(store.path(), &leaves[0]).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let live = live_leaf(store.path()).unwrap();
+                assert!(leaves.iter().any(|leaf| leaf.der() == live));
+                reads += 1;
+            }
+            reads
+        });
+        for round in 0..60 {
+            installed(store.path(), &leaves[round % 2]).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        println!("{} reads beside 60 installations", reader.join().unwrap());
+    });
+}
+
+#[test]
+fn a_signed_answer_alone_is_imported_where_its_key_waits() {
+    let root = root();
+    let (old, new) = (root.leaf(years(2021)), root.leaf(years(2022)));
+    let store = directory(&root);
+    installed(store.path(), &old).unwrap();
+    let files = files_of(store.path());
+    let answer = tempfile::NamedTempFile::new().unwrap();
+    fs::write(answer.path(), root.pem() + &new.pem()).unwrap();
+    let import = || CertificateImport::new(files.clone(), name()).source(answer.path());
+    assert!(import().prepare().is_err_and(|report| report.has(Code::KeyMissing)));
+    let waiting = keep_waiting_key(&files, &name(), &new.key.serialize_der(), b"request").unwrap();
+    assert_eq!(live_leaf(store.path()), Ok(old.der()), "a key that waits changes nothing");
+    import().prepare().unwrap().install().unwrap();
+    assert_eq!(live_leaf(store.path()), Ok(new.der()));
+    assert!(waiting.key.exists() && !waiting.request.exists(), "{}", waiting.public_key_sha256());
+    assert_eq!(listing(store.path()).len(), 3, "the old key is gone: {:?}", listing(store.path()));
+}

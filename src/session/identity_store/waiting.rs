@@ -18,15 +18,43 @@ use crate::limits::SOURCE_BYTES_MAX;
 use crate::name::Name;
 
 /// A key whose request was made and whose certificate has not come yet.
-#[derive(Debug)]
-#[expect(dead_code, reason = "renewal over the chain looks at all of it")]
-pub(crate) struct WaitingKey {
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WaitingKey {
     /// `NAME-HASH.key`.
-    pub(crate) key: PathBuf,
+    pub key: PathBuf,
     /// `NAME-HASH.csr`.
-    pub(crate) request: PathBuf,
-    /// The name of its public key.
-    pub(crate) hash: KeyHash,
+    pub request: PathBuf,
+    hash: KeyHash,
+}
+
+impl WaitingKey {
+    /// SHA-256 of the public key (SubjectPublicKeyInfo), hexadecimal.
+    pub fn public_key_sha256(&self) -> String {
+        self.hash.to_string()
+    }
+}
+
+impl IdentityFiles {
+    /// Keeps a private key (PKCS#8 in DER) and the request that was made of it (PKCS#10 in DER) in the identity
+    /// directory until the certificate comes: `NAME-HASH.key`, mode 0600, and `NAME-HASH.csr`. Both are durable when this
+    /// returns; the identity that is in use does not change.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::KeyUnreadable`], [`Code::DirectoryExposed`], [`Code::FileUnreadable`], [`Code::ConfigMissingKey`].
+    pub fn keep_waiting_key(&self, name: &Name, pkcs8: &[u8], request: &[u8]) -> Result<WaitingKey> {
+        keep_waiting_key(self, name, pkcs8, request)
+    }
+
+    /// The keys of this name that wait for their certificates.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ConfigMissingKey`], [`Code::FileUnreadable`], [`Code::KeyExposed`].
+    pub fn waiting_keys(&self, name: &Name) -> Result<Vec<WaitingKey>> {
+        waiting_keys(self, name)
+    }
 }
 
 /// Where the keys of a node wait: the store, or the directory of the configured key.
@@ -46,7 +74,6 @@ pub(super) fn waiting_room(files: &IdentityFiles) -> Result<PathBuf> {
 /// # Errors
 ///
 /// [`Code::KeyUnreadable`], [`Code::DirectoryExposed`], [`Code::FileUnreadable`].
-#[cfg_attr(not(test), expect(dead_code, reason = "renewal over the chain uses it"))]
 pub(crate) fn keep_waiting_key(files: &IdentityFiles, name: &Name, pkcs8: &[u8], request: &[u8]) -> Result<WaitingKey> {
     let store = Store::open(&waiting_room(files)?)?;
     let hash = public_key_of(pkcs8)?;

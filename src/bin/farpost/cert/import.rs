@@ -159,7 +159,8 @@ fn prepare(arguments: &ImportArguments, mut import: CertificateImport) -> Result
         let Err(report) = &outcome else { break };
         let is_about = |finding: &&Error| matches!(finding.code(), Code::PasswordMissing | Code::PasswordWrong);
         let Some(finding) = report.findings().iter().find(is_about).filter(|_| !arguments.has_secret()) else { break };
-        let Some(password) = password::prompt(finding.subject_text()) else { break };
+        let was_wrong = finding.code() == Code::PasswordWrong;
+        let Some(password) = password::prompt(finding.subject_text(), was_wrong) else { break };
         import = with(import, &password);
         outcome = import.prepare();
     }

@@ -22,9 +22,10 @@ pub(super) fn of_descriptor(descriptor: u32) -> Result<Zeroizing<String>, Failur
 }
 
 /// Asks at the terminal, without showing what is typed; `None` without a terminal.
-pub(super) fn prompt(file: &str) -> Option<Zeroizing<String>> {
+pub(super) fn prompt(file: &str, was_wrong: bool) -> Option<Zeroizing<String>> {
     let mut terminal = OpenOptions::new().read(true).write(true).open(Path::new("/dev/tty")).ok()?;
-    write!(terminal, "Password of {}: ", crate::failure::printable(file)).ok()?;
+    let again = if was_wrong { "That was wrong. " } else { "" };
+    write!(terminal, "{again}Password of {}: ", crate::failure::printable(file)).ok()?;
     let quiet = Quiet::begin(&terminal)?;
     let line = first_line(&terminal);
     drop(quiet);
