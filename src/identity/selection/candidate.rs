@@ -126,9 +126,6 @@ impl Candidate {
         at: Timestamp,
     ) -> Self {
         self.has_key = pile.key(self.public_key).is_some();
-        if !self.has_key {
-            self.report.add(self.key_missing());
-        }
         self.chain = without_anchors(std::mem::take(&mut self.chain), Some(trust));
         let findings = verify_peer(trust, policy, &self.chain, Some(name), at).err().unwrap_or_default();
         for finding in findings.findings() {
@@ -142,6 +139,9 @@ impl Candidate {
                 }
                 _ => finding.clone(),
             });
+        }
+        if !self.has_key {
+            self.report.add(self.key_missing());
         }
         self
     }

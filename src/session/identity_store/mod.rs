@@ -77,6 +77,8 @@ impl Identity {
             Err(Refused { report, place }) => {
                 let is_of_a_file = contents.problems.iter().any(|(_, problem)| Some(problem) == report.first());
                 let error = Error::from(report);
+                let of_key = files.key.as_ref().filter(|_| error.code() == Code::KeyMismatch);
+                let place = of_key.unwrap_or(&place);
                 Err(if is_of_a_file { error } else { error.subject(place.display().to_string()) })
             }
         }
@@ -172,7 +174,10 @@ fn load(contents: &Contents, files: &IdentityFiles, name: &Name, at: Timestamp) 
     if candidates.is_empty() {
         let stranger = contents.pile.stranger(name, &trust, &files.policy(), at);
         let stranger = stranger.filter(|_| files.directory.is_none());
-        report.merge(stranger.map_or_else(|| Report::of(nobody(contents, files, name)), |one| one.report().clone()));
+        match stranger {
+            Some(one) => one.report().findings().iter().for_each(|one| report.add(explained(one, contents, files))),
+            None => report.add(nobody(contents, files, name)),
+        }
         return Err(refused(report));
     }
     let place = place_of(contents, &candidates);

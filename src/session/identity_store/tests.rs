@@ -195,7 +195,7 @@ fn what_cannot_be_used_is_refused_with_its_code_and_changes_nothing() {
         Err(Code::IdentityAmbiguous),
         "the store has a newer one in another file"
     );
-    assert_eq!(refused(&root, None), Err(Code::KeyMissing), "a CA");
+    assert_eq!(refused(&root, None), Err(Code::CertificateIsCa));
 }
 
 /// A disk that fails at its n-th step; `dies` makes it fail ever after, as a process does that was killed.
@@ -367,6 +367,7 @@ fn files_by_name_with_another_certificate_or_key_say_what_is_wrong() {
     assert_eq!(named("other.pem", "other.key"), Err(Code::NameMismatch));
     assert_eq!(named("none.pem", "node.key"), Err(Code::FileMissing));
     assert_eq!(named("node.pem", "none.key"), Err(Code::FileMissing));
+    assert_eq!(named("ca.pem", "node.key"), Err(Code::CertificateIsCa));
 }
 
 #[test]
