@@ -174,6 +174,33 @@ fn a_wrong_key_a_missing_key_another_name_and_an_open_directory_are_refused_and_
 }
 
 #[test]
+fn the_files_that_a_configuration_names_are_replaced_under_their_names() {
+    let laboratory = Laboratory::new();
+    laboratory.sign("second", 200);
+    fs::create_dir(laboratory.path().join("store")).unwrap();
+    for (from, to) in
+        [(format!("{NAME}.pem"), "node.pem"), (format!("{NAME}.key"), "node.key"), ("ca.pem".into(), "ca.pem")]
+    {
+        fs::copy(laboratory.path().join("first").join(from), laboratory.path().join("store").join(to)).unwrap();
+    }
+    let at = |file: &str| laboratory.path().join("store").join(file).display().to_string();
+    let files =
+        format!("certificate = {:?}\nkey = {:?}\ntrust = [{:?}]\n", at("node.pem"), at("node.key"), at("ca.pem"));
+    laboratory.write("gateway.toml", &format!("role = \"gateway\"\nname = \"{NAME}\"\n[identity]\n{files}"));
+    let import = |more: &str| format!("cert import --subject-name {NAME} --config gateway.toml second{more}");
+    let before = laboratory.listing();
+    let (status, _, wrong) = laboratory.farpost(&import(" --trust ca/ca.pem"));
+    assert!(status == 1 && wrong.contains("FP5020") && wrong.contains("identity.trust"), "{wrong}");
+    assert_eq!(laboratory.listing(), before);
+    let told = laboratory.done(&import(""));
+    assert!(told.contains("node.pem") && told.contains("node.key"), "{told}");
+    let after = laboratory.listing();
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    assert!(after["node.pem"] != before["node.pem"] && after["node.key"] != before["node.key"]);
+    laboratory.done("cert check --config gateway.toml");
+}
+
+#[test]
 fn a_disk_that_is_full_in_the_middle_of_an_import_leaves_the_old_identity() {
     let laboratory = Laboratory::new();
     laboratory.sign("second", 200);

@@ -84,7 +84,7 @@ impl<'a> File<'a> {
         }
         let (kind, content) = content_info(&file.expect(SEQUENCE)?)?;
         if kind != DATA {
-            return Err(Refusal::Unsupported("a file that is signed with a certificate".to_owned()));
+            return Err(Refusal::Unsupported(format!("a file that is signed {CERTIFICATE_PROTECTION}")));
         }
         let content = pbe::first_of(content.body)?.octets()?;
         let mac = file.optional(SEQUENCE)?;
@@ -146,7 +146,7 @@ impl Safe {
                 data.expect(INTEGER)?;
                 Ok(Self::Encrypted(Zeroizing::new(data.expect(SEQUENCE)?.raw.to_vec())))
             }
-            ENVELOPED_DATA => Err(Refusal::Unsupported("a file that is encrypted for a certificate".to_owned())),
+            ENVELOPED_DATA => Err(Refusal::Unsupported(format!("a file that is encrypted {CERTIFICATE_PROTECTION}"))),
             _ => Err(Refusal::Unsupported("a part of an unknown kind".to_owned())),
         }
     }
@@ -283,9 +283,13 @@ fn unreadable(found: &str) -> Error {
 fn error_of(refusal: Refusal, options: &Options<'_>) -> Error {
     match refusal {
         Refusal::Damaged(found) => unreadable(found),
-        Refusal::Unsupported(found) => Error::new(Code::PfxUnsupported)
-            .found(found)
-            .expected("PBES2 with AES, or SHA-1 with 3DES or 40-bit RC2; an integrity code of SHA-1 or SHA-2"),
+        Refusal::Unsupported(found) => {
+            let for_somebody = found.ends_with(CERTIFICATE_PROTECTION);
+            let error = Error::new(Code::PfxUnsupported)
+                .found(found)
+                .expected("PBES2 with AES, or SHA-1 with 3DES or 40-bit RC2; an integrity code of SHA-1 or SHA-2");
+            if for_somebody { error.remedy("export it again with a password, not for a user or group") } else { error }
+        }
         Refusal::TooMuchWork(found) => Error::new(Code::WorkTooLarge).found(found),
         Refusal::WrongPassword if options.password.is_none() => Error::new(Code::PasswordMissing).found("no password"),
         Refusal::WrongPassword => Error::new(Code::PasswordWrong)
@@ -294,6 +298,8 @@ fn error_of(refusal: Refusal, options: &Options<'_>) -> Error {
     }
 }
 
+/// How Windows protects a file for a user or a group of a domain.
+const CERTIFICATE_PROTECTION: &str = "with a certificate instead of a password";
 /// Bags in bags: nobody writes more than one level.
 const BAG_DEPTH_MAX: usize = 4;
 

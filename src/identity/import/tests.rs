@@ -205,6 +205,24 @@ fn every_truncation_and_every_changed_byte_of_each_format_is_read_or_refused_wit
 }
 
 #[test]
+fn h16_the_integrity_code_covers_every_byte_of_itself_and_of_what_it_protects() {
+    let files = Files::new();
+    let export = "pkcs12 -export -in leaf.pem -inkey key.pem -out all.p12 -passout pass:x -iter 1";
+    let Some(whole) = files.make(export, "all.p12") else { return };
+    let small = Options { iterations_max: 1_000, ..with("x") };
+    // The tags and lengths at the start are not covered; what they hold is.
+    let accepted: Vec<usize> = (40..whole.len())
+        .filter(|at| {
+            let mut changed = whole.clone();
+            changed[*at] ^= 1;
+            read(&changed, &small).is_ok()
+        })
+        .collect();
+    // The tag of the NULL that stands for the parameters of SHA-256: it says nothing.
+    assert!(accepted.len() <= 1 && accepted.iter().all(|at| whole[*at] == 5 && whole[at + 1] == 0), "{accepted:?}");
+}
+
+#[test]
 fn ten_megabytes_a_hundred_thousand_blocks_and_noise_are_refused() {
     let large = [&b"0\x83\x98\x96\x80"[..], &vec![0; 10_000_000]].concat();
     assert_eq!(outcome(&large, &with("")), Err(Code::SourceUnreadable));
