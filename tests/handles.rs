@@ -15,9 +15,11 @@ use std::time::Duration;
 use chain::{AGENT, Chain, GATEWAY, SERVER};
 use events::{EventLog, within};
 use farpost::{
-    Agent, AgentBuilder, ApprovedFor, Code, Deliveries, DeliveryBatch, Error, Event, Events, Gateway, GatewayBuilder,
-    Identity, ManagementGroup, ManagementServer, ManagementServerBuilder, Message, Receipt, Received,
+    Agent, AgentBuilder, ApprovedFor, CertificateAuthority, CertificateRequest, Code, Deliveries, DeliveryBatch, Error,
+    Event, Events, Gateway, GatewayBuilder, Identity, Issuance, KeyKind, LocalAuthority, ManagementGroup,
+    ManagementServer, ManagementServerBuilder, Message, Order, Reason, Receipt, Received, Role,
 };
+use futures::future::BoxFuture;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -40,6 +42,35 @@ fn every_handle_can_be_shared_between_threads_and_shown() {
     goes_anywhere::<Events>();
     goes_anywhere::<Event>();
     goes_anywhere::<Error>();
+}
+
+/// An application's own authority: it refuses everybody.
+struct NoOne;
+
+impl CertificateAuthority for NoOne {
+    fn issue(&self, order: Order) -> BoxFuture<'_, Result<Issuance, Error>> {
+        Box::pin(async move { Err(Error::of_application(format!("not {}", order.name))) })
+    }
+}
+
+#[tokio::test]
+async fn a_management_server_whose_authority_cannot_be_used_does_not_start() {
+    let chain = Chain::new().await;
+    let nowhere = chain.directory.path().join("ca");
+    let configured = async || {
+        let server = chain.server().await.set("authority.kind", "local").unwrap();
+        server.set("authority.directory", &nowhere.display().to_string()).unwrap()
+    };
+    let error = configured().await.start().await.unwrap_err();
+    assert_eq!(error.code(), Code::FileMissing);
+    // The application's own one is used instead.
+    let server = configured().await.certificate_authority(NoOne).start().await.unwrap();
+    server.close(SOON).await.unwrap();
+    LocalAuthority::make(&nowhere, "Lab CA", Duration::from_secs(86_400)).unwrap();
+    configured().await.start().await.unwrap().close(SOON).await.unwrap();
+    let (request, _) = CertificateRequest::make(&AGENT.parse().unwrap(), KeyKind::P256, true).unwrap();
+    let refused = NoOne.issue(Order::new(request, Role::Agent, None, Reason::Enrolment)).await;
+    assert_eq!(refused.unwrap_err().found_text(), format!("not {AGENT}"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
