@@ -51,8 +51,9 @@ pub(crate) const TOKEN_VALIDITY: Duration = Duration::from_secs(3_600);
 pub(crate) const TOKEN_VALIDITY_MAX: Duration = Duration::from_secs(7 * 86_400);
 /// One-time tokens that the group store holds: half of the agents of the largest gateway (DESIGN section 10), rolled out at once.
 pub(crate) const TOKENS_MAX: u64 = 10_000;
-/// How long a token that expired is remembered, so that its user is told so.
-pub(crate) const TOKEN_REMEMBERED: Duration = Duration::from_secs(86_400);
+/// How long a token that expired is remembered: its user is told so, and the request that used it in time can still pick
+/// up an answer that people give within a week.
+pub(crate) const TOKEN_REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
 /// A one-time token as text: 61 characters, and what people put between them.
 pub(crate) const TOKEN_TEXT_BYTES_MAX: usize = 256;
 /// A certificate request: an RSA-4096 key and signature are 1.1 KiB, names and what Windows adds 1 KiB.

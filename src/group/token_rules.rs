@@ -56,7 +56,7 @@ pub(crate) struct TokenUse {
 pub(crate) enum TokenAnswer {
     /// It is used up now, by this request.
     First,
-    /// The same request comes again: its answer was lost on the way, or is not there yet.
+    /// The same request comes again: its answer was lost on the way, or is not there yet. Until the token is forgotten.
     Again,
 }
 
@@ -77,17 +77,16 @@ pub(crate) fn use_token(record: Option<&TokenRecord>, ask: &TokenUse) -> Result<
             record.via.as_ref(),
         )));
     }
-    if ask.at >= record.expires {
-        return Err(refuse(Code::TokenExpired)
-            .found(format!("valid until {}", record.expires))
-            .expected(format!("valid at {}", ask.at)));
-    }
     match (record.request, record.used) {
-        (None, _) => Ok(TokenAnswer::First),
+        // In time it was; that people take days to sign what was asked is no reason to ask them anew.
         (Some(request), _) if request == ask.request => Ok(TokenAnswer::Again),
         (Some(_), used) => Err(refuse(Code::TokenUsed)
             .found(used.map_or_else(|| "used".to_owned(), |at| format!("used at {at} by another request")))
             .expected("the certificate request that used it first")),
+        (None, _) if ask.at >= record.expires => Err(refuse(Code::TokenExpired)
+            .found(format!("valid until {}", record.expires))
+            .expected(format!("valid at {}", ask.at))),
+        (None, _) => Ok(TokenAnswer::First),
     }
 }
 

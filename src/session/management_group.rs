@@ -268,7 +268,7 @@ impl ManagementGroup {
         Ok(token)
     }
 
-    /// The one-time tokens, by name; those that were used, or expired within the last day, too.
+    /// The one-time tokens, by name; those that were used, or expired within the last week, too.
     ///
     /// # Errors
     ///

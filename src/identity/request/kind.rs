@@ -6,6 +6,9 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm,
 };
 
+use crate::code::Code;
+use crate::error::{Error, Result, printable};
+
 /// The kinds of keys that farpost makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -53,6 +56,19 @@ impl KeyKind {
             None if kind == "Ed25519" => Self::Ed25519,
             _ => Self::P256,
         }
+    }
+
+    /// The kind of a word that [`Self::as_str`] gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ConfigBadValue`] lists the words.
+    pub fn parse(word: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
+            Error::new(Code::ConfigBadValue)
+                .found(format!("\"{}\"", printable(word)))
+                .expected(Self::ALL.map(Self::as_str).join(", "))
+        })
     }
 
     /// How requests are signed with such a key.

@@ -24,7 +24,12 @@ fn dns(text: &str) -> SanType {
 
 #[test]
 fn every_kind_of_key_makes_a_request_that_reads_back_with_its_name_and_its_key() {
+    assert_eq!(
+        KeyKind::parse("rsa1024").unwrap_err().expected_text(),
+        "p256, p384, rsa2048, rsa3072, rsa4096, ed25519"
+    );
     for kind in KeyKind::ALL {
+        assert_eq!(KeyKind::parse(kind.as_str()).unwrap(), kind);
         let (request, key) = made(kind);
         let again = CertificateRequest::from_pem(request.to_pem().as_bytes()).unwrap();
         assert_eq!((&again, again.name()), (&request, &name()), "{kind}");

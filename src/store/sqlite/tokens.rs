@@ -20,10 +20,17 @@ pub(super) fn create(connection: &Connection, record: &TokenRecord) -> Result<()
     check_name(connection, record)?;
     let remembered = i64::try_from(TOKEN_REMEMBERED.as_millis()).unwrap_or(i64::MAX);
     let now = record.created.unix_millis();
-    forget_expired(connection, now.saturating_sub(remembered))?;
-    if count(connection)? >= TOKENS_MAX {
-        // Those that only tell their users that they are late make room.
-        forget_expired(connection, now)?;
+    let forget = |sql: &str, before: i64| -> Result<()> {
+        let mut delete = connection.prepare_cached(sql).map_err(failure::of)?;
+        delete.execute([before]).map(|_| ()).map_err(failure::of)
+    };
+    forget("DELETE FROM tokens WHERE expires <= ?1", now.saturating_sub(remembered))?;
+    // Where there is no room, first those go that only tell their users that they are late, then those that wait for an
+    // answer.
+    for sql in ["DELETE FROM tokens WHERE expires <= ?1 AND used IS NULL", "DELETE FROM tokens WHERE expires <= ?1"] {
+        if count(connection)? >= TOKENS_MAX {
+            forget(sql, now)?;
+        }
     }
     may_create_token(record, count(connection)?)?;
     let mut insert = connection
@@ -40,11 +47,6 @@ fn check_name(connection: &Connection, record: &TokenRecord) -> Result<()> {
     let name = &record.name;
     let (agent, gateway) = (approvals::agent(connection, name)?, approvals::gateway(connection, name)?);
     may_enrol(name, record.role, agent.as_ref(), gateway.as_ref())
-}
-
-fn forget_expired(connection: &Connection, before: i64) -> Result<()> {
-    let mut delete = connection.prepare_cached("DELETE FROM tokens WHERE expires <= ?1").map_err(failure::of)?;
-    delete.execute([before]).map(|_| ()).map_err(failure::of)
 }
 
 fn count(connection: &Connection) -> Result<u64> {
