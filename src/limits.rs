@@ -152,6 +152,8 @@ pub(crate) const DOWN_IN_FLIGHT_MAX: u64 = 16;
 /// Upstreams of one assignment.
 pub(crate) const UPSTREAMS_MAX: usize = 16;
 
+/// Refused attestations of one link that become events, in a minute: as many as of strangers.
+pub(crate) const REFUSALS_TOLD_MAX: u32 = 60;
 /// Attestations of one link that wait to be checked: one per channel. Those of channels that ended meanwhile count too.
 pub(crate) const CHECKS_PER_LINK_MAX: usize = CHANNELS_PER_LINK_MAX;
 /// Chains of which a management server knows, for a minute at most, that they are good: the agents of the largest gateway,

@@ -6,6 +6,8 @@ use super::{Chain, ManagementServer, Stage};
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::{KeyHash, VerifiedPeer};
+use crate::limits::REFUSALS_TOLD_MAX;
+use crate::time::Timestamp;
 use crate::wire::Attestation;
 
 /// What is being checked of a channel: one attestation at a time, so that answers cannot be taken for one another, and
@@ -17,6 +19,35 @@ pub(super) struct Checking {
     pub(super) elsewhere: Option<KeyHash>,
     /// Another one came meanwhile: it is checked next.
     pub(super) again: bool,
+}
+
+/// How many refused attestations of one link were told as events in this minute: a gateway gone bad must not fill the log,
+/// nor push other events out of their stream (SECURITY H17). Each is refused to its face in any case.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Unix seconds.
+    since: i64,
+    told: u32,
+    untold: u64,
+}
+
+impl Told {
+    /// Whether a refusal is told now; then how many were not since the last one that was.
+    pub(super) fn tell(&mut self, code: Code, wall: Timestamp) -> Option<u64> {
+        if !matches!(code.number(), 1501..=1505) && code != Code::NameMismatch {
+            return Some(0);
+        }
+        let now = wall.unix_seconds();
+        if now.saturating_sub(self.since) >= 60 {
+            (self.since, self.told) = (now, 0);
+        }
+        if self.told >= REFUSALS_TOLD_MAX {
+            self.untold += 1;
+            return None;
+        }
+        self.told += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 /// The keys that an attestation's signature is checked for, of those that its link speaks for; or the one that the agent

@@ -338,8 +338,14 @@ impl ManagementServer {
     pub(super) fn refuse_channel(&mut self, id: u64, error: &Error) {
         let Some(channel) = self.channels.get(&id) else { return };
         let (link, number) = (channel.link, channel.number);
-        let event = Event::of_error(format!("{} {}", channel.agent, channel.path()), error);
-        self.effects.push_back(Effect::Event(event));
+        let mut event = Event::of_error(format!("{} {}", channel.agent, channel.path()), error);
+        let told = self.links.get_mut(&link).map_or(Some(0), |down| down.refusals.tell(error.code(), self.wall));
+        if let Some(untold) = told {
+            if untold > 0 {
+                event.text.push_str(&format!("; {untold} more of this link were refused and not told"));
+            }
+            self.effects.push_back(Effect::Event(event));
+        }
         if let Some(down) = self.links.get_mut(&link) {
             down.caller.link.send(number, &Refuse::of_error(error));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::attesting::Told;
 use super::succession::FormerKeys;
 use super::{Chain, Effect, ManagementServer, Standing, Subject};
 use crate::code::Code;
@@ -34,6 +35,7 @@ pub(super) struct Downlink {
     /// Channels that have an acknowledgement or credit to tell.
     pub(super) due: Vec<u64>,
     assignment_told: u64,
+    pub(super) refusals: Told,
     pub(super) touched: bool,
 }
 
@@ -65,6 +67,7 @@ impl ManagementServer {
                         former: FormerKeys::default(),
                         due: Vec::new(),
                         assignment_told: 0,
+                        refusals: Told::default(),
                         touched: false,
                     },
                 );

@@ -322,3 +322,29 @@ fn i6_every_signature_scheme_of_tls_1_3_attests_and_is_not_taken_for_another() {
         }
     }
 }
+
+#[test]
+fn h17_a_gateway_that_shows_a_thousand_forged_attestations_is_refused_each_time_and_told_of_in_few_events() {
+    let (mut lab, link, gateway, agents) = lab_of(&[AGENT]);
+    let good = opening(&agents[0], attest(&agents[0], &gateway, lab.period(), FIRST), FIRST);
+    let mut forged = good.clone();
+    forged.attestation.as_mut().unwrap().signature = vec![1; 70].into();
+    let told = |lab: &Lab| lab.events.iter().filter(|event| event.code == Code::AttestationInvalid).count();
+    for channel in 1..=1_000 {
+        lab.tell(link, channel, &forged);
+        assert_eq!(lab.outcome(link, channel), Some(Err(Code::AttestationInvalid)));
+    }
+    assert_eq!(told(&lab), 60);
+    // Another link's are told, and this one's again after a minute, with what was not.
+    let other = lab.group.node("gw2.branch.example");
+    let other_link = lab.gateway(&other);
+    lab.teach(other_link, &agents[0]);
+    lab.tell(other_link, 1, &forged);
+    assert_eq!(told(&lab), 61);
+    lab.periods_pass(1);
+    lab.tell(link, 1_001, &forged);
+    let last = lab.events.iter().rfind(|event| event.code == Code::AttestationInvalid).unwrap();
+    assert!(last.text.contains("940 more of this link"), "{last:?}");
+    lab.tell(link, 1_002, &good);
+    assert_eq!(lab.outcome(link, 1_002), Some(Ok(())));
+}
