@@ -449,6 +449,7 @@ pub(crate) async fn run<M: Machine>(
             if !perform(effect, &mut links) {
                 // Whoever waits to deliver something is told first that there is nobody any more.
                 drop(inbox);
+                posts.clear();
                 return links.close().await;
             }
         }

@@ -37,7 +37,7 @@ struct RelayId {
 enum ToControl {
     Open {
         relay: RelayId,
-        open: Open,
+        open: Box<Open>,
         peer: Arc<VerifiedPeer>,
     },
     /// DATA, FRAGMENT or GAP, in order and counted in credit; `last` is what is complete with it.

@@ -250,7 +250,7 @@ impl Shard {
         });
         open.address.clone_from(&down.caller.address);
         let relay = RelayId { link, channel: id };
-        self.to_control.push(ToControl::Open { relay, open, peer: down.caller.peer.clone() });
+        self.to_control.push(ToControl::Open { relay, open: Box::new(open), peer: down.caller.peer.clone() });
         Ok(())
     }
 

@@ -12,6 +12,8 @@ use super::*;
 use crate::identity::attestation;
 use crate::identity::testing::{Issued, name, now};
 
+/// What a call does that is not good.
+type Fault = fn() -> Signature;
 type Signature = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
 
 /// A token in this process.
@@ -22,7 +24,7 @@ struct Token {
     schemes: Vec<SignatureScheme>,
     /// What the calls after so many good ones do.
     good: usize,
-    then: fn() -> Signature,
+    then: Fault,
     calls: AtomicUsize,
 }
 
@@ -139,7 +141,7 @@ fn i2_a_signer_with_another_key_or_without_a_working_scheme_is_refused_when_the_
 
 #[test]
 fn a_signer_that_fails_or_panics_is_told_with_its_code_and_signs_again_later() {
-    let faults: [(fn() -> Signature, &str); 2] =
+    let faults: [(Fault, &str); 2] =
         [(|| Err("the PIN\nis locked".into()), "the PIN\\nis locked"), (|| panic!("a broken driver"), "a panic")];
     for (then, found) in faults {
         let key = generated(&rcgen::PKCS_ECDSA_P256_SHA256);

@@ -18,6 +18,8 @@ fn lab_of(agents: &[&str]) -> (Lab, LinkId, Identity, Vec<Identity>) {
     (lab, link, gateway, agents)
 }
 
+/// How a key is made.
+type Make = fn() -> KeyPair;
 /// Whoever alters an opening.
 type Alter = fn(&mut Open);
 
@@ -298,7 +300,7 @@ fn i6_the_same_gateway_may_show_the_same_attestation_to_another_server_of_the_gr
 
 #[test]
 fn i6_every_signature_scheme_of_tls_1_3_attests_and_is_not_taken_for_another() {
-    let kinds: [(&str, fn() -> KeyPair, u32); 5] = [
+    let kinds: [(&str, Make, u32); 5] = [
         ("ed25519", || KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap(), 0x0807),
         ("p256", || KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap(), 0x0403),
         ("p384", || KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap(), 0x0503),
