@@ -157,7 +157,20 @@ impl RevocationList {
             .any(|uri| scope.points.contains(&uri))
     }
 
-    /// Whether the signature is good under this key; looked at once.
+    /// Whether the signature was found good under this key before.
+    pub(super) fn is_known_of(&self, key: KeyHash) -> bool {
+        self.proven_by.get() == Some(&key)
+    }
+
+    /// Whether the key that the list names may be the one that a certificate of its issuer names; of a CA that renewed
+    /// its key only one of the lists is.
+    pub(super) fn may_be_of_issuer_of(&self, certificate: &X509Certificate<'_>) -> bool {
+        let mut extensions = certificate.extensions().iter().map(|extension| extension.parsed_extension());
+        let named = extensions.find_map(key_identifier);
+        self.authority_key.as_deref().zip(named).is_none_or(|(own, named)| own == named)
+    }
+
+    /// Whether the signature is good under this key; looked at once, if it is.
     pub(super) fn is_proven_by(&self, key: KeyHash, public_key: &[u8]) -> bool {
         match self.proven_by.get() {
             Some(proven) => *proven == key,
