@@ -79,10 +79,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         holds: |facts| facts.have_special_list(),
     },
     Exception {
-        name: "distribution points not named by URI",
-        why: "rustls-webpki compares distribution points by their URI alone",
+        name: "distribution points without a full name",
+        why: "distribution points are compared by URIs and directory names; a name relative to the list's issuer, or a list \
+              of another issuer, is not followed",
         direction: Direction::Refuses(&[Code::CrlUnusable, Code::CrlMissing]),
-        holds: |facts| facts.have_point_without_uri(),
+        holds: |facts| facts.have_point_without_full_name(),
     },
     Exception {
         name: "list signed with another key",

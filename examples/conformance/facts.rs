@@ -115,18 +115,17 @@ impl<'a> Facts<'a> {
         self.lists.iter().any(special)
     }
 
-    pub(crate) fn have_point_without_uri(&self) -> bool {
-        let no_uri = |point: Option<&DistributionPointName<'_>>| match point {
-            Some(DistributionPointName::FullName(names)) => {
-                !names.iter().any(|name| matches!(name, GeneralName::URI(_)))
-            }
-            Some(DistributionPointName::NameRelativeToCRLIssuer(_)) | None => true,
+    pub(crate) fn have_point_without_full_name(&self) -> bool {
+        let unnamed = |point: Option<&DistributionPointName<'_>>| {
+            !matches!(point, Some(DistributionPointName::FullName(names)) if names.iter().any(|name| {
+                matches!(name, GeneralName::URI(_) | GeneralName::DirectoryName(_))
+            }))
         };
-        let of_list = self.lists.iter().filter_map(scope).any(|scope| no_uri(scope.distribution_point.as_ref()));
+        let of_list = self.lists.iter().filter_map(scope).any(|scope| unnamed(scope.distribution_point.as_ref()));
         let of_certificate = self.presented().any(|one| {
             one.extensions().iter().any(|extension| match extension.parsed_extension() {
                 ParsedExtension::CRLDistributionPoints(points) => points.iter().any(|point| {
-                    point.crl_issuer.is_some() || point.reasons.is_some() || no_uri(point.distribution_point.as_ref())
+                    point.crl_issuer.is_some() || point.reasons.is_some() || unnamed(point.distribution_point.as_ref())
                 }),
                 _ => false,
             })

@@ -55,7 +55,7 @@ struct Place {
 struct Scope {
     users_only: bool,
     authorities_only: bool,
-    points: Vec<String>,
+    points: Vec<Vec<u8>>,
     /// The whole extension: two lists with equal ones are of one scope.
     value: Vec<u8>,
 }
@@ -139,7 +139,7 @@ impl RevocationList {
     }
 
     /// Whether a certificate of its issuer is within its scope: the kind, and a distribution point in common where both
-    /// name some (RFC 5280 section 6.3.3, by URI).
+    /// name some (RFC 5280 section 6.3.3, by full names).
     pub(super) fn covers(&self, certificate: &X509Certificate<'_>, is_authority: bool) -> bool {
         let Some(scope) = &self.scope else { return true };
         if (is_authority && scope.users_only) || (!is_authority && scope.authorities_only) {
@@ -153,8 +153,8 @@ impl RevocationList {
         let whole = points.iter().filter(|point| point.crl_issuer.is_none() && point.reasons.is_none());
         whole
             .filter_map(|point| point.distribution_point.as_ref())
-            .flat_map(uris)
-            .any(|uri| scope.points.contains(&uri))
+            .flat_map(full_names)
+            .any(|name| scope.points.contains(&name))
     }
 
     /// Whether the signature was found good under this key before.
@@ -267,7 +267,7 @@ fn scope_of(list: &CertificateRevocationList<'_>, value: Option<&[u8]>) -> Optio
         _ => None,
     });
     let points =
-        |point: &IssuingDistributionPoint<'_>| point.distribution_point.iter().flat_map(uris).collect::<Vec<String>>();
+        |point: &IssuingDistributionPoint<'_>| point.distribution_point.iter().flat_map(full_names).collect::<Vec<_>>();
     value.map(|value| Scope {
         // One that webpki reads and x509-parser does not is for nothing.
         users_only: parsed.is_none_or(|point| point.only_contains_user_certs),
@@ -277,13 +277,15 @@ fn scope_of(list: &CertificateRevocationList<'_>, value: Option<&[u8]>) -> Optio
     })
 }
 
-fn uris(point: &DistributionPointName<'_>) -> Vec<String> {
+/// The URIs and directory names of a distribution point, each with its kind before it.
+fn full_names(point: &DistributionPointName<'_>) -> Vec<Vec<u8>> {
     let DistributionPointName::FullName(names) = point else { return Vec::new() };
-    let uri = |name: &GeneralName<'_>| match name {
-        GeneralName::URI(uri) => Some((*uri).to_owned()),
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::URI(uri) => Some([b"u", uri.as_bytes()].concat()),
+        GeneralName::DirectoryName(name) => Some([b"d", name.as_raw()].concat()),
         _ => None,
     };
-    names.iter().filter_map(uri).collect()
+    names.iter().filter_map(name).collect()
 }
 
 /// The key identifier of an authority key identifier extension.
