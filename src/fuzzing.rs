@@ -342,4 +342,27 @@ mod tests {
             revocation_list(&changed);
         }
     }
+
+    #[test]
+    fn i2_ten_thousand_mangled_chains_are_judged_without_a_panic() {
+        let root = Issued::root(|_| {});
+        let leaf = root.leaf(|_| {});
+        let list = CertificateRevocationListDer::from_pem_slice(root.list(1, &[&leaf], |_| {}).as_bytes()).unwrap();
+        let good = items(&[(0, &root.der()), (1, &leaf.der()), (2, &list)]);
+        let mut noise = Noise(0x0123_4567_89ab_cdef);
+        for _ in 0..10_000 {
+            let mut bytes = good.clone();
+            for _ in 0..=noise.byte() % 6 {
+                let at = noise.next() as usize % bytes.len();
+                match noise.byte() % 4 {
+                    0 => bytes[at] = noise.byte(),
+                    // Tags and small lengths are what DER is made of.
+                    1 => bytes[at] = [0x30, 0x31, 0x06, 0x02, 0x04, 0x80, 0x82, 0xa0, 0, 1, 2][at % 11],
+                    2 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, noise.byte() % 32),
+                }
+            }
+            chain(&bytes);
+        }
+    }
 }

@@ -59,8 +59,9 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         name: "self-issued CA certificate",
-        why: "rustls-webpki does not treat a CA's certificate for its own new key apart from others: during a roll-over \
-              trust both roots instead",
+        why: "a certificate that a CA issued to itself for another key counts in path lengths and is held to name \
+              constraints as any other (rustls-webpki), and a list must be signed with the key that signed the certificate: \
+              trust the old and the new root during a roll-over",
         direction: Direction::Refuses(&[
             Code::SignatureInvalid,
             Code::IssuerUnknown,

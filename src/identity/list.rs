@@ -18,8 +18,8 @@ use crate::code::Code;
 use crate::error::{Error, printable};
 use crate::identity::KeyHash;
 use crate::identity::der::{object, sequence};
-use crate::identity::list_signature::is_signed_by;
 use crate::identity::revocation::{problem_with, subject_content};
+use crate::identity::signature::is_signed_by;
 use crate::time::Timestamp;
 
 /// A list that can be used.

@@ -8,6 +8,7 @@ use crate::identity::certificate::{constrains_other_names, parse, subject_of};
 use crate::identity::path::{RULES, Search};
 use crate::identity::report::Report;
 use crate::identity::revocation::problem_with;
+use crate::identity::signature::is_signed_by;
 use crate::time::Timestamp;
 
 impl Search<'_> {
@@ -99,16 +100,20 @@ impl Search<'_> {
         }
     }
 
-    /// A wrong signature; where the chain has a CA's certificate for its own other key, that is why no path was found.
+    /// A wrong signature; where the chain has a CA's certificate for its own other key, a path over it failed otherwise.
     fn about_signature(&self, finding: Error) -> Error {
-        let parsed: Vec<_> = self.chain.iter().skip(1).filter_map(|der| parse(der).ok()).collect();
-        match parsed.iter().find(|one| one.subject().as_raw() == one.issuer().as_raw()) {
+        let presented = self.chain.iter().skip(1).filter_map(|der| Some((der, parse(der).ok()?)));
+        let mut self_issued = presented.filter(|(_, one)| one.subject().as_raw() == one.issuer().as_raw());
+        // A root that is presented is signed with its own key.
+        match self_issued.find(|(der, one)| !is_signed_by(der, one.public_key().raw)) {
             None => finding.found("a signature that the issuer's key did not make"),
-            Some(own) => finding
-                .subject(subject_of(own))
-                .found("no path but over a certificate that a CA issued to itself for another key")
-                .expected("a path without one, since such a roll-over is not followed")
-                .remedy("trust the CA's old and its new root certificate while both are in use"),
+            Some((_, own)) => finding
+                .subject(subject_of(&own))
+                .found(
+                    "no path; one over this certificate, which a CA issued to itself for another key, is not allowed",
+                )
+                .expected("path lengths and name constraints that count such a certificate as any other")
+                .remedy("trust the CA's old and its new certificate while both are in use"),
         }
     }
 

@@ -184,6 +184,26 @@ fn i2_the_strict_form_asks_for_what_the_usual_one_lets_pass() {
 }
 
 #[test]
+fn i3_a_roll_over_that_a_path_length_forbids_is_told_from_a_forged_signature() {
+    let root = Issued::root(|_| {});
+    let (free, namesake) = (root.intermediate("CA", |_| {}), Issued::root(|_| {}));
+    let old = root.intermediate("CA", |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+    // The CA's new key, which its old one vouches for; and a root of the same name that is merely presented.
+    let renew = |ca: &Issued| ca.issue(ca.intermediate("CA", |_| {}).params, KeyPair::generate().unwrap());
+    let (new, free_new) = (renew(&old), renew(&free));
+    let trust = root.trust(&[]).unwrap();
+    let found = |chain: &[&Issued]| {
+        let chain: Vec<_> = chain.iter().map(|one| one.der()).collect();
+        let report = verify_peer(&trust, &IdentityPolicy::default(), &chain, None, now()).unwrap_err();
+        assert_eq!(codes(&report), [Code::SignatureInvalid]);
+        report.first().unwrap().found_text().to_owned()
+    };
+    assert_eq!(usual(&root, &[&free_new.leaf(|_| {}), &free_new, &free]), []);
+    assert!(found(&[&new.leaf(|_| {}), &new, &old]).contains("issued to itself"));
+    assert!(!found(&[&namesake.leaf(|_| {}), &namesake]).contains("issued to itself"));
+}
+
+#[test]
 fn larger_chains_are_looked_at_only_where_the_caller_says_so_and_never_without_a_bound() {
     let root = Issued::root(|_| {});
     let trust = root.trust(&[]).unwrap();

@@ -1,11 +1,12 @@
-//! Whether a key signed a revocation list: what webpki does anew in each path validation, done once.
+//! Whether a key signed a revocation list, or a certificate: webpki does so anew in each path validation.
 
 use crate::identity::der::{Object, object};
 use crate::identity::path::ALGORITHMS;
 
-/// Whether a list (DER) has a good signature of this key (SubjectPublicKeyInfo in DER) by an accepted algorithm.
-pub(super) fn is_signed_by(list: &[u8], public_key: &[u8]) -> bool {
-    signed_parts(list).is_some_and(|(signed, algorithm, signature)| {
+/// Whether a list or a certificate (DER) has a good signature of this key (SubjectPublicKeyInfo in DER) by an accepted
+/// algorithm.
+pub(super) fn is_signed_by(der: &[u8], public_key: &[u8]) -> bool {
+    signed_parts(der).is_some_and(|(signed, algorithm, signature)| {
         key_parts(public_key).is_some_and(|(key_algorithm, key)| {
             ALGORITHMS.iter().any(|accepted| {
                 accepted.signature_alg_id().as_ref() == algorithm
@@ -17,8 +18,8 @@ pub(super) fn is_signed_by(list: &[u8], public_key: &[u8]) -> bool {
 }
 
 /// What was signed (with its header), the content of the algorithm, the signature.
-fn signed_parts(list: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let signed = with_tag(with_tag(list, SEQUENCE)?.content, SEQUENCE)?;
+fn signed_parts(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let signed = with_tag(with_tag(der, SEQUENCE)?.content, SEQUENCE)?;
     let algorithm = with_tag(signed.rest, SEQUENCE)?;
     Some((signed.whole, algorithm.content, bits(algorithm.rest)?))
 }
