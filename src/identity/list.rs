@@ -228,8 +228,9 @@ fn index(der: &[u8], read: &BorrowedCertRevocationList<'_>) -> Result<Box<[Place
         let serial = entry?.serial_number;
         let at = (serial.as_ptr() as usize).checked_sub(start).and_then(|at| u32::try_from(at).ok());
         let length = u32::try_from(serial.len()).ok();
-        let (Some(at), Some(length)) = (at, length) else { return Err(webpki::Error::BadDer) };
-        places.push(Place { at, length });
+        let place = at.zip(length).map(|(at, length)| Place { at, length });
+        // webpki gives parts of the bytes that it was given; what is elsewhere would never be found again.
+        places.push(place.filter(|place| place.of(der) == serial).ok_or(webpki::Error::BadDer)?);
     }
     places.sort_unstable_by(|one, other| one.of(der).cmp(other.of(der)));
     Ok(places.into())

@@ -211,6 +211,26 @@ fn h9_a_list_of_half_a_million_entries_costs_a_handshake_a_look_up() {
 }
 
 #[test]
+fn every_entry_of_a_list_is_found_and_nothing_else_whatever_its_length_and_sign() {
+    let root = Issued::root(|_| {});
+    let serials = (1..=20).flat_map(|length| {
+        [0x01, 0x7f, 0x80, 0xff].map(|first| [vec![first], vec![length; usize::from(length) - 1]].concat())
+    });
+    let leaves: Vec<Issued> = serials
+        .map(|serial| root.leaf(|params| params.serial_number = Some(SerialNumber::from_slice(&serial))))
+        .collect();
+    let (listed, others): (Vec<_>, Vec<_>) = leaves.iter().enumerate().partition(|(number, _)| number % 3 == 0);
+    let listed: Vec<&Issued> = listed.into_iter().map(|(_, leaf)| leaf).collect();
+    let list = root.list(1, &listed, |_| {});
+    for leaf in listed {
+        assert_eq!(judge(&root, &[leaf], &[&list], CrlPolicy::IfGiven), [Code::CertificateRevoked]);
+    }
+    for (_, leaf) in others {
+        assert_eq!(judge(&root, &[leaf], &[&list], CrlPolicy::IfGiven), []);
+    }
+}
+
+#[test]
 fn h9_a_ca_that_renewed_its_key_has_a_list_for_each_key() {
     let spoil = |params: &mut rcgen::CertificateParams| params.serial_number = Some(77_u64.into());
     let (old, new) = (Issued::root(spoil), Issued::root(spoil));
