@@ -149,7 +149,8 @@ pub fn chain(data: &[u8]) {
 /// Every finding says something, and not too much.
 fn told(report: &Report) {
     for finding in report.findings() {
-        assert!(!finding.found_text().is_empty() || !finding.subject_text().is_empty(), "{}", finding.code());
+        let texts = [finding.found_text(), finding.expected_text(), finding.remedy_text()];
+        assert!(texts.iter().all(|text| !text.is_empty()), "{finding}");
         assert!(finding.to_string().len() <= 4096, "{finding}");
     }
 }

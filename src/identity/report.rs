@@ -14,14 +14,14 @@ pub struct Report {
 impl Report {
     /// A report with one finding.
     pub(crate) fn of(finding: Error) -> Self {
-        Self { findings: vec![finding] }
+        Self { findings: vec![complete(finding)] }
     }
 
     /// Adds a finding; a second one with the same code about the same thing says nothing new and is left out.
     pub(crate) fn add(&mut self, finding: Error) {
         let known = |old: &Error| old.code() == finding.code() && old.subject_text() == finding.subject_text();
         if self.findings.len() < FINDINGS_MAX && !self.findings.iter().any(known) {
-            self.findings.push(finding);
+            self.findings.push(complete(finding));
         }
     }
 
@@ -98,6 +98,35 @@ impl fmt::Debug for Report {
 }
 
 impl std::error::Error for Report {}
+
+/// A finding that says what was expected: where the check did not, its code does.
+fn complete(finding: Error) -> Error {
+    if !finding.expected_text().is_empty() {
+        return finding;
+    }
+    let expected = match finding.code() {
+        Code::CertificateMissing => "a certificate, then its intermediates",
+        Code::CertificateUnreadable => "X.509 version 3 in DER, each extension once and as its definition has it",
+        Code::TrustMissing | Code::TrustUnusable => {
+            "a CA certificate: basicConstraints CA, keyCertSign, no unknown critical extension"
+        }
+        Code::KeyUnreadable => "an unencrypted PEM key: PKCS#8, SEC1 or PKCS#1",
+        Code::PathInvalid => "a path as RFC 5280 section 6 has it, with extensions that are known",
+        Code::SignatureInvalid => "the signature of the issuer whose name the certificate has",
+        Code::NameConstraintViolated => "names that every CA of the path may issue",
+        Code::IntermediateUnusable => "a CA: basicConstraints CA, keyCertSign, a subject",
+        Code::SignatureAlgorithmWeak => "RSA, ECDSA with SHA-256, SHA-384 or SHA-512, or Ed25519",
+        Code::CertificateIsCa => "an end-entity certificate",
+        Code::CertificateRevoked => "a certificate that is in no list of its issuer",
+        Code::CrlMissing => "a current list of every issuer on the path",
+        Code::CrlStale => "a list whose next update is not past",
+        Code::CrlUnusable => {
+            "the issuer's full list: version 2, numbered, signed with the key that signed the certificate"
+        }
+        _ => return finding,
+    };
+    finding.expected(expected)
+}
 
 /// No certificate has more kinds of faults; a bound all the same.
 const FINDINGS_MAX: usize = 32;

@@ -200,7 +200,8 @@ fn i3_a_report_has_everything_that_is_wrong() {
     assert_eq!(codes(&report), expected, "{report}");
     let text = report.to_string();
     for finding in report.findings() {
-        assert!(!finding.found_text().is_empty() && !finding.remedy_text().is_empty(), "{finding}");
+        let texts = [finding.found_text(), finding.expected_text(), finding.remedy_text()];
+        assert!(texts.iter().all(|text| !text.is_empty()), "{finding}");
         assert!(text.contains(&finding.code().to_string()));
     }
     let one: crate::error::Error = report.into();
