@@ -24,6 +24,7 @@ pub(crate) mod renewal;
 mod report;
 mod request;
 mod revocation;
+pub(crate) mod selection;
 mod signature;
 pub(crate) mod signer;
 pub(crate) mod succession;

@@ -117,11 +117,7 @@ fn room_of(files: &IdentityFiles) -> Result<PathBuf> {
 
 /// The newest request of this name whose key lies beside it. What cannot be read does not wait for anything.
 fn newest_waiting(room: &Path, name: &Name) -> Option<Waiting> {
-    let prefix = format!("{name}-");
-    let is_request = |path: &PathBuf| {
-        let file = path.file_name().and_then(|file| file.to_str());
-        file.is_some_and(|file| file.starts_with(&prefix) && file.ends_with(".csr"))
-    };
+    let is_request = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "csr");
     let modified = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut requests: Vec<PathBuf> =
         fs::read_dir(room).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(is_request).collect();

@@ -6,6 +6,8 @@ mod certificates;
 mod control;
 mod rotation;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

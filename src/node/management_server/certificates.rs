@@ -40,7 +40,14 @@ pub(super) struct Desk {
     count: u64,
     asked: BTreeMap<u64, Asker>,
     /// Who may not ask again before then.
-    resting: BTreeMap<Name, Timestamp>,
+    resting: BTreeMap<Name, Rest>,
+}
+
+/// Until when a name rests, and the request that it may ask again all the same: an answer to that is to come.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Timestamp,
+    but_for: Option<[u8; 32]>,
 }
 
 impl Desk {
@@ -63,24 +70,26 @@ impl Desk {
     }
 
     /// How long a name has still to wait. A clock that was set back does not make it longer than it ever is.
-    fn rest(&self, name: &Name, wall: Timestamp) -> Option<Duration> {
-        let until = self.resting.get(name)?.unix_millis();
+    fn rest(&self, name: &Name, request: [u8; 32], wall: Timestamp) -> Option<Duration> {
+        let rest = self.resting.get(name).filter(|rest| rest.but_for != Some(request))?;
+        let until = rest.until.unix_millis();
         let rest = Duration::from_millis(u64::try_from(until.saturating_sub(wall.unix_millis())).unwrap_or(0));
         Some(rest.min(ISSUE_INTERVAL)).filter(|rest| !rest.is_zero())
     }
 
     /// Who rested is forgotten: the map holds those of one interval.
-    fn let_rest(&mut self, name: Name, answer: &Answer, wall: Timestamp) {
-        let rest = match answer {
-            Answer::Issued(_) => ISSUE_INTERVAL,
-            Answer::Refused(..) => REFUSED_REST,
-            Answer::Pending(_) => return,
+    fn let_rest(&mut self, name: Name, request: [u8; 32], answer: &Answer, wall: Timestamp) {
+        let (rest, but_for) = match answer {
+            Answer::Issued(_) => (ISSUE_INTERVAL, None),
+            Answer::Refused(..) => (REFUSED_REST, None),
+            // Whoever looks at the requests is not given another one every second.
+            Answer::Pending(_) => (ISSUE_INTERVAL, Some(request)),
         };
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let longest = wall.unix_millis().saturating_add(millis(ISSUE_INTERVAL));
-        self.resting.retain(|_, until| (wall.unix_millis()..=longest).contains(&until.unix_millis()));
+        self.resting.retain(|_, rest| (wall.unix_millis()..=longest).contains(&rest.until.unix_millis()));
         let until = Timestamp::from_unix_millis(wall.unix_millis().saturating_add(millis(rest)));
-        self.resting.insert(name, until);
+        self.resting.insert(name, Rest { until, but_for });
     }
 }
 
@@ -145,7 +154,7 @@ impl ManagementServer {
         }
         let (name, hash) = (knock.name.clone(), crate::identity::request_hash(&request.request));
         let asker = Asker::Renewal { subject, name: name.clone(), hash };
-        let resting = self.desk.rest(&name, self.wall);
+        let resting = self.desk.rest(&name, hash, self.wall);
         let busy = (self.desk.renewals() >= ISSUES_AT_ONCE_MAX).then_some(BUSY_REST);
         if let Some(rest) = resting.or(busy) {
             let found = if resting.is_some() { "the last one was a moment ago" } else { "many nodes ask at once" };
@@ -177,9 +186,9 @@ impl ManagementServer {
     /// The shell's answer goes to who asked, if it is still there.
     pub(super) fn handle_issued(&mut self, order: u64, answer: &Answer) {
         let Some(asker) = self.desk.asked.remove(&order) else { return };
-        if let Asker::Renewal { name, subject, .. } = &asker {
+        if let Asker::Renewal { name, subject, hash } = &asker {
             self.report(name, *subject, answer);
-            self.desk.let_rest(name.clone(), answer, self.wall);
+            self.desk.let_rest(name.clone(), *hash, answer, self.wall);
         }
         self.answer(&asker, answer);
     }
@@ -225,3 +234,68 @@ impl ManagementServer {
 const REFUSED_REST: Duration = Duration::from_secs(5);
 /// When a node is told to come again where many ask at once.
 const BUSY_REST: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds)
+    }
+
+    fn name(number: usize) -> Name {
+        Name::parse(&format!("pc{number}.branch.example")).unwrap()
+    }
+
+    const ONE: [u8; 32] = [1; 32];
+    const OTHER: [u8; 32] = [2; 32];
+
+    #[test]
+    fn d7_a_name_rests_after_each_answer_and_a_pending_one_may_only_ask_again_what_it_asked() {
+        let seconds = |rest: Option<Duration>| rest.map(|rest| rest.as_secs());
+        let issued = Answer::Issued(Vec::new());
+        let refused = Answer::refused(Error::new(Code::RequestRefused));
+        for (answer, again, other) in [
+            (issued, Some(60), Some(60)),
+            (refused, Some(5), Some(5)),
+            (Answer::Pending(Duration::ZERO), None, Some(60)),
+        ] {
+            let mut desk = Desk::default();
+            desk.let_rest(name(1), ONE, &answer, at(1000));
+            assert_eq!(seconds(desk.rest(&name(1), ONE, at(1000))), again, "{answer:?}");
+            assert_eq!(seconds(desk.rest(&name(1), OTHER, at(1000))), other, "{answer:?}");
+            assert_eq!(desk.rest(&name(2), ONE, at(1000)), None, "of the others nobody rests");
+            assert_eq!(desk.rest(&name(1), OTHER, at(1060)), None, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn h18_a_clock_that_is_set_back_lets_nobody_rest_longer_than_a_minute_and_the_map_stays_small() {
+        let mut desk = Desk::default();
+        desk.let_rest(name(1), ONE, &Answer::Issued(Vec::new()), at(10_000));
+        assert_eq!(desk.rest(&name(1), ONE, at(0)), Some(ISSUE_INTERVAL));
+        for number in 2..500 {
+            desk.let_rest(
+                name(number),
+                ONE,
+                &Answer::Issued(Vec::new()),
+                at(10_000 + 30 * i64::try_from(number).unwrap()),
+            );
+        }
+        assert!(desk.resting.len() <= 3, "{}", desk.resting.len());
+    }
+
+    #[test]
+    fn one_request_per_channel_and_the_enrolments_of_each_gateway_are_counted_apart() {
+        let mut desk = Desk::default();
+        let link = LinkId::accepted(1);
+        let subject = Subject::Channel(7);
+        let order = desk.put(Asker::Renewal { subject, name: name(1), hash: ONE });
+        let enrolment = desk.put(Asker::Enrolment { link, id: 3 });
+        assert_ne!(order, enrolment);
+        assert!(
+            desk.is_asking(subject) && !desk.is_asking(Subject::Channel(8)) && !desk.is_asking(Subject::Link(link))
+        );
+        assert_eq!((desk.renewals(), desk.enrolments_of(link), desk.enrolments_of(LinkId::accepted(2))), (1, 1, 0));
+    }
+}
