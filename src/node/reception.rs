@@ -71,6 +71,11 @@ impl LinksOfNames {
             }
         }
     }
+
+    /// Whether there is any link of the name of a caller.
+    pub(super) fn has_others(&self, caller: &Caller) -> bool {
+        caller.introduced.as_ref().is_some_and(|introduced| self.0.contains_key(&introduced.name))
+    }
 }
 
 impl Caller {
@@ -92,6 +97,14 @@ impl Caller {
             Some(introduced) => format!("{} {}", introduced.name, self.address),
             None => self.address.clone(),
         }
+    }
+
+    /// Whether this is a link of the same node in the same role that stands, so that the other one's end is no loss: the
+    /// node renewed it (rule I5).
+    pub(super) fn takes_the_place_of(&self, other: &Self) -> bool {
+        let (Some(mine), Some(others)) = (&self.introduced, &other.introduced) else { return false };
+        let is_same = (&mine.name, mine.role) == (&others.name, others.role);
+        is_same && !mine.is_probe && self.link.phase() == Phase::Open
     }
 
     /// Checks a HELLO against what TLS proved (rule I1) and against who this node is.

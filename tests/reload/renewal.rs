@@ -89,7 +89,9 @@ async fn i5_a_gateways_new_key_dropped_into_its_store_under_load_costs_no_link_a
     }
     let sent = senders.stop().await;
     assert_no_link_was_lost(&logs);
-    assert_eq!(server_log.count(Code::SuccessionInvalid) + server_log.count(Code::AttestationInvalid), 0);
+    for code in [Code::SuccessionInvalid, Code::AttestationInvalid, Code::GatewayGone, Code::LinkDown] {
+        assert_eq!(server_log.count(code), 0, "{code}: {:#?}", server_log.all());
+    }
     assert_eq!(lab.check_handed() as u64, sent + 3 * AGENTS.len() as u64);
     for log in &logs {
         let links = log.all().iter().filter(|event| event.code == Code::LinkUp && event.text.is_empty()).count();

@@ -156,9 +156,16 @@ impl Shard {
             self.to_control.push(ToControl::Close { relay: RelayId { link, channel: channel.id } });
         }
         let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
-        if !is_probe {
-            self.events.push(Event::of_error(down.caller.subject(), error));
+        if is_probe {
+            return;
         }
+        let takes_its_place = |other: &Down| other.caller.takes_the_place_of(&down.caller);
+        let may_be_replaced = error.code() == Code::LinkDown && self.names.has_others(&down.caller);
+        self.events.push(if may_be_replaced && self.downs.values().any(takes_its_place) {
+            Event::new(Code::LinkClosed, down.caller.subject(), "a newer one stands")
+        } else {
+            Event::of_error(down.caller.subject(), error)
+        });
     }
 
     fn handle_frame(&mut self, link: LinkId, frame: Frame) -> Result<(), Error> {

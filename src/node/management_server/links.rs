@@ -307,11 +307,19 @@ impl ManagementServer {
             return;
         }
         let subject = down.caller.subject();
+        if error.code() == Code::LinkDown && self.is_replaced(&down) {
+            return self.effects.push_back(Effect::Event(Event::new(Code::LinkClosed, subject, "a newer one stands")));
+        }
         self.effects.push_back(Effect::Event(Event::of_error(subject.clone(), error)));
         if down.is_open_gateway() && !is_probe {
             let text = format!("{} agents behind it", down.channels.len());
             self.effects.push_back(Effect::Event(Event::new(Code::GatewayGone, subject, text)));
         }
+    }
+
+    fn is_replaced(&self, down: &Downlink) -> bool {
+        let takes_its_place = |other: &Downlink| other.caller.takes_the_place_of(&down.caller);
+        self.names.has_others(&down.caller) && self.links.values().any(takes_its_place)
     }
 
     pub(super) fn tell_challenge(&mut self, challenge: &Challenge) {

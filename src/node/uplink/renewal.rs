@@ -216,7 +216,7 @@ impl Uplink {
 fn look_at(not_after: Timestamp, wall: Timestamp, dice: &mut Dice) -> Timestamp {
     let left = Duration::from_millis(u64::try_from(not_after.unix_millis() - wall.unix_millis()).unwrap_or(0));
     let window = (left / 10).min(RENEW_BEFORE_MAX);
-    let before = dice.between(window / 10, window);
+    let before = dice.between((window / 10).max(LOOK_BEFORE_MIN), window);
     later(wall, left.saturating_sub(before))
 }
 
@@ -224,6 +224,8 @@ fn later(at: Timestamp, by: Duration) -> Timestamp {
     Timestamp::from_unix_millis(at.unix_millis().saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
 }
 
+/// The wall clock is told about once a second, and a handshake takes its time too.
+const LOOK_BEFORE_MIN: Duration = Duration::from_secs(2);
 /// An upstream that still shows the old certificate is not looked at again sooner.
 const LOOK_AGAIN_MIN: Duration = Duration::from_secs(1);
 /// How long another move may take before the renewal is looked at again.
@@ -236,15 +238,22 @@ mod tests {
     #[test]
     fn an_upstreams_next_certificate_is_looked_for_in_the_last_tenth_and_at_most_an_hour_before_the_end() {
         let (mut dice, wall) = (Dice::new(7), Timestamp::from_unix_seconds(1_800_000_000));
-        for left in [10, 600, 36_000, 90 * 86_400] {
+        let ten_seconds = Timestamp::from_unix_seconds(wall.unix_seconds() + 10);
+        assert_eq!(
+            look_at(ten_seconds, wall, &mut dice),
+            later(wall, Duration::from_secs(8)),
+            "not in the last second"
+        );
+        for left in [600, 36_000, 90 * 86_400] {
             let end = Timestamp::from_unix_seconds(wall.unix_seconds() + left);
             let window = (left * 1000 / 10).min(3_600_000);
             let before: Vec<i64> =
                 (0..1_000).map(|_| end.unix_millis() - look_at(end, wall, &mut dice).unix_millis()).collect();
             let (first, last) = (before.iter().max().unwrap(), before.iter().min().unwrap());
-            assert!(*first <= window && *last >= window / 10, "{left} s: {first} to {last} ms before");
+            let least = (window / 10).max(2_000);
+            assert!(*first <= window && *last >= least, "{left} s: {first} to {last} ms before");
             assert!(*first - *last > window * 8 / 10, "{left} s: spread over {} ms", first - last);
         }
-        assert_eq!(look_at(wall, later(wall, LOOK_AGAIN_MIN), &mut dice), later(wall, LOOK_AGAIN_MIN), "over");
+        assert_eq!(look_at(wall, wall, &mut dice), wall, "over");
     }
 }
