@@ -10,7 +10,7 @@ use crate::code::Code;
 use crate::disk::{Disk, Log, MemoryDisk};
 use crate::group::EnrolmentToken;
 use crate::identity::import::{Options, read};
-use crate::identity::selection::{Pile, Selector, the_only};
+use crate::identity::selection::{CertificateSelector, Pile, the_only};
 use crate::identity::{
     CertificateForm, CertificateRequest, ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerCheck, PeerRole, Report,
     Trust,
@@ -101,7 +101,7 @@ pub fn identity_import(data: &[u8]) {
     }
     let at = Timestamp::from_unix_seconds(1_780_000_000);
     let candidates = pile.candidates(&name, &trust, &IdentityPolicy::default(), at, |_| true);
-    if let Err(report) = the_only(candidates, &Selector::default(), &name) {
+    if let Err(report) = the_only(candidates, &CertificateSelector::default(), &name) {
         assert!(!report.is_clean(), "a refusal says why");
     }
 }

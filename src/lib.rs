@@ -74,7 +74,8 @@ pub use group::{
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
 pub use identity::{CertificateRequest, KeyKind};
-pub use identity::{CertificateSummary, Selector};
+pub use identity::{CertificateSelector, CertificateSummary};
+pub use identity::{CertificateSelector, CertificateSummary};
 pub use identity::{SignatureScheme, Signer};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;

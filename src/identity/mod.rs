@@ -54,7 +54,7 @@ pub use report::Report;
 #[cfg(feature = "management-server")]
 pub(crate) use request::file_stem;
 pub use request::{CertificateRequest, KeyKind};
-pub use selection::{CertificateSummary, Selector};
+pub use selection::{CertificateSelector, CertificateSummary};
 pub use signer::{SignatureScheme, Signer};
 pub use trust::Trust;
 pub(crate) use verify::verify_peer;

@@ -13,7 +13,7 @@ mod tests;
 
 pub use candidate::CertificateSummary;
 pub(crate) use candidate::{Candidate, is_authority, issuer_of_list};
-pub use choice::Selector;
+pub use choice::CertificateSelector;
 pub(crate) use choice::{live, the_only};
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;

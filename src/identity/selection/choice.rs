@@ -10,7 +10,7 @@ use crate::name::Name;
 /// Which of several certificates an import takes. Everything that is given must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Selector {
+pub struct CertificateSelector {
     /// SHA-256 or SHA-1 of the certificate, hexadecimal, with or without colons, in any case.
     pub fingerprint: Option<String>,
     /// A dNSName that the certificate has besides.
@@ -21,7 +21,7 @@ pub struct Selector {
     pub newest: bool,
 }
 
-impl Selector {
+impl CertificateSelector {
     /// Refuses a fingerprint that cannot be one.
     ///
     /// # Errors
@@ -76,7 +76,11 @@ pub(crate) fn live(candidates: Vec<Candidate>, name: &Name) -> Result<Candidate,
 ///
 /// [`Code::IdentityAmbiguous`], with each, for several usable ones; [`Code::IdentityMissing`] where none fits the
 /// selector; what is wrong with each where none is usable.
-pub(crate) fn the_only(candidates: Vec<Candidate>, selector: &Selector, name: &Name) -> Result<Candidate, Report> {
+pub(crate) fn the_only(
+    candidates: Vec<Candidate>,
+    selector: &CertificateSelector,
+    name: &Name,
+) -> Result<Candidate, Report> {
     selector.check().map_err(Report::of)?;
     check_count(&candidates, name)?;
     let total = candidates.len();

@@ -90,7 +90,11 @@ fn i4_two_equally_good_candidates_are_an_error_that_lists_both() {
             let summary = CertificateSummary::of(&twin.der()).unwrap();
             assert!(report.findings()[0].found_text().contains(&summary.sha256), "{report}");
         }
-        let twice = the_only(candidates(&pile, &root), &Selector { newest: true, ..Selector::default() }, &name());
+        let twice = the_only(
+            candidates(&pile, &root),
+            &CertificateSelector { newest: true, ..CertificateSelector::default() },
+            &name(),
+        );
         assert_eq!(chosen(twice), Err(vec![Code::IdentityAmbiguous]), "the newest is no answer either");
     }
     // The same certificate in two files is one.
@@ -109,24 +113,34 @@ fn i4_an_import_takes_one_usable_certificate_and_selectors_tell_several_apart() 
     });
     let foreign = other.leaf(|_| {});
     let pile = pile(&[&old, &new, &foreign], &[]);
-    let choose = |selector: Selector| chosen(the_only(candidates(&pile, &root), &selector, &name()));
+    let choose = |selector: CertificateSelector| chosen(the_only(candidates(&pile, &root), &selector, &name()));
     let serial = |issued: &Issued| Ok(CertificateSummary::of(&issued.der()).unwrap().serial);
-    assert_eq!(choose(Selector::default()), Err(vec![Code::IdentityAmbiguous]), "the foreign one does not compete");
-    assert_eq!(choose(Selector { newest: true, ..Selector::default() }), serial(&new));
-    assert_eq!(choose(Selector { san: Some("ALIAS.branch.example".into()), ..Selector::default() }), serial(&new));
+    assert_eq!(
+        choose(CertificateSelector::default()),
+        Err(vec![Code::IdentityAmbiguous]),
+        "the foreign one does not compete"
+    );
+    assert_eq!(choose(CertificateSelector { newest: true, ..CertificateSelector::default() }), serial(&new));
+    assert_eq!(
+        choose(CertificateSelector { san: Some("ALIAS.branch.example".into()), ..CertificateSelector::default() }),
+        serial(&new)
+    );
     let summary = CertificateSummary::of(&old.der()).unwrap();
     let colons = |hex: &str| {
         let pairs = hex.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).to_uppercase());
         pairs.collect::<Vec<_>>().join(":")
     };
     for fingerprint in [summary.sha256.clone(), summary.sha1.clone(), colons(&summary.sha256), colons(&summary.sha1)] {
-        assert_eq!(choose(Selector { fingerprint: Some(fingerprint), ..Selector::default() }), serial(&old));
+        assert_eq!(
+            choose(CertificateSelector { fingerprint: Some(fingerprint), ..CertificateSelector::default() }),
+            serial(&old)
+        );
     }
-    let issuer = |text: &str| Selector { issuer: Some(text.into()), ..Selector::default() };
+    let issuer = |text: &str| CertificateSelector { issuer: Some(text.into()), ..CertificateSelector::default() };
     assert_eq!(choose(issuer("OTHER")), Err(vec![Code::IssuerUnknown]), "what is wrong with the selected one");
     assert_eq!(choose(issuer("nobody")), Err(vec![Code::IdentityMissing]));
     assert_eq!(
-        choose(Selector { fingerprint: Some("12".into()), ..Selector::default() }),
+        choose(CertificateSelector { fingerprint: Some("12".into()), ..CertificateSelector::default() }),
         Err(vec![Code::ArgumentInvalid])
     );
 }
@@ -137,12 +151,13 @@ fn i3_where_none_is_usable_all_that_is_wrong_with_each_is_told() {
     let expired = root.leaf(year((2025, 2), (2026, 2)));
     let narrow = root.leaf(|params| params.extended_key_usages.truncate(1));
     let pile = pile(&[&expired, &narrow], &[]);
-    let report = the_only(candidates(&pile, &root), &Selector::default(), &name()).map(|_| ()).unwrap_err();
+    let report = the_only(candidates(&pile, &root), &CertificateSelector::default(), &name()).map(|_| ()).unwrap_err();
     assert!(report.has(Code::CertificateExpired) && report.has(Code::EkuIncomplete), "{report}");
     let mut without_key = Pile::default();
     without_key.add_certificates(0, vec![expired.der()]).unwrap();
     without_key.add_key(1, key_of(&narrow)).unwrap();
-    let report = the_only(candidates(&without_key, &root), &Selector::default(), &name()).map(|_| ()).unwrap_err();
+    let report =
+        the_only(candidates(&without_key, &root), &CertificateSelector::default(), &name()).map(|_| ()).unwrap_err();
     assert!(report.has(Code::KeyMissing) && report.has(Code::CertificateExpired), "{report}");
 }
 
@@ -157,7 +172,7 @@ fn a_chain_is_put_in_order_out_of_any_pile_with_roots_duplicates_and_strangers()
     let leaf = lower.leaf(|params| params.use_authority_key_identifier_extension = true);
     for order in orders(&[root.der(), upper.der(), lower.der(), impostor.der()]) {
         let pile = pile(&[&leaf], &[&order[..], &[stranger.der(), lower.der()]].concat());
-        let only = the_only(candidates(&pile, &root), &Selector::default(), &name()).unwrap();
+        let only = the_only(candidates(&pile, &root), &CertificateSelector::default(), &name()).unwrap();
         assert_eq!(only.chain(), [leaf.der(), lower.der(), upper.der()]);
     }
 }
@@ -171,7 +186,8 @@ fn a_ca_that_comes_with_the_certificate_is_not_trusted_and_the_error_says_how() 
     let namesake = Issued::root(|_| {});
     let stranger = Issued::root(|params| params.distinguished_name = distinguished_name("stranger"));
     for (trusted, code) in [(namesake, Code::SignatureInvalid), (stranger, Code::IssuerUnknown)] {
-        let report = the_only(candidates(&pile, &trusted), &Selector::default(), &name()).map(|_| ()).unwrap_err();
+        let report =
+            the_only(candidates(&pile, &trusted), &CertificateSelector::default(), &name()).map(|_| ()).unwrap_err();
         let remedy = report.findings().iter().find(|finding| finding.code() == code).unwrap().remedy_text();
         assert!(remedy.contains(&summary.sha256) && remedy.contains("--trust"), "{report}");
     }
@@ -187,7 +203,7 @@ fn a_chain_of_a_hundred_is_refused_as_too_large() {
     }
     let leaf = issuers.last().unwrap().leaf(|_| {});
     let others: Vec<_> = issuers.iter().map(Issued::der).collect();
-    let report = the_only(candidates(&pile(&[&leaf], &others), &root), &Selector::default(), &name());
+    let report = the_only(candidates(&pile(&[&leaf], &others), &root), &CertificateSelector::default(), &name());
     assert_eq!(chosen(report), Err(vec![Code::ChainTooLarge]));
 }
 
@@ -198,7 +214,7 @@ fn more_certificates_for_one_name_than_anybody_has_are_refused() {
     let mut pile = pile(&[&leaves[0]], &[]);
     pile.add_certificates(1, leaves[1..].iter().map(Issued::der).collect()).unwrap();
     assert_eq!(chosen(live(candidates(&pile, &root), &name())), Err(vec![Code::StoreTooLarge]));
-    let only = the_only(candidates(&pile, &root), &Selector::default(), &name());
+    let only = the_only(candidates(&pile, &root), &CertificateSelector::default(), &name());
     assert_eq!(chosen(only), Err(vec![Code::StoreTooLarge]));
 }
 
@@ -208,14 +224,15 @@ fn a_certificate_that_only_claims_the_name_is_a_candidate_and_told_what_it_lacks
     let only_common_name = root.leaf(|params| params.subject_alt_names.clear());
     let wildcard = root.leaf_of("*.branch.example", |_| {});
     for (leaf, code) in [(&only_common_name, Code::SanMissing), (&wildcard, Code::WildcardName)] {
-        let report = the_only(candidates(&pile(&[leaf], &[]), &root), &Selector::default(), &name()).map(|_| ());
+        let report =
+            the_only(candidates(&pile(&[leaf], &[]), &root), &CertificateSelector::default(), &name()).map(|_| ());
         assert!(report.as_ref().is_err_and(|report| report.has(code)), "{code}");
     }
     let policy = IdentityPolicy { name_rule: NameRule::Cn, ..IdentityPolicy::default() };
     let pile = pile(&[&only_common_name], &[]);
     let trust = root.trust(&[]).unwrap();
     let with_rule = pile.candidates(&name(), &trust, &policy, now(), |_| true);
-    assert!(the_only(with_rule, &Selector::default(), &name()).is_ok());
+    assert!(the_only(with_rule, &CertificateSelector::default(), &name()).is_ok());
     let other = root.leaf_of("pc8.branch.example", |_| {});
     let other = self::pile(&[&other], &[]);
     assert!(candidates(&other, &root).is_empty());

@@ -13,7 +13,7 @@ use crate::config::IdentityFiles;
 use crate::error::{Error, Result};
 use crate::identity::import::{self, Options};
 use crate::identity::selection::{Candidate, is_authority, the_only};
-use crate::identity::{CertificateSummary, Identity, Report, Selector, Trust};
+use crate::identity::{CertificateSelector, CertificateSummary, Identity, Report, Trust};
 use crate::limits::SOURCE_BYTES_MAX;
 use crate::name::Name;
 use crate::session::clock;
@@ -40,7 +40,7 @@ pub struct CertificateImport {
     sources: Vec<PathBuf>,
     trust: Vec<PathBuf>,
     lists: Vec<PathBuf>,
-    selector: Selector,
+    selector: CertificateSelector,
     password: Option<Zeroizing<String>>,
     allow_unprotected: bool,
 }
@@ -54,7 +54,7 @@ impl CertificateImport {
             sources: Vec::new(),
             trust: Vec::new(),
             lists: Vec::new(),
-            selector: Selector::default(),
+            selector: CertificateSelector::default(),
             password: None,
             allow_unprotected: false,
         }
@@ -80,7 +80,7 @@ impl CertificateImport {
     }
 
     /// Which of several certificates is meant.
-    pub fn select(mut self, selector: Selector) -> Self {
+    pub fn select(mut self, selector: CertificateSelector) -> Self {
         self.selector = selector;
         self
     }

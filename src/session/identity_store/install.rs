@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
 use super::contents::{Contents, next_key};
-use super::file::parent_of;
+use super::file::{check_directory, parent_of};
 use super::store::{Access, Staged, Steps, Store};
 use super::waiting::{is_key_of, key_file, key_text, waiting_keys, waiting_room};
 use crate::code::Code;
@@ -203,7 +203,10 @@ impl Plan {
         let anchors = self.anchors.iter().map(stage).collect::<Result<Vec<_>>>()?;
         let mut lists = self.lists.iter().map(stage).collect::<Result<Vec<_>>>()?;
         let key = match &self.key {
-            KeyPlan::Written { to, text } => Some(store.stage(to, text.as_bytes(), Access::Owner)?),
+            KeyPlan::Written { to, text } => {
+                check_directory(&parent_of(to))?;
+                Some(store.stage(to, text.as_bytes(), Access::Owner)?)
+            }
             KeyPlan::Stays | KeyPlan::Beside(_) => None,
         };
         let commit = store.stage(&certificate, self.certificate.as_bytes(), Access::All)?;

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rcgen::{CertificateParams, date_time_ymd};
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::install::{News, Plan};
 use super::store::Step;
 use super::*;
-use crate::identity::Selector;
+use crate::identity::CertificateSelector;
 use crate::identity::testing::{Issued, distinguished_name, name, openssl};
 
 /// Valid whenever the tests run: the store's clock is the computer's.
@@ -121,6 +121,23 @@ fn h13_a_store_that_others_can_write_is_refused_for_reading_and_for_installing()
         assert_eq!(installed(store.path(), &leaf).map(|_| ()), Err(Code::DirectoryExposed), "{mode:o}");
         assert_eq!(listing(store.path()), before);
     }
+}
+
+#[test]
+fn h13_what_root_installs_for_a_service_account_belongs_to_the_account() {
+    let root = root();
+    let store = directory(&root);
+    if !nix::unistd::geteuid().is_root() || std::os::unix::fs::chown(store.path(), Some(65_534), Some(65_534)).is_err()
+    {
+        eprintln!("skipped: only root gives files away");
+        return;
+    }
+    let leaf = root.leaf(years(2021));
+    installed(store.path(), &leaf).unwrap();
+    let written = fs::read_dir(store.path()).unwrap().map(|entry| entry.unwrap());
+    let written = written.filter(|entry| entry.file_name() != "ca.pem");
+    assert!(written.map(|entry| entry.metadata().unwrap().uid()).all(|owner| owner == 65_534));
+    assert_eq!(live_leaf(store.path()), Ok(leaf.der()));
 }
 
 #[test]
@@ -397,7 +414,7 @@ fn an_import_finds_chooses_checks_and_proves_before_it_writes() {
     let before = listing(&store);
     import().prepare().unwrap().install().unwrap();
     assert_eq!(listing(&store), before);
-    let selector = Selector { issuer: Some("nobody".into()), ..Selector::default() };
+    let selector = CertificateSelector { issuer: Some("nobody".into()), ..CertificateSelector::default() };
     assert!(import().select(selector).prepare().is_err_and(|report| report.has(Code::IdentityMissing)));
     fs::set_permissions(sources.path().join("new.key"), fs::Permissions::from_mode(0o644)).unwrap();
     assert!(import().prepare().is_err_and(|report| report.has(Code::KeyExposed)));

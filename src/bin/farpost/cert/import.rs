@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use farpost::{
-    CertificateImport, CertificateSummary, Code, Config, Error, IdentityFiles, Name, PreparedImport, Report, Selector,
-    Timestamp,
+    CertificateImport, CertificateSelector, CertificateSummary, Code, Config, Error, IdentityFiles, Name,
+    PreparedImport, Report, Timestamp,
 };
 use zeroize::Zeroizing;
 
@@ -121,7 +121,7 @@ impl ImportArguments {
     }
 
     fn import(&self, identity: &IdentityFiles) -> Result<CertificateImport, Failure> {
-        let mut selector = Selector::default();
+        let mut selector = CertificateSelector::default();
         selector.fingerprint = self.fingerprint.clone();
         selector.san = self.san.clone();
         selector.issuer = self.issuer.clone();
