@@ -75,7 +75,6 @@ pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRu
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
 pub use identity::{CertificateRequest, KeyKind};
 pub use identity::{CertificateSelector, CertificateSummary};
-pub use identity::{CertificateSelector, CertificateSummary};
 pub use identity::{SignatureScheme, Signer};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;

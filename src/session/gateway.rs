@@ -27,7 +27,7 @@ use crate::session::enrolment::{Failures, Tickets, accept_enrolments};
 use crate::session::events::{EventHub, Events};
 use crate::session::identities::{Identities, Showing};
 use crate::session::json::Object;
-use crate::session::reload::{IdentityReload, Outlook, Reloader};
+use crate::session::reload::{IdentityReload, Reloader};
 use crate::session::renewal::{Answers, Renewer};
 use crate::session::{clock, setup, status};
 
@@ -214,8 +214,8 @@ impl GatewayBuilder {
             (listener.local_address(), enrolment.as_ref().and_then(EnrolmentListener::local_address));
         let (mailbox, inbox) = mailbox::<Node>();
         let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::WhenToldTo));
-        let (outlook, group) = (Outlook::default(), uplink.me.group.clone());
-        let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), group, outlook.clone());
+        let group = uplink.me.group.clone();
+        let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), group);
         let dialler = setup::dialler(&config);
         let links = Links::new(mailbox.clone(), Some(dialler.clone()), identity.clone());
         let describe = move |node: &Node, object: &mut Object| {
@@ -226,7 +226,7 @@ impl GatewayBuilder {
             agents.number("open", open as u64);
             object.object("agents", agents);
         };
-        let report = status::of_machine(&mailbox, identity.clone(), outlook, &config, describe);
+        let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let (renewed, answers) = Answers::new();
         let post = {
             let mailbox = mailbox.clone();

@@ -22,7 +22,8 @@ use crate::session::clock;
 use crate::session::driver::{IdentityCell, Machine, Mailbox};
 use crate::session::events::EventHub;
 use crate::time::{Instant, Timestamp};
-pub(crate) use outlook::Outlook;
+use outlook::Outlook;
+pub(crate) use outlook::describe;
 use watch::{Look, Watch};
 
 /// What a reload of an identity came to.
@@ -51,14 +52,8 @@ pub(crate) struct Reloader<M: Machine> {
 }
 
 impl<M: Machine> Reloader<M> {
-    pub(crate) fn new(
-        identities: IdentityCell,
-        mailbox: Mailbox<M>,
-        events: EventHub,
-        group: String,
-        outlook: Outlook,
-    ) -> Arc<Self> {
-        let (turn, told) = (tokio::sync::Mutex::default(), Mutex::default());
+    pub(crate) fn new(identities: IdentityCell, mailbox: Mailbox<M>, events: EventHub, group: String) -> Arc<Self> {
+        let (turn, told, outlook) = (tokio::sync::Mutex::default(), Mutex::default(), Outlook::default());
         Arc::new(Self { identities, mailbox, events, group, turn, told, outlook })
     }
 
@@ -184,10 +179,7 @@ impl<M: Machine> Reloader<M> {
 
     /// Everybody who is connected, each once.
     async fn peers(&self) -> Vec<Arc<VerifiedPeer>> {
-        let peers = self.mailbox.ask(|machine| machine.peers()).await.unwrap_or_default();
-        let distinct: BTreeMap<ChainHash, Arc<VerifiedPeer>> =
-            peers.into_iter().map(|peer| (peer.chain_hash(), peer)).collect();
-        distinct.into_values().collect()
+        distinct(self.mailbox.ask(|machine| machine.peers()).await.unwrap_or_default())
     }
 
     /// Looks at all ends that come near, tells of them, and keeps them for status.
@@ -240,6 +232,13 @@ impl<M: Machine> Reloader<M> {
             self.events.emit(Event::new(Code::ClockStepped, "", format!("{direction} {text}")));
         }
     }
+}
+
+/// Each chain once.
+pub(crate) fn distinct(peers: Vec<Arc<VerifiedPeer>>) -> Vec<Arc<VerifiedPeer>> {
+    let distinct: BTreeMap<ChainHash, Arc<VerifiedPeer>> =
+        peers.into_iter().map(|peer| (peer.chain_hash(), peer)).collect();
+    distinct.into_values().collect()
 }
 
 /// A task that ends with its guard.

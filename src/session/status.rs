@@ -9,12 +9,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 
 use crate::config::Config;
+use crate::identity::VerifiedPeer;
 use crate::node::uplink::Uplink;
 use crate::routing::{Failure, Reason, Situation, Standby};
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Machine, Mailbox};
 use crate::session::json::Object;
-use crate::session::reload::Outlook;
+use crate::session::reload::{describe, distinct};
 use crate::time::{Instant, Timestamp};
 
 /// Makes the document when somebody asks.
@@ -66,7 +67,7 @@ pub(crate) fn serve(directory: Option<&Path>, report: Report) -> Option<StatusSo
 }
 
 /// What every node says first.
-pub(crate) fn head(config: &Config, identity: &IdentityCell, outlook: &Outlook, started: Instant) -> Object {
+pub(crate) fn head(config: &Config, identity: &IdentityCell, started: Instant) -> Object {
     let mut object = Object::new();
     object.text("role", config.role.as_str());
     object.text("name", config.name.as_ref().map(|name| name.as_str()).unwrap_or_default());
@@ -85,9 +86,6 @@ pub(crate) fn head(config: &Config, identity: &IdentityCell, outlook: &Outlook, 
         until.text("shown_key", &shown.key_hash().to_string());
     }
     object.object("identity", until);
-    let mut expiry = Object::new();
-    outlook.describe(clock::wall(), &mut expiry);
-    object.object("expiry", expiry);
     object
 }
 
@@ -176,13 +174,12 @@ pub(crate) fn of_agent(
     mailbox: &Mailbox<crate::node::agent::Agent>,
     queue: crate::disk::Queue,
     identity: IdentityCell,
-    outlook: Outlook,
     config: &Config,
 ) -> Report {
     let dialler = super::setup::dialler(config);
     let (mailbox, config, started) = (mailbox.clone(), config.clone(), clock::now());
     Arc::new(move || {
-        let mut object = head(&config, &identity, &outlook, started);
+        let mut object = head(&config, &identity, started);
         let held = queue.held();
         let mut queued = Object::new();
         queued.number("messages", held.count);
@@ -191,18 +188,18 @@ pub(crate) fn of_agent(
             let age = clock::wall().unix_millis() - oldest.unix_millis();
             queued.number("oldest_milliseconds", u64::try_from(age).unwrap_or(0));
         }
-        let (mailbox, dialler) = (mailbox.clone(), dialler.clone());
+        let (mailbox, dialler, identity) = (mailbox.clone(), dialler.clone(), identity.clone());
         Box::pin(async move {
-            mailbox
+            let asked = mailbox
                 .ask(move |node| {
                     of_uplink(node.uplink(), &dialler, &mut object);
                     queued.number("delivered_sequence", node.delivered().0);
                     object.object("queue", queued);
                     object.boolean("connected", node.is_connected());
-                    object.finish()
+                    (object, node.peers())
                 })
-                .await
-                .ok()
+                .await;
+            asked.ok().map(|(object, peers)| finish(object, peers, &identity))
         })
     })
 }
@@ -211,22 +208,27 @@ pub(crate) fn of_agent(
 pub(crate) fn of_machine<M: Machine>(
     mailbox: &Mailbox<M>,
     identity: IdentityCell,
-    outlook: Outlook,
     config: &Config,
-    describe: impl Fn(&M, &mut Object) + Clone + Send + Sync + 'static,
+    of_node: impl Fn(&M, &mut Object) + Clone + Send + Sync + 'static,
 ) -> Report {
     let (mailbox, config, started) = (mailbox.clone(), config.clone(), clock::now());
     Arc::new(move || {
-        let mut object = head(&config, &identity, &outlook, started);
-        let (mailbox, describe) = (mailbox.clone(), describe.clone());
+        let mut object = head(&config, &identity, started);
+        let (mailbox, of_node, identity) = (mailbox.clone(), of_node.clone(), identity.clone());
         Box::pin(async move {
             let ask = mailbox.ask(move |machine: &M| {
-                describe(machine, &mut object);
-                object.finish()
+                of_node(machine, &mut object);
+                (object, machine.peers())
             });
-            ask.await.ok()
+            ask.await.ok().map(|(object, peers)| finish(object, peers, &identity))
         })
     })
+}
+
+/// The ends of certificates last, off the node's loop: a gateway has thousands of peers.
+fn finish(mut object: Object, peers: Vec<Arc<VerifiedPeer>>, identity: &IdentityCell) -> String {
+    object.object("expiry", describe(&identity.current(), &distinct(peers), clock::wall()));
+    object.finish()
 }
 
 /// How long the reader of an answer may take.

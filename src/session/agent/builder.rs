@@ -22,7 +22,7 @@ use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, mailbox, run};
 use crate::session::events::EventHub;
 use crate::session::identities::{Identities, Showing};
-use crate::session::reload::{Outlook, Reloader};
+use crate::session::reload::Reloader;
 use crate::session::renewal::{Answers, Renewer};
 use crate::session::{clock, setup, status};
 
@@ -154,14 +154,13 @@ impl AgentBuilder {
             in_memory: config.state_directory.is_none(),
         });
         let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::AtOnce));
-        let outlook = Outlook::default();
         let group = config.management_group.clone().unwrap_or_default();
-        let reloader = Reloader::new(identity.clone(), mailbox.clone(), shared.events.clone(), group, outlook.clone());
+        let reloader = Reloader::new(identity.clone(), mailbox.clone(), shared.events.clone(), group);
         let links = Links::new(mailbox.clone(), Some(setup::dialler(&config)), identity.clone());
         queue.start(Arc::new(Sink(shared.clone())))?;
         let status = status::serve(
             config.state_directory.as_deref(),
-            status::of_agent(&shared.mailbox, queue, identity, outlook, &config),
+            status::of_agent(&shared.mailbox, queue, identity, &config),
         );
         let (renewed, answers) = Answers::new();
         let post = {

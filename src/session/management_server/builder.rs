@@ -30,7 +30,7 @@ use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
 use crate::session::events::EventHub;
 use crate::session::identities::{Identities, Showing};
 use crate::session::json::Object;
-use crate::session::reload::{Outlook, Reloader};
+use crate::session::reload::Reloader;
 use crate::session::{ManagementGroup, clock, setup, status};
 
 /// Configures a management server. Every option of the configuration file has its key in
@@ -153,8 +153,8 @@ impl ManagementServerBuilder {
         let (batches, receiver) = mpsc::unbounded_channel();
         let mut deliveries = Some(Deliveries::new(receiver, mailbox.clone()));
         let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::AtOnce));
-        let (outlook, of_group) = (Outlook::default(), config.management_group.clone().unwrap_or_default());
-        let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), of_group, outlook.clone());
+        let of_group = config.management_group.clone().unwrap_or_default();
+        let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), of_group);
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
         let change = group.change().await?;
         let lengths = Lengths::default();
@@ -163,7 +163,7 @@ impl ManagementServerBuilder {
         let output = output.map(|(file, deliveries)| tokio::spawn(file.run(deliveries, events.clone())));
         // From the first task on nothing fails: each has an owner who ends it.
         let links = Links::new(mailbox.clone(), None, identity.clone());
-        let report = status::of_machine(&mailbox, identity.clone(), outlook, &config, describe);
+        let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar::new(&config, group.store().clone(), &reloader, certificate_authority, &events);
         let mut tasks = vec![

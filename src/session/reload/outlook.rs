@@ -8,41 +8,34 @@ use crate::identity::{Identity, VerifiedPeer};
 use crate::session::json::Object;
 use crate::time::Timestamp;
 
-/// What was seen when it was looked last; clones share it.
-#[derive(Clone, Default)]
-pub(crate) struct Outlook(Arc<Mutex<Seen>>);
-
+/// What was told of the ends that a node's certificates and its peers' have.
 #[derive(Default)]
-struct Seen {
-    warnings: Warnings,
-    endings: Vec<Ending>,
-}
+pub(super) struct Outlook(Mutex<Warnings>);
 
 impl Outlook {
     /// Looks at everything that ends; answers what is to be told.
     pub(super) fn look(&self, identity: &Identity, peers: &[Arc<VerifiedPeer>], now: Timestamp) -> Vec<Event> {
-        let endings = endings(identity, peers);
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let events = seen.warnings.check(&endings, now);
-        seen.endings = endings;
-        events
+        let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.check(&endings(identity, peers), now)
     }
+}
 
-    /// The first end of each kind, for status.
-    pub(crate) fn describe(&self, now: Timestamp, object: &mut Object) {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, kind) in [("peer", Kind::Peer), ("authority", Kind::Authority), ("list", Kind::List)] {
-            let Some(ending) = nearest(&seen.endings, kind) else { continue };
-            let mut first = Object::new();
-            first.text("subject", &ending.subject);
-            first.text("until", &ending.until.to_string());
-            first.signed("until_unix_seconds", ending.until.unix_seconds());
-            first.signed("days", ending.days(now));
-            let count = seen.endings.iter().filter(|other| other.kind == kind).count();
-            first.number("count", count as u64);
-            object.object(key, first);
-        }
+/// The first end of each kind, for status.
+pub(crate) fn describe(identity: &Identity, peers: &[Arc<VerifiedPeer>], now: Timestamp) -> Object {
+    let endings = endings(identity, peers);
+    let mut object = Object::new();
+    for (key, kind) in [("peer", Kind::Peer), ("authority", Kind::Authority), ("list", Kind::List)] {
+        let Some(ending) = nearest(&endings, kind) else { continue };
+        let mut first = Object::new();
+        first.text("subject", &ending.subject);
+        first.text("until", &ending.until.to_string());
+        first.signed("until_unix_seconds", ending.until.unix_seconds());
+        first.signed("days", ending.days(now));
+        let count = endings.iter().filter(|other| other.kind == kind).count();
+        first.number("count", count as u64);
+        object.object(key, first);
     }
+    object
 }
 
 fn endings(identity: &Identity, peers: &[Arc<VerifiedPeer>]) -> Vec<Ending> {

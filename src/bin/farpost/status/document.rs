@@ -24,7 +24,7 @@ pub(super) struct Document {
 pub(super) struct Upstream {
     name: String,
     address: String,
-    position: String,
+    pub(super) position: String,
     since: String,
     why: Option<String>,
 }

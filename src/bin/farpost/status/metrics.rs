@@ -16,7 +16,9 @@ pub(super) fn text(document: &Document) -> String {
     }
     if document.role != "management-server" {
         let help = "Whether a link upstream is in use";
-        one(&mut out, "farpost_upstream_connected", help, u64::from(document.upstream.is_some()));
+        // One that waits for the group's approval is shown, and not used.
+        let is_used = document.upstream.as_ref().is_some_and(|upstream| !upstream.position.starts_with("waits"));
+        one(&mut out, "farpost_upstream_connected", help, u64::from(is_used));
     }
     for (kind, downstreams) in [("agents", &document.agents), ("gateways", &document.gateways)] {
         let Some(downstreams) = downstreams else { continue };
