@@ -22,12 +22,13 @@ use crate::name::Name;
 #[cfg(feature = "agent")]
 use crate::queue::Checkpoint;
 use crate::time::{Instant, Timestamp};
-use crate::wire::{Hello, Link, Phase, next_frame, read_body};
+use crate::wire::{Answer, Assembly, Hello, Link, Phase, next_enrol, next_enrolled, next_frame, read_body};
 
 /// Hands bytes to everything that reads a peer's stream: the frame cutter with every body's reader, and the link
 /// machine at both ends in every phase.
 pub fn wire(data: &[u8]) {
     read_stream(data);
+    read_enrolment(data);
     for phase in [Phase::Introduction, Phase::Pending, Phase::Open] {
         for is_dialler in [false, true] {
             drive_link(data, phase, is_dialler);
@@ -164,6 +165,18 @@ fn read_stream(data: &[u8]) {
             assert!(!error.to_string().is_empty(), "every error says something");
         }
         assert_eq!(frame.body.len(), before, "reading leaves the frame as it was");
+    }
+}
+
+/// Reads the bytes as either end of an enrolment connection does.
+fn read_enrolment(data: &[u8]) {
+    let mut stream = BytesMut::from(data);
+    while let Ok(Some(_)) = next_enrol(&mut stream) {}
+    let (mut stream, mut assembly) = (BytesMut::from(data), Assembly::default());
+    while let Ok(Some(enrolled)) = next_enrolled(&mut stream) {
+        if let Ok(Some(Answer::Refused(error, _))) = assembly.take_enrolled(enrolled) {
+            assert!(!error.to_string().is_empty(), "every error says something");
+        }
     }
 }
 

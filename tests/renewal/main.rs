@@ -93,6 +93,21 @@ async fn an_agent_past_its_time_has_a_new_certificate_with_a_new_key_while_it_se
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_right_under_the_server_renews_there() {
+    let chain = Chain::lasting(Some(REST)).await;
+    let authority = TestAuthority::of(&chain.authority);
+    let lab = Lab::with(chain, Some(&authority), false).await;
+    let upstream = lab.server.local_address().unwrap();
+    let builder = lab.chain.agent(AGENT, SERVER, upstream).set("identity.renewal", "true").unwrap();
+    let agent = builder.start().await.unwrap();
+    let log = EventLog::follow("the agent", agent.events());
+    log.told(Code::CertificateRenewed, AGENT).await;
+    assert!(authority.orders().iter().all(|order| order.via.is_none() && order.name.as_str() == AGENT));
+    within("delivery", agent.send(Message::new("here")).await.unwrap().delivered()).await.unwrap();
+    lab.close(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_renews_its_own_certificate_as_well() {
     let chain = Chain::lasting(Some(REST)).await;
     let authority = TestAuthority::of(&chain.authority);
