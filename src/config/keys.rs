@@ -115,7 +115,7 @@ pub(super) const KEYS: &[Key] = &[
         "PEM: the node's certificate, then its intermediates"),
     one("identity.key", "file", Default::Unset, ALL,
         |config, text| store(&mut config.identity.key, path(text).map(Some)),
-        "PEM: the private key; mode 0600"),
+        "PEM: the private key; encrypted with password_file, or not; mode 0600"),
     one("identity.pkcs12", "file", Default::Unset, ALL,
         |config, text| store(&mut config.identity.pkcs12, path(text).map(Some)),
         "PKCS#12 (.pfx, .p12): private key and chain in one file, instead of certificate and key; mode 0600"),

@@ -103,6 +103,9 @@ impl<'a> Options<'a> {
 /// [`Code::PfxUnreadable`], [`Code::PfxUnprotected`], [`Code::PfxUnsupported`], [`Code::PfxWithoutKey`] and
 /// [`Code::PfxWithoutCertificate`].
 pub(crate) fn read(bytes: &[u8], options: &Options<'_>) -> Result<Material, Error> {
+    if let Some(text) = of_wide_text(bytes) {
+        return read(&text, options);
+    }
     let mut material = Material::default();
     if blocks::is_pem(bytes) {
         let mut work = Work::new(options.iterations_max);
@@ -126,6 +129,14 @@ pub(crate) fn read(bytes: &[u8], options: &Options<'_>) -> Result<Material, Erro
         true => Err(nothing(bytes)),
         false => check_counts(material),
     }
+}
+
+/// A text of 16-bit characters, as PowerShell writes one, as the ASCII that it is.
+fn of_wide_text(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let units = bytes.strip_prefix(&[0xff, 0xfe])?;
+    let mut text = Zeroizing::new(Vec::with_capacity(units.len() / 2));
+    text.extend(units.chunks_exact(2).map(|unit| if unit[1] == 0 { unit[0] } else { b'?' }));
+    blocks::is_pem(&text).then_some(text)
 }
 
 /// The revocation lists of a file.

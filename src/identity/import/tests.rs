@@ -140,6 +140,9 @@ fn blocks_in_any_order_with_text_between_them_and_single_der_objects_are_read() 
     let mixed = [files.read("chain.pem"), b"text\n".to_vec(), files.read("key.pem"), files.read("leaf.pem")].concat();
     assert_eq!(outcome(&mixed, &with("")), Ok((3, 1)));
     assert_eq!(outcome(&files.read("leaf.der"), &with("")), Ok((1, 0)));
+    let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(mixed.iter().flat_map(|byte| [*byte, 0])).collect();
+    assert_eq!(outcome(&wide, &with("")), Ok((3, 1)), "as PowerShell writes it");
+    assert_eq!(outcome(&[0xff, 0xfe].repeat(50), &with("")), Err(Code::SourceUnreadable));
     let Some(traditional) = files.make("ec -in key.pem -out sec1.pem", "sec1.pem") else { return };
     assert_eq!(outcome(&traditional, &with("")), Ok((0, 1)));
     let der = files.make("pkcs8 -topk8 -nocrypt -in key.pem -outform DER -out key.der", "key.der").unwrap();

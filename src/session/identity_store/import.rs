@@ -121,7 +121,8 @@ impl CertificateImport {
         let mut news = self.news()?;
         let mut contents = Contents::of_but(&self.files, self.replaced().as_deref()).map_err(Report::of)?;
         let first = contents.files.len();
-        let mut report = Report::default();
+        // What is wrong in the store may be why nothing fits: a waiting key that others can read, say.
+        let mut report = contents.problems_but(&[]);
         for source in &self.sources {
             self.add_source(&mut contents, source, &mut report)?;
         }
@@ -139,7 +140,7 @@ impl CertificateImport {
             return Err(report);
         }
         let chosen = match the_only(candidates, &self.selector, &self.name) {
-            Ok(chosen) if distrust.is_clean() => chosen,
+            Ok(chosen) if distrust.is_clean() && report.is_clean() => chosen,
             chosen => {
                 let findings = chosen.err().unwrap_or_default();
                 self.explain(&distrust, &findings, &mut report);

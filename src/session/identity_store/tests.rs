@@ -458,8 +458,43 @@ fn a_signed_answer_alone_is_imported_where_its_key_waits() {
     assert!(import().prepare().is_err_and(|report| report.has(Code::KeyMissing)));
     let waiting = keep_waiting_key(&files, &name(), &new.key.serialize_der(), b"request").unwrap();
     assert_eq!(live_leaf(store.path()), Ok(old.der()), "a key that waits changes nothing");
+    fs::set_permissions(&waiting.key, fs::Permissions::from_mode(0o640)).unwrap();
+    let exposed = import().prepare().map(|_| ()).unwrap_err();
+    assert!(exposed.has(Code::KeyExposed) && exposed.has(Code::KeyMissing), "{exposed}");
+    fs::set_permissions(&waiting.key, fs::Permissions::from_mode(0o600)).unwrap();
     import().prepare().unwrap().install().unwrap();
     assert_eq!(live_leaf(store.path()), Ok(new.der()));
     assert!(waiting.key.exists() && !waiting.request.exists(), "{}", waiting.public_key_sha256());
     assert_eq!(listing(store.path()).len(), 3, "the old key is gone: {:?}", listing(store.path()));
+}
+
+#[test]
+fn h9_a_list_is_imported_with_its_certificate_and_an_older_one_never_replaces_it() {
+    let root = root();
+    let leaf = root.leaf(years(2021));
+    let store = directory(&root);
+    let files = files_of(store.path());
+    let sources = tempfile::tempdir().unwrap();
+    put(sources.path(), "node", &leaf);
+    let import = |number: u64, month: u8, revoked: &[&Issued]| {
+        let list = root.list(number, revoked, |list| {
+            list.this_update = date_time_ymd(2025, month.try_into().unwrap(), 1);
+            list.next_update = date_time_ymd(2045, 1, 1);
+        });
+        let file = sources.path().join("new.crl");
+        fs::write(&file, list).unwrap();
+        let import = CertificateImport::new(files.clone(), name()).source(sources.path().join("node.pem"));
+        let import = import.source(sources.path().join("node.key")).revocation_list(&file);
+        import.prepare().map(|prepared| prepared.install().map(|_| ()).unwrap())
+    };
+    import(2, 5, &[]).unwrap();
+    let lists = || listing(store.path()).into_iter().filter(|(name, _)| name.ends_with(".crl")).collect::<Vec<_>>();
+    let second = lists();
+    assert_eq!(second.len(), 1);
+    assert!(import(1, 4, &[]).is_err_and(|report| report.has(Code::CrlUnusable)));
+    assert_eq!(lists(), second);
+    import(3, 6, &[]).unwrap();
+    assert!(lists().len() == 1 && lists() != second, "one of an issuer, the newest");
+    assert!(import(4, 7, &[&leaf]).is_err_and(|report| report.has(Code::CertificateRevoked)));
+    assert_eq!(live_leaf(store.path()), Ok(leaf.der()));
 }
