@@ -111,8 +111,8 @@ fn memory_of(process: &str) -> Vec<Vec<u8>> {
     parts
 }
 
-/// The command, running a gateway with this key; killed when dropped.
-struct Process(Child);
+/// The command, running a gateway with this key, and what it has logged until it listened; killed when dropped.
+struct Process(Child, String);
 
 impl Process {
     fn start(directory: &Path, authority: &Certified, secret: &Secret) -> Self {
@@ -147,8 +147,8 @@ impl Process {
         let (told, listens) = mpsc::channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(told.send(line))));
-        let process = Self(child);
-        let mut log = String::new();
+        let mut process = Self(child, String::new());
+        let log = &mut process.1;
         while !log.contains("listens on") {
             log.push_str(&listens.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("{log}")));
         }
@@ -173,6 +173,8 @@ fn h14_a_running_node_has_its_key_only_where_the_cryptography_keeps_it_and_leave
     for secret in Secret::all(&authority) {
         let directory = tempfile::tempdir().unwrap();
         let process = Process::start(directory.path(), &authority, &secret);
+        let text = String::from_utf8(secret.text.clone()).unwrap();
+        assert!(!process.1.contains(&text[..12]), "{}", process.1);
         // /proc gives what is a process's own to its user only while that one may look at it.
         let owner = fs::metadata(format!("/proc/{}/mem", process.id())).unwrap().uid();
         assert_eq!(owner, 0, "a process that may be dumped");
@@ -209,7 +211,7 @@ fn h14_a_dropped_identity_leaves_nothing_of_its_key() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let mut input = child.stdin.take().unwrap();
-        let process = Process(child);
+        let process = Process(child, String::new());
         let mut counts = ["kept", "dropped"].map(|word| {
             assert!(lines.any(|line| line.ends_with(word)), "{}: it did not say {word}", secret.kind);
             let counts = secret.count(&memory_of(&process.id()));
