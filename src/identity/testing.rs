@@ -117,6 +117,35 @@ impl Issued {
     }
 }
 
+/// Chains of eight certificates that make path building work, with P-521 keys, which are the slowest to check: what they
+/// are, the leaf, the chain.
+pub(crate) fn hostile_chains() -> [(&'static str, Issued, Vec<CertificateDer<'static>>); 2] {
+    let key = || KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).unwrap();
+    let stranger = Issued::root(|_| {});
+    let presented = |leaf: &Issued, others: &[Issued]| std::iter::once(leaf).chain(others).map(Issued::der).collect();
+
+    // Seven CAs that bear one name: each may have issued each.
+    let mut same_name = vec![stranger.issue(stranger.intermediate("CA", |_| {}).params, key())];
+    for _ in 0..6 {
+        let above = &same_name[same_name.len() - 1];
+        same_name.push(above.issue(above.intermediate("CA", |_| {}).params, key()));
+    }
+    let of_one_name = same_name[6].leaf(|_| {});
+    let one_name = presented(&of_one_name, &same_name);
+
+    // Two keys of each CA: as many paths as the limits allow.
+    let mut twins = vec![stranger.intermediate("top", |_| {})];
+    for level in 0..3 {
+        let above = twins.len() - 1;
+        let params = twins[above].intermediate(&format!("level {level}"), |_| {}).params;
+        twins.push(twins[above].issue(params.clone(), key()));
+        twins.push(twins[above].issue(params, key()));
+    }
+    let of_twins = twins[6].leaf(|_| {});
+    let two_keys = presented(&of_twins, &twins);
+    [("seven CAs of one name", of_one_name, one_name), ("two keys of each CA", of_twins, two_keys)]
+}
+
 fn name_of(leaf: &Issued) -> Name {
     match leaf.params.subject_alt_names.first() {
         Some(rcgen::SanType::DnsName(name)) => Name::parse(name.as_str()).unwrap_or_else(|_| self::name()),

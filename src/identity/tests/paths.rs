@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair,
-    NameConstraints, PKCS_ECDSA_P521_SHA512, SanType,
+    NameConstraints, SanType,
 };
 
 use super::{codes, verdict};
 use crate::code::Code;
-use crate::identity::testing::{Issued, NAME, name, now};
+use crate::identity::testing::{Issued, hostile_chains, name, now};
 use crate::identity::{CertificateForm, ChainLimits, IdentityPolicy, PeerCheck, PeerRole, verify_peer};
 use crate::name::Name;
 
@@ -246,33 +246,8 @@ fn i3_an_error_about_a_certificate_with_five_thousand_names_stays_short() {
 /// bounded time: issuers that all bear one name, with the keys that are slowest to check.
 #[test]
 fn d7_a_hostile_chain_costs_milliseconds_at_most() {
-    let root = Issued::root(|_| {});
-    let key = || KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512).unwrap();
-    let stranger = Issued::root(|_| {});
-    let mut same_name = vec![stranger.issue(stranger.intermediate("CA", |_| {}).params, key())];
-    for _ in 0..6 {
-        let above = &same_name[same_name.len() - 1];
-        same_name.push(above.issue(above.intermediate("CA", |_| {}).params, key()));
-    }
-    let leaf = same_name[6].leaf_of(NAME, |_| {});
-    let mut cross = vec![leaf.der()];
-    cross.extend(same_name.iter().map(Issued::der));
-
-    // Two keys of each CA, each issued under both of the one above: as many paths as the limits allow.
-    let mut twins = vec![stranger.intermediate("top", |_| {})];
-    for level in 0..3 {
-        let above = twins.len() - 1;
-        let params = twins[above].intermediate(&format!("level {level}"), |_| {}).params;
-        twins.push(twins[above].issue(params.clone(), key()));
-        twins.push(twins[above].issue(params, key()));
-    }
-    let deep = twins[6].leaf(|_| {});
-    let mut branching = vec![deep.der()];
-    branching.extend(twins.iter().map(Issued::der));
-
-    let trust = root.trust(&[]).unwrap();
-    for (label, chain) in [("one name", cross), ("two keys each", branching)] {
-        assert_eq!(chain.len(), 8);
+    let trust = Issued::root(|_| {}).trust(&[]).unwrap();
+    for (label, _, chain) in hostile_chains() {
         let mut shortest = Duration::MAX;
         for _ in 0..10 {
             let began = Instant::now();

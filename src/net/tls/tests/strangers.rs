@@ -2,16 +2,23 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsConnector;
 
 use super::{GATEWAY, identity, sockets};
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::Identity;
-use crate::identity::testing::{Issued, now};
+use crate::identity::testing::{Issued, hostile_chains, now};
 use crate::net::tls::accept;
 
 #[tokio::test]
@@ -98,6 +105,63 @@ async fn h1_openssl_without_certificate_protocol_or_validity_is_refused_with_its
         let Some((output, verdict)) = s_client(&gateway, directory.path(), &arguments).await else { return };
         assert_eq!(verdict.unwrap_err().code(), code, "{arguments}");
         assert!(output.contains(alert), "{arguments}: the refused side must see the alert: {output}");
+    }
+}
+
+/// What one [`accept`] says of a client that presents this chain, and how long that took.
+async fn presented(
+    gateway: &Identity,
+    root: &Issued,
+    leaf: &Issued,
+    chain: &[CertificateDer<'static>],
+) -> (Code, Duration) {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.der()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem().as_bytes()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain.to_vec(), key)
+        .unwrap();
+    config.alpn_protocols = vec![b"farpost/1".to_vec()];
+    let connector = TlsConnector::from(Arc::new(config));
+    let (accepted, dialled) = sockets().await;
+    let began = Instant::now();
+    let dial = async {
+        // rustls looks at the gateway's certificate by this computer's clock: the gateway is refused, if ever, too late.
+        if let Ok(mut stream) = connector.connect(GATEWAY.try_into().unwrap(), dialled).await {
+            let _ = stream.read(&mut [0; 16]).await;
+        }
+    };
+    // The accepted stream is let go at once: the client reads to its end.
+    let answer = async { accept(gateway, accepted, now).await.err().map_or(Code::Approved, |error| error.code()) };
+    let both = async { tokio::join!(answer, dial) };
+    let (code, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    (code, began.elapsed())
+}
+
+/// SECURITY incidents 28 and 29, through the socket: the worst chain within the limits of a link costs no more than an
+/// honest handshake and a few milliseconds.
+#[tokio::test]
+async fn d7_a_handshake_with_a_hostile_chain_takes_little_longer_than_an_honest_one() {
+    let root = Issued::root(|_| {});
+    let gateway = identity(&root, GATEWAY, &[]);
+    let honest = root.leaf(|_| {});
+    let shortest = async |leaf: &Issued, chain: &[CertificateDer<'static>], expected: &[Code]| {
+        let mut shortest = Duration::MAX;
+        for _ in 0..10 {
+            let (code, took) = presented(&gateway, &root, leaf, chain).await;
+            assert!(expected.contains(&code), "{code}");
+            shortest = shortest.min(took);
+        }
+        shortest
+    };
+    let usual = shortest(&honest, &[honest.der()], &[Code::Approved]).await;
+    for (label, leaf, chain) in hostile_chains() {
+        let took = shortest(&leaf, &chain, &[Code::ChainTooLarge, Code::IssuerUnknown, Code::SignatureInvalid]).await;
+        println!("{label}: {took:?}, an honest one {usual:?}");
+        assert!(took < usual + Duration::from_millis(5), "{label}: {took:?}, an honest one {usual:?}");
     }
 }
 
