@@ -92,6 +92,12 @@ impl ManagementServer {
             }
             (Err(error), _) => return self.refuse_channel(id, &error),
         };
+        let link = self.links.get(&channel.link).filter(|_| channel.via.is_some());
+        if link.is_some_and(|down| !down.former.keys(down.caller.peer.key_hash(), None).contains(&gateway_key)) {
+            // A former key that was forgotten while the signature was being checked.
+            let error = Error::new(Code::AttestationStale).found("for a former key of the gateway");
+            return self.refuse_channel(id, &error);
+        }
         channel.attested_period = channel.attested_period.max(checking.period);
         channel.attested_key = Some(gateway_key);
         // The next channel of this chain names it; what is kept is its bytes, whether it still holds is asked each time.
