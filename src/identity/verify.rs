@@ -201,6 +201,12 @@ impl VerifiedPeer {
         &self.names
     }
 
+    /// Who issued the leaf: its name in DER, as the leaf has it.
+    pub(crate) fn issuer(&self) -> Vec<u8> {
+        let leaf = self.chain.first().and_then(|leaf| parse(leaf).ok());
+        leaf.map(|leaf| leaf.issuer().as_raw().to_vec()).unwrap_or_default()
+    }
+
     /// What [`CrlPolicy::Warn`](crate::identity::CrlPolicy::Warn) only tells.
     pub fn warnings(&self) -> &[Error] {
         &self.warnings

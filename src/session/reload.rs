@@ -134,8 +134,10 @@ impl<M: Machine> Reloader<M> {
         }
         let (identities, group) = (self.identities.clone(), self.group.clone());
         let events = self.events.clone();
+        let connected = if newer.judges_the_same(&current) { Vec::new() } else { self.peers().await };
         let (newer, former, successions) = blocking(move || {
             check(&newer, &identities.current())?;
+            check_lists(&newer, &connected)?;
             let former = identities.former_of(&newer, clock::validity());
             let successions = vouch(&former, &newer, &group, &events);
             Ok::<_, Error>((newer, former, successions))
@@ -258,6 +260,20 @@ fn check(newer: &Identity, current: &Identity) -> Result<()> {
     newer.check_succession(current)?;
     let report = newer.check_own(clock::validity());
     if report.is_clean() { Ok(()) } else { Err(report.into()) }
+}
+
+/// A list that its issuer did not sign must not take the place of a good one (SECURITY H9): it would turn away everybody
+/// of that issuer. The node's own issuers were asked when the identity was made, those of its peers are asked here.
+fn check_lists(newer: &Identity, connected: &[Arc<VerifiedPeer>]) -> Result<()> {
+    let one_of_each: BTreeMap<Vec<u8>, &Arc<VerifiedPeer>> =
+        connected.iter().map(|peer| (peer.issuer(), peer)).collect();
+    for peer in one_of_each.values() {
+        let report = newer.verify(peer.chain(), None, clock::validity()).err().unwrap_or_default();
+        if let Some(unusable) = report.findings().iter().find(|finding| finding.code() == Code::CrlUnusable) {
+            return Err(unusable.clone());
+        }
+    }
+    Ok(())
 }
 
 /// The statements of the former keys. One that cannot sign any more (its key service is gone) is no reason to refuse the

@@ -119,3 +119,30 @@ async fn i5_a_ca_that_is_no_longer_trusted_takes_its_nodes_with_it_and_nobody_el
     assert_eq!(stays_log.count(Code::LinkDown), 0);
     assert_eq!(gateway_log.count(Code::IssuerUnknown), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h9_a_list_that_its_issuer_did_not_sign_never_takes_the_place_of_a_good_one() {
+    let mut lab = Lab::new().await;
+    let [other, impostor] = [(); 2].map(|()| pki::Certified::authority("Another CA"));
+    lab.trust_everywhere(&other);
+    lab.reissue(AGENTS[0], &other);
+    lab.store(GATEWAY).put_as("ca.crl", &lab.authority.revocation_list(&[]));
+    lab.store(GATEWAY).put_as("other.crl", &other.revocation_list(&[]));
+    let (server, _) = lab.server().await;
+    let (gateway, log) = lab.gateway(&server).await;
+    let (agent, agent_log) = lab.agent(AGENTS[0], &gateway).await;
+    lab.deliver(&agent).await;
+
+    for (file, list) in [("other.crl", impostor.revocation_list(&[])), ("ca.crl", impostor.revocation_list(&[]))] {
+        let good = std::fs::read_to_string(lab.store(GATEWAY).path().join(file)).unwrap();
+        lab.store(GATEWAY).put_as(file, &list);
+        let error = gateway.reload_identity().await.unwrap_err();
+        assert!(matches!(error.code(), Code::CrlUnusable | Code::CrlMissing), "{file}: {error}");
+        lab.store(GATEWAY).put_as(file, &good);
+    }
+    log.told(Code::IdentityReloadFailed, "").await;
+    lab.reissue(AGENTS[1], &other);
+    let (newcomer, _) = lab.agent(AGENTS[1], &gateway).await;
+    lab.deliver(&newcomer).await;
+    assert_eq!(agent_log.count(Code::LinkDown), 0);
+}
