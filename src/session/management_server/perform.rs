@@ -92,16 +92,13 @@ impl Performer {
 
     fn authorise(&self, subject: Subject, knock: Knock) {
         if push(&self.knocks, (subject, knock)) {
-            let (store, knocks, mailbox) = (self.store.clone(), self.knocks.clone(), self.mailbox.clone());
-            // When the node's turn has ended: all that it asks for is one transaction.
-            tokio::spawn(async move { authorise_waiting(store, knocks, mailbox) });
+            authorise_waiting(self.store.clone(), self.knocks.clone(), self.mailbox.clone());
         }
     }
 
     fn open_session(&self, channel: u64, request: SessionRequest) {
         if push(&self.sessions, (channel, request)) {
-            let (store, sessions, mailbox) = (self.store.clone(), self.sessions.clone(), self.mailbox.clone());
-            tokio::spawn(async move { open_waiting(store, sessions, mailbox) });
+            open_waiting(self.store.clone(), self.sessions.clone(), self.mailbox.clone());
         }
     }
 
