@@ -370,7 +370,7 @@
 //! # 13. Certificates
 //!
 //! **Renewal.** A node asks for a new certificate with REQUEST: a gateway for its own on channel 0, an agent on its open
-//! channel (not before: FP2004). The request is PKCS#10 for the node's own name, with a key of its own making. `signature`
+//! channel (not before, and not on channel 0: FP2004). The request is PKCS#10 for the node's own name, with a key of its own making. `signature`
 //! is by the key of the certificate that the node proved (by TLS, or by attestation), by an algorithm of section 8, over
 //!
 //! ```text

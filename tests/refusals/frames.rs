@@ -48,7 +48,10 @@ async fn d7_on_an_open_link_a_frame_that_is_not_the_peers_to_send_is_refused() {
         (frame(HELLO, 0, &[]), Code::FrameUnexpected),
         (frame(DATA, 0, &run(1, 1, b"x")), Code::FrameUnexpected),
         (frame(DATA, 1, &run(1, 1, b"x")), Code::ChannelUnknown),
-        (frame(0x15, 0, &[]), Code::FrameUnknown),
+        (frame(0x1a, 0, &[]), Code::FrameUnknown),
+        // An agent asks for certificates on its channel, and passes no enrolments on.
+        (frame(0x15, 0, &[]), Code::FrameUnexpected),
+        (frame(0x17, 0, &[]), Code::FrameUnexpected),
         (frame(0x7f, 0, &[]), Code::FrameUnknown),
     ];
     for kind in [WELCOME, 0x03, OPENED, 0x0b, 0x0c, 0x0f, 0x10, 0x12, 0x13] {

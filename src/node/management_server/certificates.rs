@@ -168,11 +168,11 @@ impl ManagementServer {
 
     /// ENROL, passed on by a gateway.
     pub(super) fn handle_enrol(&mut self, link: LinkId, enrol: Enrol) -> Result<(), Error> {
-        check_request_length(&enrol.request)?;
         let Some(down) = self.links.get(&link) else { return Ok(()) };
         let Some(introduced) = down.caller.introduced.as_ref().filter(|_| down.is_open_gateway()) else {
             return Err(Error::new(Code::FrameUnexpected).found("ENROL").expected("it from a gateway"));
         };
+        check_request_length(&enrol.request)?;
         if self.desk.enrolments_of(link) >= ENROLMENTS_PER_LINK_MAX {
             return Err(Error::new(Code::FrameUnexpected)
                 .found(format!("more than {ENROLMENTS_PER_LINK_MAX} enrolments that were not answered yet")));
