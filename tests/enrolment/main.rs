@@ -15,6 +15,7 @@ mod pki;
 
 mod command;
 mod port;
+mod processes;
 mod tokens;
 
 use std::net::SocketAddr;

@@ -61,13 +61,15 @@ pub(crate) fn execute(role: Role, arguments: &RunArguments) -> Result<(), Failur
             Role::Agent => run_agent(&config).await,
             Role::Gateway => {
                 let gateway = Gateway::from_config(&config)?.start().await?;
-                tell_address(role, gateway.local_address());
+                tell_address(role, gateway.enrolment_address(), "takes enrolments");
+                tell_address(role, gateway.local_address(), "listens");
                 until_stopped(|| gateway.reload_identity()).await;
                 gateway.close(STOP_WITHIN).await
             }
             Role::ManagementServer => {
                 let server = ManagementServer::from_config(&config).await?.start().await?;
-                tell_address(role, server.local_address());
+                tell_address(role, server.enrolment_address(), "takes enrolments");
+                tell_address(role, server.local_address(), "listens");
                 until_stopped(|| server.reload_identity()).await;
                 server.close(STOP_WITHIN).await
             }
@@ -115,9 +117,9 @@ fn leave_no_core() {
     }
 }
 
-fn tell_address(role: Role, address: Option<SocketAddr>) {
+fn tell_address(role: Role, address: Option<SocketAddr>, does: &str) {
     if let Some(address) = address {
-        tracing::info!("{role} listens on {address}");
+        tracing::info!("{role} {does} on {address}");
     }
 }
 
