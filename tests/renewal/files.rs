@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use farpost::{
     Agent, ApprovedFor, Assignment, Code, Gateway, Identity, LocalAuthority, ManagementServer, Message, Name, Timestamp,
 };
+use rcgen::CertificateSigningRequestParams;
 
 use crate::SOON;
 use crate::authority::TestAuthority;
@@ -153,25 +154,69 @@ async fn a_request_that_was_handed_off_is_picked_up_after_a_restart_of_the_node(
     server.close(SOON).await.unwrap();
 }
 
+/// What a person does with a hand-off directory: signs the request that lies there, and puts the answer beside it.
+async fn sign_by_hand(directory: &Path, chain: &Chain, name: &str) {
+    let is_request = |file: &&String| file.starts_with(name) && file.ends_with(".csr");
+    let request = within("a request in the directory", async {
+        loop {
+            if let Some(request) = names(directory).iter().find(is_request) {
+                return directory.join(request);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let request = request.await;
+    let asked = CertificateSigningRequestParams::from_pem(&std::fs::read_to_string(&request).unwrap()).unwrap();
+    let from_now = |params: &mut rcgen::CertificateParams| params.not_before = SystemTime::now().into();
+    let (_, certificate) = chain.authority.certify(name, &asked.public_key, from_now);
+    std::fs::write(request.with_extension("pem"), certificate.pem()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_signs_in_a_hand_off_directory_reaches_the_agent_by_itself() {
+    let chain = Chain::new().await;
+    let rest = Duration::from_secs(60);
+    let (of_agent, of_gateway) = (directory(&chain, AGENT, rest, rest), directory(&chain, GATEWAY, LONG / 10, LONG));
+    let hand_off = chain.directory.path().join("hand-off");
+    std::fs::create_dir(&hand_off).unwrap();
+    let builder = chain.server().await.set("output.store", "true").unwrap();
+    let builder = builder.set("authority.kind", "hand-off").unwrap();
+    let server = builder.set("authority.directory", &hand_off.display().to_string()).unwrap().start().await.unwrap();
+    chain.group.approve_gateway(GATEWAY, ApprovedFor::ManagementServer(SERVER)).await.unwrap();
+    let (gateway, _) = gateway(&of_gateway, &server).await;
+    let (agent, log) = agent(&of_agent, &gateway).await;
+    log.told(Code::RenewalPending, AGENT).await;
+    sign_by_hand(&hand_off, &chain, AGENT).await;
+    log.told(Code::CertificateRenewed, AGENT).await;
+    within("delivery", agent.send(Message::new("here")).await.unwrap().delivered()).await.unwrap();
+    agent.close(SOON).await.unwrap();
+    gateway.close(SOON).await.unwrap();
+    server.close(SOON).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_cannot_be_installed_is_told_and_the_present_one_stays() {
     let chain = Chain::new().await;
     let authority = TestAuthority::of(&chain.authority);
     let rest = Duration::from_secs(60);
     let (of_agent, of_gateway) = (directory(&chain, AGENT, rest, rest), directory(&chain, GATEWAY, LONG / 10, LONG));
-    // Something else has the place of the certificate.
-    std::fs::create_dir_all(of_agent.join(format!("{AGENT}.pem")).join("in-the-way")).unwrap();
+    authority.answer_after(usize::MAX);
     let (server, _) = server(&chain, &authority).await;
     let (gateway, _) = gateway(&of_gateway, &server).await;
-    let Ok(identity) = Identity::from_directory(&of_agent, AGENT) else {
-        // A store that has a directory for a file is refused as a whole: then there is nothing to renew either.
-        return;
-    };
-    let before = identity.not_after();
+    let before = Identity::from_directory(&of_agent, AGENT).unwrap().not_after();
     let (agent, log) = agent(&of_agent, &gateway).await;
+    log.told(Code::RenewalPending, AGENT).await;
+    // Something else takes the place of the certificate.
+    let in_the_way = of_agent.join(format!("{AGENT}.pem"));
+    std::fs::create_dir_all(in_the_way.join("x")).unwrap();
+    authority.answer_after(0);
     let failed = log.told(Code::RenewalFailed, AGENT).await;
     assert!(!failed.text.is_empty());
     within("delivery", agent.send(Message::new("here")).await.unwrap().delivered()).await.unwrap();
+    assert_eq!(log.count(Code::CertificateRenewed), 0);
+    // The key still waits for the next try; nothing else changed.
+    assert!(names(&of_agent).iter().any(|name| name.ends_with(".csr")), "{:?}", names(&of_agent));
+    std::fs::remove_dir_all(&in_the_way).unwrap();
     assert_eq!(Identity::from_directory(&of_agent, AGENT).unwrap().not_after(), before);
     agent.close(SOON).await.unwrap();
 }
