@@ -116,9 +116,14 @@ impl Lab {
         identity(&self.authority, &self.authority.issue(name), &[])
     }
 
+    /// The same with a revocation list.
+    pub(crate) fn identity_with(&self, name: &str, crl: &str) -> Identity {
+        identity(&self.authority, &self.authority.issue(name), &[crl])
+    }
+
     /// The server's next identity, with a list of these.
     pub(crate) fn server_identity(&self, revoked: &[&Certified]) -> Identity {
-        identity(&self.authority, &self.authority.issue(SERVER), &[&self.authority.revocation_list(revoked)])
+        self.identity_with(SERVER, &self.authority.revocation_list(revoked))
     }
 
     /// A further management server of the group.

@@ -120,6 +120,35 @@ async fn g1_a_name_that_the_group_rejects_meanwhile_gets_no_certificate() {
 }
 
 #[tokio::test]
+async fn g1_a_gateway_that_was_removed_meanwhile_gets_no_certificate() {
+    let lab = Lab::start().await;
+    let bad = lab.authority.issue("bad.branch.example");
+    lab.group.approve_gateway(&bad.name, ApprovedFor::ManagementServer(SERVER)).await.unwrap();
+    let mut peer = Peer::introduced(lab.server_address(), &bad, GATEWAY).await;
+    lab.group.delete_gateway(&bad.name).await.unwrap();
+    peer.send(REQUEST, 0, &own(&bad).encode_to_vec()).await;
+    // Told on the channel that asked, or on the link that ends: which comes first is chance.
+    peer.closed().await;
+    assert!(lab.issuing.orders().is_empty(), "{:?}", lab.issuing.orders());
+    lab.honest_delivers().await;
+}
+
+#[tokio::test]
+async fn h8_a_certificate_that_was_revoked_meanwhile_brings_no_new_one() {
+    let lab = Lab::start().await;
+    let mut bad = Bad::with_agents(&lab, 2).await;
+    let request = own(&bad.agents[0]);
+    let revoked = lab.authority.revocation_list(&[&lab.revoked, &bad.agents[0]]);
+    lab.server.replace_identity(lab.identity_with(SERVER, &revoked)).await.unwrap();
+    bad.peer.send(REQUEST, 1, &request.encode_to_vec()).await;
+    bad.peer.refused(1, Code::CertificateRevoked).await;
+    assert!(lab.issuing.orders().is_empty(), "{:?}", lab.issuing.orders());
+    // The other agent of the same gateway is not concerned.
+    let other = own(&bad.agents[1]);
+    assert_eq!(bad.ask(2, &other).await.code, 0);
+}
+
+#[tokio::test]
 async fn h1_a_request_out_of_place_ends_the_channel_or_the_link() {
     let lab = Lab::start().await;
     let mut bad = Bad::with_agents(&lab, 2).await;
