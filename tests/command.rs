@@ -247,3 +247,44 @@ fn i2_cert_verify_reads_revocation_lists() {
         assert!(String::from_utf8_lossy(&output.stderr).starts_with("FP1401 "), "{output:?}");
     }
 }
+
+#[test]
+fn a_result_that_nobody_reads_ends_the_command_without_a_word() {
+    let laboratory = Laboratory::new();
+    let (leaf, ca) = (laboratory.at("out/gw1.branch.example.pem"), laboratory.at("out/ca.pem"));
+    let (authority, out, store) = (laboratory.at("ca"), laboratory.at("out2"), laboratory.at("store"));
+    let commands: [&[&str]; 9] = [
+        &["--help"],
+        &["--version"],
+        &["config", "reference"],
+        &["cert", "check", "--certificate", &leaf, "--trust", &ca],
+        &["cert", "check", "--certificate", &leaf, "--trust", &ca, "--json"],
+        &["cert", "verify", "--trust", &ca, &leaf],
+        &["cert", "request", "--subject-name", "gw2.branch.example", "--directory", &store],
+        &["cert", "import", "--subject-name", "gw1.branch.example", "--directory", &store, "--trust", &ca, &out],
+        &["ca", "sign", "--directory", &authority, "--name", "gw2.branch.example", "--out", &out],
+    ];
+    std::fs::create_dir(&out).unwrap();
+    for file in ["gw1.branch.example.pem", "gw1.branch.example.key"] {
+        std::fs::copy(laboratory.at(&format!("out/{file}")), Path::new(&out).join(file)).unwrap();
+    }
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farpost"));
+        let output = command.args(arguments).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(141), Vec::new()), "{arguments:?}");
+    }
+    // A failure is one, whether its text is read or not.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_farpost"));
+    let status = command.args(["cert", "check", "--certificate", "/nowhere", "--trust", &ca]).stderr(writer).status();
+    assert_eq!(status.unwrap().code(), Some(1));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_farpost"));
+    let output = command.args(["config", "reference"]).stdout(full).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(": standard output\n  found "), "{text}");
+}

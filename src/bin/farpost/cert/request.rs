@@ -1,6 +1,5 @@
 //! `farpost cert request`: a new key that stays here, and what a CA is asked to sign.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValue;
@@ -86,8 +85,7 @@ pub(super) fn execute(arguments: &RequestArguments) -> Result<(), Failure> {
     if arguments.json {
         println!("{}", as_json(&made, &pem));
     } else if arguments.out.is_none() {
-        // A reader that goes away has the file still.
-        let _ = std::io::stdout().write_all(pem.as_bytes());
+        print!("{pem}");
     }
     if !arguments.json {
         tell_next(arguments, &made);
