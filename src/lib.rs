@@ -76,6 +76,7 @@ pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, Ver
 pub use identity::{CertificateRequest, KeyKind};
 pub use identity::{CertificateSelector, CertificateSummary};
 pub use identity::{SignatureScheme, Signer};
+pub use identity::{SourceSummary, read_source};
 pub use message::{Epoch, Gap, Message, Priority, Sequence};
 pub use name::Name;
 pub use net::{PresentedChain, fetch_chain};

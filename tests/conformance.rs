@@ -11,6 +11,8 @@ mod facts;
 mod report;
 #[path = "../examples/conformance/runner.rs"]
 mod runner;
+#[path = "../examples/conformance/samples.rs"]
+mod samples;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -67,6 +69,32 @@ fn i2_the_shared_cases_come_out_as_their_suites_say_or_as_documented() {
         kinds.into_iter().collect::<Vec<_>>(),
         ["certificate policies", "no enhanced key usage, by chain rules"]
     );
+}
+
+#[test]
+fn h16_every_shared_sample_has_the_outcome_that_its_readme_lists() {
+    let Some(folder) = folder() else { return };
+    let paths = samples::below(&folder.join("pkcs12")).expect("the samples can be read");
+    let samples: Vec<_> = paths.iter().map(|path| samples::Sample::of(path).expect("a file")).collect();
+    println!("{}", samples::summary(&samples));
+    for one in &samples {
+        assert!(one.is_known() && one.agrees(), "{}", one.as_json());
+    }
+    assert!(samples.len() >= 30, "{}", samples.len());
+}
+
+#[test]
+fn a_file_that_nobody_knows_tells_its_outcome_and_costs_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (file, is_known, agrees) in [("gnutls.p12", false, true), ("aes128.p12", true, false)] {
+        let path = directory.path().join(file);
+        std::fs::write(&path, b"nothing").expect("a file");
+        let sample = samples::Sample::of(&path).expect("it can be read");
+        assert_eq!((sample.is_known(), sample.agrees()), (is_known, agrees), "{file}");
+        let line: serde_json::Value = serde_json::from_str(&sample.as_json()).expect("JSON");
+        assert_eq!(line["expected"], if is_known { "SUCCESS".into() } else { serde_json::Value::Null });
+        assert_eq!((&line["suite"], &line["result"]), (&"pkcs12".into(), &"FAILURE".into()));
+    }
 }
 
 #[test]

@@ -2,25 +2,27 @@
 //!
 //! ```sh
 //! cargo run --release --example conformance -- FILE...          # .jsonl, or .jsonl.zst
-//! cargo run --release --example conformance -- --json FILE      # one line per case
+//! cargo run --release --example conformance -- DIRECTORY...     # PKCS#12 and PKCS#8 samples
+//! cargo run --release --example conformance -- --json FILE      # one line per case or sample
 //! cargo run --release --example conformance -- --exceptions     # the documented differences
 //! ```
 //!
-//! A directory instead of a file holds PKCS#12 and PKCS#8 samples. The exit status is 0 only if every disagreement is
-//! covered by an exception of `exceptions.rs`, which docs/conformance.md explains, and no case took longer than 20 ms.
+//! The exit status is 0 only if every disagreement is covered by an exception of `exceptions.rs`, which
+//! docs/conformance.md explains, no case took longer than 20 ms, and every sample came out as its name says.
 
 mod case;
 mod exceptions;
 mod facts;
-mod pkcs12;
 mod report;
 mod runner;
+mod samples;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use report::{Judged, summary};
+use samples::Sample;
 
 /// What a case may take: a peer's chain is looked at before the peer is known.
 const CASE_TIME_MAX: Duration = Duration::from_millis(20);
@@ -54,10 +56,38 @@ fn run() -> Result<bool, String> {
         return Err(USAGE.to_owned());
     }
     let mut good = true;
-    for path in &paths {
-        good &= if path.is_dir() { pkcs12::run(path, json)? } else { run_cases(path, json)? };
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let found = samples::below(&path)?;
+            if found.is_empty() {
+                return Err(format!("{}: no sample", path.display()));
+            }
+            files.extend(found);
+        } else if samples::is_sample(&path) {
+            files.push(path);
+        } else {
+            good &= run_cases(&path, json)?;
+        }
+    }
+    if !files.is_empty() {
+        good &= run_samples(&files, json)?;
     }
     Ok(good)
+}
+
+fn run_samples(files: &[PathBuf], json: bool) -> Result<bool, String> {
+    let samples = files.iter().map(|file| Sample::of(file)).collect::<Result<Vec<_>, _>>()?;
+    if json {
+        samples.iter().for_each(|one| println!("{}", one.as_json()));
+    } else {
+        print!("{}", samples::summary(&samples));
+    }
+    let wrong = samples.iter().filter(|one| !one.agrees()).count();
+    if wrong > 0 {
+        eprintln!("{wrong} samples did not come out as their names say");
+    }
+    Ok(wrong == 0)
 }
 
 fn run_cases(path: &std::path::Path, json: bool) -> Result<bool, String> {
@@ -80,4 +110,4 @@ fn run_cases(path: &std::path::Path, json: bool) -> Result<bool, String> {
     Ok(wrong == 0 && slow.is_empty())
 }
 
-const USAGE: &str = "usage: conformance [--json] FILE.jsonl|FILE.jsonl.zst|DIRECTORY...";
+const USAGE: &str = "usage: conformance [--json] FILE|DIRECTORY...\n  FILE: cases (.jsonl, .jsonl.zst), or one sample (.p12, .pfx, .pem, .p7b, .p8, .key)\n  DIRECTORY: samples";

@@ -55,18 +55,36 @@ impl<'a> Judged<'a> {
 
     /// One line of `--json`.
     pub(crate) fn as_json(&self) -> String {
-        json!({
-            "id": self.case.id,
-            "suite": self.case.suite,
-            "expected": self.expected(),
-            "result": self.result(),
-            "agrees": self.agrees(),
-            "exception": self.exception.map(|exception| exception.name),
-            "reason": self.reason(),
-            "microseconds": u64::try_from(self.outcome.took.as_micros()).unwrap_or(u64::MAX),
-        })
-        .to_string()
+        let exception = self.exception.map(|exception| exception.name);
+        let (expected, result) = (Some(self.expected()), self.result());
+        let Case { id, suite, .. } = self.case;
+        json_line(id, suite, expected, result, self.agrees(), exception, &self.reason(), self.outcome.took)
     }
+}
+
+/// A line of `--json`: `expected` is null where nobody has said what must come out.
+#[expect(clippy::too_many_arguments, reason = "the fields of the line, each named where it is printed")]
+pub(crate) fn json_line(
+    id: &str,
+    suite: &str,
+    expected: Option<&str>,
+    result: &str,
+    agrees: bool,
+    exception: Option<&str>,
+    reason: &str,
+    took: Duration,
+) -> String {
+    json!({
+        "id": id,
+        "suite": suite,
+        "expected": expected,
+        "result": result,
+        "agrees": agrees,
+        "exception": exception,
+        "reason": reason,
+        "microseconds": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+    })
+    .to_string()
 }
 
 /// The report for people: per source the sums, then a line for each disagreement.

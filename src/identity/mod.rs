@@ -48,6 +48,7 @@ pub(crate) use attestation::{ChallengeSecret, Claim, challenge_of_period};
 pub use check::{CertificateCheck, check_certificate};
 pub use form::CertificateForm;
 pub(crate) use hash::{ChainHash, KeyHash};
+pub use import::{SourceSummary, read_source};
 pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
 pub(crate) use renewal::request_hash;
 pub use report::Report;

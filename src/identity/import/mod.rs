@@ -8,6 +8,7 @@
 mod blocks;
 mod pbe;
 mod pfx;
+mod summary;
 mod tlv;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
 pub(crate) use blocks::encode as pem_block;
+pub use summary::{SourceSummary, read_source};
 
 use self::pbe::{Password, Refusal, Work};
 use self::tlv::{
