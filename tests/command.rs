@@ -175,6 +175,50 @@ fn cert_check_reads_the_identity_directory_of_a_configuration() {
 }
 
 #[test]
+fn cert_check_tells_all_that_is_wrong_with_the_pkcs12_file_of_a_configuration() {
+    let laboratory = Laboratory::new();
+    let write = |file: &str, text: &str| {
+        std::fs::write(laboratory.at(file), text).unwrap();
+        std::fs::set_permissions(laboratory.at(file), std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let (leaf, out, password) =
+        (laboratory.at("out/gw1.branch.example"), laboratory.at("gw1.p12"), laboratory.at("pw"));
+    write("pw", "changeit\n");
+    write("gw1.p12", "");
+    let openssl = Command::new("openssl")
+        .args(["pkcs12", "-export", "-in", &format!("{leaf}.pem"), "-inkey", &format!("{leaf}.key"), "-out", &out])
+        .args(["-passout", &format!("file:{password}")])
+        .status();
+    if !openssl.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "no openssl");
+        return;
+    }
+    let trust = laboratory.at("out/ca.pem");
+    let check = |name: &str, trust: &str, options: &[&str]| {
+        let text = format!("pkcs12 = \"{out}\"\npassword_file = \"{password}\"\n{trust}");
+        write("gateway.toml", &format!("role = \"gateway\"\nname = \"{name}\"\n[identity]\n{text}"));
+        farpost(&[&["cert", "check", "--config", &laboratory.at("gateway.toml")], options].concat())
+    };
+    let trusted = format!("trust = [\"{trust}\"]\n");
+    let good = check("gw1.branch.example", &trusted, &[]).unwrap();
+    assert!(good.contains("names      gw1.branch.example") && good.contains("usable     yes"), "{good}");
+    assert!(check("gw1.branch.example", "", &["--trust", &trust]).unwrap().contains("usable     yes"));
+    let codes = |outcome: Result<String, Output>| {
+        let document: serde_json::Value = serde_json::from_slice(&outcome.unwrap_err().stdout).unwrap();
+        let codes = document["findings"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap().to_owned());
+        (codes.collect::<Vec<_>>(), document["facts"].as_array().unwrap().is_empty())
+    };
+    // Without trust and for somebody else: both are told, with what the file holds.
+    let (found, without_facts) = codes(check("gw2.branch.example", "", &["--json"]));
+    assert_eq!((found, without_facts), (vec!["FP1004".into(), "FP1302".into()], false));
+    write("pw", "another\n");
+    assert_eq!(codes(check("gw1.branch.example", &trusted, &["--json"])), (vec!["FP1012".into()], true));
+    std::fs::set_permissions(&out, std::fs::Permissions::from_mode(0o644)).unwrap();
+    write("pw", "changeit\n");
+    assert_eq!(codes(check("gw1.branch.example", &trusted, &["--json"])), (vec!["FP1008".into()], true));
+}
+
+#[test]
 fn a_command_line_that_cannot_be_understood_ends_with_status_2() {
     for arguments in [&[][..], &["frobnicate"], &["ca", "sign"], &["status"], &["ca", "sign", "--name", "*.example"]] {
         let (status, error) = failure(arguments);

@@ -27,7 +27,7 @@ use crate::code::Code;
 use crate::config::IdentityFiles;
 use crate::error::{Error, Result};
 use crate::identity::selection::{Candidate, live};
-use crate::identity::{Identity, IdentityPolicy, Report};
+use crate::identity::{CertificateCheck, Identity, IdentityPolicy, PeerCheck, Report};
 use crate::limits::SOURCE_BYTES_MAX;
 use crate::name::Name;
 use crate::session::clock;
@@ -142,6 +142,42 @@ impl IdentityFiles {
         Ok(Self { directory: None, certificate, key, trust, crls, ..self.clone() })
     }
 
+    /// Checks the identity of these files as a node of this name loads it, and tells all that is wrong (rule I3). Nothing is
+    /// refused: whatever can be read is told.
+    ///
+    /// Blocks while it reads files and derives keys from passwords.
+    pub fn check(&self, name: &Name) -> CertificateCheck {
+        let mut out = CertificateCheck::default();
+        let contents = match Contents::of(self) {
+            Ok(contents) => contents,
+            Err(error) => {
+                out.report = Report::of(error);
+                return out;
+            }
+        };
+        let (at, policy) = (clock::wall(), self.policy());
+        let trust = contents.trust().unwrap_or_default();
+        let candidates = contents.candidates(name, &trust, &policy, at);
+        let newest = |one: &Candidate| (one.is_usable(), one.summary().not_before.unix_seconds());
+        let best = candidates.into_iter().max_by_key(newest);
+        let is_empty = match best.or_else(|| contents.pile.stranger(name, &trust, &policy, at)) {
+            Some(best) => {
+                out.facts = PeerCheck::new(&trust, at).policy(policy).name(name).examine(best.chain()).facts;
+                false
+            }
+            None => true,
+        };
+        match load(&contents, self, name, at) {
+            Ok(identity) => out.warnings = identity.own().warnings().to_vec(),
+            Err(Refused { report, .. }) => {
+                // Where the file itself could not be read, that it gave no certificate says nothing new.
+                let is_told = |code: Code| is_empty && !contents.problems.is_empty() && code == Code::IdentityMissing;
+                report.findings().iter().filter(|one| !is_told(one.code())).for_each(|one| out.report.add(one.clone()));
+            }
+        }
+        out
+    }
+
     /// What is demanded of certificates.
     pub(crate) fn policy(&self) -> IdentityPolicy {
         IdentityPolicy {
@@ -170,12 +206,17 @@ fn load(contents: &Contents, files: &IdentityFiles, name: &Name, at: Timestamp) 
     let mut report = contents.problems_but(&[]);
     let trust = contents.trust().map_err(|findings| report.merge(findings)).ok();
     let (has_trust, trust) = (trust.is_some(), trust.unwrap_or_default());
+    // Without anchors, that no path was found says nothing new.
+    let is_of_trust = |code: Code| matches!(code, Code::IssuerUnknown | Code::CrlMissing);
     let candidates = contents.candidates(name, &trust, &files.policy(), at);
     if candidates.is_empty() {
         let stranger = contents.pile.stranger(name, &trust, &files.policy(), at);
         let stranger = stranger.filter(|_| files.directory.is_none());
         match stranger {
-            Some(one) => one.report().findings().iter().for_each(|one| report.add(explained(one, contents, files))),
+            Some(one) => {
+                let new = one.report().findings().iter().filter(|one| has_trust || !is_of_trust(one.code()));
+                new.for_each(|finding| report.add(explained(finding, contents, files)));
+            }
             None => report.add(nobody(contents, files, name)),
         }
         return Err(refused(report));
@@ -189,8 +230,6 @@ fn load(contents: &Contents, files: &IdentityFiles, name: &Name, at: Timestamp) 
         }
         Ok(_) => Err(refused(report)),
         Err(findings) => {
-            let is_of_trust = |code: Code| matches!(code, Code::IssuerUnknown | Code::CrlMissing);
-            // Without anchors, that no path was found says nothing new.
             let new = findings.findings().iter().filter(|one| has_trust || !is_of_trust(one.code()));
             new.for_each(|finding| report.add(explained(finding, contents, files)));
             let place = place.unwrap_or_else(|| files.place().to_owned());

@@ -70,6 +70,7 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
             let (check, more) = subject.check_listener(host, arguments.server_name.as_ref())?;
             conclude(&check, more, arguments.json)
         }
+        None if subject.is_protected() => conclude(&subject.check_protected()?, Vec::new(), arguments.json),
         None => {
             let check = subject.check_files()?;
             conclude(&check, subject.exposed_key()?.into_iter().collect(), arguments.json)
@@ -105,13 +106,12 @@ impl Subject {
     fn of_config(file: &Path) -> Result<Self, Failure> {
         let config = Config::from_toml(&files::read_text(file)?, &file.display().to_string())?;
         let name = config.name.clone();
-        let missing = || {
-            Failure::new(Code::ConfigMissingKey, format!("{}: identity.certificate", file.display()))
-                .remedy("name the files, or give them here: --certificate, --key, --trust")
-        };
+        let missing = |key: &str| Failure::new(Code::ConfigMissingKey, format!("{}: {key}", file.display()));
         match name {
             Some(name) => Self::of_identity(config.identity, name),
-            None if config.identity.certificate.is_none() => Err(missing()),
+            None if config.identity.pkcs12.is_some() => Err(missing("name").expected("the name that it is to prove")),
+            None if config.identity.certificate.is_none() => Err(missing("identity.certificate")
+                .remedy("name the files, or give them here: --certificate, --key, --trust")),
             None => Ok(Self::of_files(config.identity, None)),
         }
     }
@@ -132,7 +132,9 @@ impl Subject {
     }
 
     fn of_identity(identity: IdentityFiles, name: Name) -> Result<Self, Failure> {
-        let found = if identity.directory.is_some() { identity.resolve(&name)? } else { identity.clone() };
+        let is_protected = identity.pkcs12.is_some() || identity.password_file.is_some();
+        let is_store = identity.directory.is_some() && !is_protected;
+        let found = if is_store { identity.resolve(&name)? } else { identity.clone() };
         let own = Some((identity, name.clone()));
         Ok(Self { own, ..Self::of_files(found, Some(name)) })
     }
@@ -145,6 +147,18 @@ impl Subject {
         };
         let (certificate, key) = (identity.certificate, identity.key);
         Self { own: None, certificate, key, trust: identity.trust, crls: identity.crls, name, policy }
+    }
+
+    /// Whether certificate and key are only to be had with a password: then the library reads the files.
+    fn is_protected(&self) -> bool {
+        self.own.as_ref().is_some_and(|(files, _)| files.pkcs12.is_some() || files.password_file.is_some())
+    }
+
+    fn check_protected(&self) -> Result<CertificateCheck, Failure> {
+        let (files, name) = self.own.as_ref().ok_or_else(|| Failure::new(Code::Internal, "no own identity"))?;
+        let mut files = files.clone();
+        (files.trust, files.crls) = (self.trust.clone(), self.crls.clone());
+        Ok(files.check(name))
     }
 
     fn check_files(&self) -> Result<CertificateCheck, Failure> {
