@@ -73,10 +73,11 @@ pub(crate) fn private_key(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     key_text::decode(bytes).ok_or_else(|| unreadable().found(format!("no private key in {} bytes", bytes.len())))
 }
 
-/// One DER object as a PEM section, with lines of 64 characters (RFC 7468).
-pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+/// One DER object as a PEM section, with lines of 64 characters (RFC 7468). It may be a key: the text is made at once in
+/// its length, which leaves no copies, and is cleared when it is dropped.
+pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
     // It fails only for a label that is none, or a text above the memory's size.
-    pkcs8::der::pem::encode_string(label, LineEnding::LF, der).unwrap_or_default()
+    Zeroizing::new(pkcs8::der::pem::encode_string(label, LineEnding::LF, der).unwrap_or_default())
 }
 
 /// A DER object begins with a SEQUENCE; PEM text never does (0x30 is the digit 0).

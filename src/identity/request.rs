@@ -151,7 +151,7 @@ impl CertificateRequest {
 
     /// The request as PEM, with lines of 64 characters.
     pub fn to_pem(&self) -> String {
-        crate::identity::pem::encode("CERTIFICATE REQUEST", &self.der)
+        crate::identity::pem::encode("CERTIFICATE REQUEST", &self.der).to_string()
     }
 
     /// SHA-256 of its public key in hexadecimal.

@@ -1,8 +1,6 @@
 //! From a name to a new key and its certificate request.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{self, KeySize};
@@ -14,9 +12,8 @@ use zeroize::Zeroizing;
 use crate::code::Code;
 use crate::config::{IdentityFiles, NameRule};
 use crate::error::{Error, Result};
-use crate::identity::{CertificateRequest, KeyKind, pem};
+use crate::identity::{CertificateRequest, KeyKind};
 use crate::name::Name;
-use crate::session::atomic_file;
 
 impl CertificateRequest {
     /// Makes a new key of a kind and the request of a node for it; the key is PKCS#8 in DER. RSA takes up to a second:
@@ -55,52 +52,15 @@ impl IdentityFiles {
     ///
     /// # Errors
     ///
-    /// [`Code::KeyExposed`] for a directory in which others could exchange the key, [`Code::FileUnreadable`],
+    /// [`Code::DirectoryExposed`] for a directory in which others could exchange the key, [`Code::FileUnreadable`],
     /// [`Code::FileMissing`], [`Code::ConfigMissingKey`] where neither directory nor key is named;
     /// [`Code::CommonNameNotInSan`] for a name that no common name can hold where one is demanded.
     pub fn make_request(&self, name: &Name, kind: KeyKind) -> Result<WaitingRequest> {
-        let beside = |key: &PathBuf| key.parent().map(Path::to_owned);
-        let directory = self.directory.clone().or_else(|| self.key.as_ref().and_then(beside)).ok_or_else(|| {
-            Error::new(Code::ConfigMissingKey).subject("identity.directory").expected("where the key waits")
-        })?;
-        let directory = if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory };
-        prepare(&directory)?;
         let include_common_name = self.name_rule != NameRule::San || CertificateRequest::fits_common_name(name);
         let (request, key) = CertificateRequest::make(name, kind, include_common_name)?;
-        let file = |extension: &str| directory.join(format!("{}.{extension}", request.file_stem()));
-        let (key_file, request_file) = (file("key"), file("csr"));
-        let key = Zeroizing::new(pem::encode("PRIVATE KEY", &key));
-        // First: a request without its key would bring a certificate that nobody can use.
-        atomic_file::write_new(&key_file, atomic_file::OWNER, key.as_bytes())?;
-        atomic_file::write_new(&request_file, atomic_file::ALL, request.to_pem().as_bytes()).inspect_err(|_| {
-            // Nobody has seen the key's request: it is of no use.
-            let _ = std::fs::remove_file(&key_file);
-        })?;
-        Ok(WaitingRequest { request, key_file, request_file })
+        let kept = self.keep_waiting_key(name, &key, request.der())?;
+        Ok(WaitingRequest { request, key_file: kept.key, request_file: kept.request })
     }
-}
-
-/// Makes a directory for keys, or looks at one that is there: nobody but root and this process's user may put another
-/// key into it (H13).
-fn prepare(directory: &Path) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        let subject = directory.display().to_string();
-        Error::new(Code::FileUnreadable).subject(subject).found(error.to_string()).expected("a directory for keys")
-    };
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let metadata = directory.metadata().map_err(failed)?;
-    let (mode, owner, user) = (metadata.mode() & 0o7777, metadata.uid(), nix::unistd::geteuid().as_raw());
-    let exposed = |found: String, remedy: &str| {
-        let exposed = Error::new(Code::KeyExposed).subject(directory.display().to_string()).found(found);
-        Err(exposed.expected("a directory that only its owner writes to").remedy(remedy))
-    };
-    if mode & 0o022 != 0 {
-        return exposed(format!("a directory of mode {mode:04o}"), "chmod go-w the directory, or choose another one");
-    }
-    if owner != user && owner != 0 {
-        return exposed(format!("a directory of user {owner}"), "make it the own one of the account that uses it");
-    }
-    Ok(())
 }
 
 /// A new private key, PKCS#8 version 1 in DER: what every other implementation reads.
@@ -131,6 +91,7 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::io::{Read as _, Seek as _, SeekFrom};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     use super::*;
     use crate::identity::testing::{Issued, NAME, name};
@@ -169,7 +130,7 @@ mod tests {
         for mode in [0o770, 0o707, 0o1777] {
             fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
             let error = files(directory.path()).make_request(&name(), KeyKind::P256).unwrap_err();
-            assert_eq!(error.code(), Code::KeyExposed, "{mode:o}");
+            assert_eq!(error.code(), Code::DirectoryExposed, "{mode:o}");
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
@@ -201,6 +162,17 @@ mod tests {
             assert_eq!(code, expected, "{rule:?}");
             files.make_request(&name(), KeyKind::P256).unwrap();
         }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_file_has_waiting_keys_as_well() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = Name::parse(&["a".repeat(60), "b".repeat(60), "c".repeat(60), "d".repeat(60)].join(".")).unwrap();
+        let files = files(directory.path());
+        let made = files.make_request(&long, KeyKind::P256).unwrap();
+        let waiting = files.waiting_keys(&long).unwrap();
+        assert_eq!(waiting.iter().map(|one| &one.key).collect::<Vec<_>>(), [&made.key_file]);
+        assert!(files.waiting_keys(&name()).unwrap().is_empty());
     }
 
     /// Copies of a secret in this process's memory, found by what it is masked with, so that the search leaves none.

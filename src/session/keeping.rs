@@ -15,7 +15,7 @@ use crate::config::{IdentityFiles, NameRule};
 use crate::error::{Error, Result};
 use crate::identity::{CertificateRequest, Identity, KeyKind};
 use crate::name::Name;
-use crate::session::identity_store::{install_with_trust, read, read_key};
+use crate::session::identity_store::{install_with_trust, read, read_key, waiting_room};
 
 /// A new key, and the request for its certificate.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl Keeping {
             return Ok(waiting.clone());
         }
         let waiting = match self.files.as_ref() {
-            Some(files) => match newest_waiting(&room_of(files)?, name) {
+            Some(files) => match newest_waiting(&waiting_room(files)?, name) {
                 Some(waiting) => waiting,
                 None => read_waiting(&files.make_request(name, kind)?.request_file)?,
             },
@@ -105,14 +105,6 @@ impl Keeping {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(Some(identity))
     }
-}
-
-/// The directory in which keys of these files wait.
-fn room_of(files: &IdentityFiles) -> Result<PathBuf> {
-    let beside = |key: &PathBuf| key.parent().map(Path::to_owned);
-    let room = files.directory.clone().or_else(|| files.key.as_ref().and_then(beside));
-    let room = room.ok_or_else(|| Error::new(Code::ConfigMissingKey).subject("identity.directory"))?;
-    Ok(if room.as_os_str().is_empty() { PathBuf::from(".") } else { room })
 }
 
 /// The newest request of this name whose key lies beside it. What cannot be read does not wait for anything.

@@ -85,26 +85,6 @@ fn decode(text: &[u8], label: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     Ok(out)
 }
 
-/// A block as text, lines of 64 characters. The result may be a key: it is cleared when dropped.
-pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |six: u32| char::from(DIGITS[usize::try_from(six & 63).unwrap_or_default()]);
-    let mut out = Zeroizing::new(String::with_capacity(der.len() * 4 / 3 + der.len() / 40 + 2 * label.len() + 64));
-    out.push_str(&format!("-----BEGIN {label}-----\n"));
-    for line in der.chunks(48) {
-        for group in line.chunks(3) {
-            let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-            for place in 0..4 {
-                let is_there = place <= group.len();
-                out.push(if is_there { digit(bits >> (18 - 6 * place)) } else { '=' });
-            }
-        }
-        out.push('\n');
-    }
-    out.push_str(&format!("-----END {label}-----\n"));
-    out
-}
-
 fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     let first = text.first()?;
     let mut from = 0;
@@ -129,6 +109,7 @@ const LABEL_BYTES_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::pem::encode;
 
     #[test]
     fn what_is_encoded_is_decoded_whatever_its_length_and_its_line_ends() {

@@ -19,7 +19,6 @@ use std::fmt;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use zeroize::Zeroizing;
 
-pub(crate) use blocks::encode as pem_block;
 pub use summary::{SourceSummary, read_source};
 
 use self::pbe::{Password, Refusal, Work};

@@ -73,7 +73,7 @@ pub struct LocalCertificate {
 impl LocalCertificate {
     /// The chain as PEM, leaf first.
     pub fn to_pem(&self) -> String {
-        self.chain.iter().map(|der| pem::encode("CERTIFICATE", der)).collect()
+        self.chain.iter().map(|der| pem::encode("CERTIFICATE", der).to_string()).collect()
     }
 }
 

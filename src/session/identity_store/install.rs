@@ -17,9 +17,9 @@ use super::waiting::{is_key_of, key_file, key_text, waiting_keys, waiting_room};
 use crate::code::Code;
 use crate::config::IdentityFiles;
 use crate::error::{Error, Result};
-use crate::identity::import::{ImportedKey, pem_block};
+use crate::identity::import::ImportedKey;
 use crate::identity::selection::{Candidate, CertificateSummary, issuer_of_list, live};
-use crate::identity::{Identity, KeyHash, Report};
+use crate::identity::{Identity, KeyHash, Report, pem};
 use crate::name::Name;
 use crate::session::clock;
 use crate::time::Timestamp;
@@ -165,7 +165,7 @@ impl Plan {
         let (identity, key) = contents.finished(&chosen, files, name, at)?;
         let key = KeyPlan::of(&contents, key, &place, name).map_err(Report::of)?;
         let superseded = contents.superseded(&chosen, &place, name);
-        let certificate = chosen.chain().iter().map(|der| pem_block("CERTIFICATE", der).to_string()).collect();
+        let certificate = chosen.chain().iter().map(|der| pem::encode("CERTIFICATE", der).to_string()).collect();
         let summary = chosen.summary().clone();
         Ok(Self { identity, summary, place, certificate, key, anchors, lists, needs_lists, superseded })
     }
@@ -279,7 +279,7 @@ impl Contents {
         for anchor in anchors {
             if !self.anchors.contains(&anchor) {
                 let file = directory.join(format!("ca-{}.pem", short(&anchor)));
-                files.push((file, pem_block("CERTIFICATE", &anchor).to_string()));
+                files.push((file, pem::encode("CERTIFICATE", &anchor).to_string()));
                 self.anchors.push(anchor);
             }
         }
@@ -309,7 +309,7 @@ impl Contents {
                     .expected("a newer one"));
             }
             let file = directory.join(format!("crl-{}.crl", short(&issuer)));
-            files.push((file, pem_block("X509 CRL", &list).to_string()));
+            files.push((file, pem::encode("X509 CRL", &list).to_string()));
             self.lists.push(list);
         }
         Ok(files)

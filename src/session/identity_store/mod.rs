@@ -39,6 +39,7 @@ pub use import::{CertificateImport, PreparedImport};
 use install::install;
 pub(crate) use install::install_with_trust;
 pub use waiting::WaitingKey;
+pub(crate) use waiting::waiting_room;
 #[cfg(test)]
 use waiting::{keep_waiting_key, waiting_keys};
 

@@ -81,11 +81,6 @@ impl<'a> Store<'a> {
         Ok(staged)
     }
 
-    /// Writes a file and puts it into its place.
-    pub(super) fn put(&self, path: &Path, bytes: &[u8], access: Access) -> Result<()> {
-        self.stage(path, bytes, access)?.place()
-    }
-
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let renamed = (self.steps)(Step::Rename).and_then(|()| fs::rename(from, to));
         renamed.map_err(|error| unreadable(from, &error))

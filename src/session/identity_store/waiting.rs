@@ -11,9 +11,9 @@ use super::store::{Access, Store};
 use crate::code::Code;
 use crate::config::IdentityFiles;
 use crate::error::{Error, Result};
-use crate::identity::KeyHash;
-use crate::identity::import::{self, Options, pem_block};
+use crate::identity::import::{self, Options};
 use crate::identity::selection::public_key_of;
+use crate::identity::{KeyHash, file_stem, pem};
 use crate::limits::SOURCE_BYTES_MAX;
 use crate::name::Name;
 
@@ -62,7 +62,7 @@ impl IdentityFiles {
 /// # Errors
 ///
 /// [`Code::ConfigMissingKey`].
-pub(super) fn waiting_room(files: &IdentityFiles) -> Result<PathBuf> {
+pub(crate) fn waiting_room(files: &IdentityFiles) -> Result<PathBuf> {
     let of_key = || files.key.as_deref().or(files.pkcs12.as_deref()).map(parent_of);
     let room = files.directory.clone().or_else(of_key);
     room.ok_or_else(|| Error::new(Code::ConfigMissingKey).subject("identity.directory"))
@@ -79,8 +79,12 @@ pub(crate) fn keep_waiting_key(files: &IdentityFiles, name: &Name, pkcs8: &[u8],
     let hash = public_key_of(pkcs8)?;
     let key = store.path(&key_file(name, hash));
     let request_path = key.with_extension("csr");
-    store.put(&key, key_text(pkcs8)?.as_bytes(), Access::Owner)?;
-    store.put(&request_path, pem_block("CERTIFICATE REQUEST", request).as_bytes(), Access::All)?;
+    let staged_key = store.stage(&key, key_text(pkcs8)?.as_bytes(), Access::Owner)?;
+    let text = pem::encode("CERTIFICATE REQUEST", request);
+    let staged_request = store.stage(&request_path, text.as_bytes(), Access::All)?;
+    // The key first: a request without its key would bring a certificate that nobody can use.
+    staged_key.place()?;
+    staged_request.place()?;
     store.sync()?;
     Ok(WaitingKey { key, request: request_path, hash })
 }
@@ -112,15 +116,17 @@ pub(crate) fn waiting_keys(files: &IdentityFiles, name: &Name) -> Result<Vec<Wai
 
 /// `NAME-HASH.key`: 16 digits of the public key's hash.
 pub(super) fn key_file(name: &Name, hash: KeyHash) -> String {
-    let digits: String = hash.to_string().chars().take(16).collect();
-    format!("{name}-{digits}.key")
+    format!("{}.key", file_stem(name, &hash.first_digits()))
 }
 
 /// Whether a file is one of this name's keys, as [`key_file`] calls them.
 pub(super) fn is_key_of(path: &Path, name: &Name) -> bool {
-    let file = path.file_name().and_then(|file| file.to_str());
-    let digits = file.and_then(|file| file.strip_prefix(name.as_str())?.strip_prefix('-')?.strip_suffix(".key"));
-    digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    let stem = path.file_name().and_then(|file| file.to_str()?.strip_suffix(".key"));
+    stem.is_some_and(|stem| {
+        let digits = stem.rsplit_once('-').map_or("", |(_, digits)| digits);
+        let is_hash = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_hash && stem == file_stem(name, digits)
+    })
 }
 
 /// A key as PEM, under the label of its form.
@@ -136,5 +142,5 @@ pub(super) fn key_text(der: &[u8]) -> Result<Zeroizing<String>> {
         Ok(_) => return Err(Error::new(Code::KeyUnreadable).found("a key of an unknown form")),
         Err(problem) => return Err(Error::new(Code::KeyUnreadable).found(problem)),
     };
-    Ok(pem_block(label, der))
+    Ok(pem::encode(label, der))
 }
