@@ -1,20 +1,20 @@
 //! `farpost enroll`: a node's first certificate, for a one-time token.
 
 use std::fs::File;
-use std::io::{BufRead as _, IsTerminal as _, Read, Write as _};
+use std::io::{IsTerminal as _, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use farpost::{Code, Enrolment, EnrolmentOutcome, EnrolmentToken, Error, Identity, Name, NodeAddress, Role};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::cert::KeyWord;
 use crate::failure::Failure;
 use crate::files;
 use crate::group::wait;
+use crate::secret;
 use crate::token::{RoleWord, duration};
 
 /// The arguments of `enroll`.
@@ -25,8 +25,8 @@ pub(crate) struct EnrollArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "token_fd")]
     token: Option<String>,
     /// The open file descriptor that the token is read from
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
-    token_fd: Option<i32>,
+    #[arg(long, value_name = "NUMBER")]
+    token_fd: Option<u32>,
     /// This node's DNS name, as the token has it
     #[arg(long, value_name = "NAME")]
     subject_name: Name,
@@ -175,11 +175,12 @@ fn read_token(arguments: &EnrollArguments) -> Result<EnrolmentToken, Failure> {
             let path = Path::new(file);
             from(File::open(path).map_err(|error| files::unreadable(path, &error))?, file)?
         }
-        (None, Some(descriptor)) => {
-            let path = PathBuf::from(format!("/dev/fd/{descriptor}"));
-            from(File::open(&path).map_err(|error| files::unreadable(&path, &error))?, "--token-fd")?
+        (None, Some(descriptor)) => secret::of_descriptor(descriptor)?,
+        (None, None) if std::io::stdin().is_terminal() => {
+            let question = format!("Token of {}", arguments.subject_name);
+            secret::prompt(&question)
+                .ok_or_else(|| Failure::new(Code::FileUnreadable, "the terminal").found("no token"))?
         }
-        (None, None) if std::io::stdin().is_terminal() => from_terminal()?,
         (None, None) => from(std::io::stdin().lock(), "standard input")?,
     };
     Ok(EnrolmentToken::parse(text.trim())?)
@@ -190,24 +191,6 @@ fn from(reader: impl Read, what: &str) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::with_capacity(TOKEN_BYTES_MAX));
     let read = reader.take(TOKEN_BYTES_MAX as u64).read_to_string(&mut text);
     read.map_err(|error| Failure::new(Code::FileUnreadable, what).found(error))?;
-    Ok(text)
-}
-
-/// Asks for it without showing what is typed; the terminal is as it was afterwards.
-fn from_terminal() -> Result<Zeroizing<String>, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Code::FileUnreadable, "the terminal").found(error);
-    let input = std::io::stdin();
-    let before = tcgetattr(&input).map_err(|error| failed(&error))?;
-    let mut silent = before.clone();
-    silent.local_flags.remove(LocalFlags::ECHO);
-    eprint!("token: ");
-    let _ = std::io::stderr().flush();
-    tcsetattr(&input, SetArg::TCSAFLUSH, &silent).map_err(|error| failed(&error))?;
-    let mut text = Zeroizing::new(String::with_capacity(TOKEN_BYTES_MAX));
-    let read = input.lock().take(TOKEN_BYTES_MAX as u64).read_line(&mut text);
-    let _ = tcsetattr(&input, SetArg::TCSAFLUSH, &before);
-    eprintln!();
-    read.map_err(|error| failed(&error))?;
     Ok(text)
 }
 

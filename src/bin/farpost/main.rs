@@ -16,6 +16,7 @@ mod failure;
 mod files;
 mod group;
 mod run;
+mod secret;
 mod status;
 mod token;
 

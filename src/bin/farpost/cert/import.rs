@@ -9,12 +9,12 @@ use farpost::{
 };
 use zeroize::Zeroizing;
 
-use super::password;
 use super::show::finding_as_json;
 use super::words::{CrlWord, NameWord};
 use crate::clock::now;
 use crate::failure::{Failure, printable};
 use crate::files;
+use crate::secret;
 
 /// The arguments of `cert import`.
 #[derive(Args)]
@@ -137,7 +137,7 @@ impl ImportArguments {
             import = import.password_file(file)?;
         }
         if let Some(descriptor) = self.password_fd {
-            import = with(import, &password::of_descriptor(descriptor)?);
+            import = with(import, &secret::of_descriptor(descriptor)?);
         }
         Ok(import)
     }
@@ -159,8 +159,8 @@ fn prepare(arguments: &ImportArguments, mut import: CertificateImport) -> Result
         let Err(report) = &outcome else { break };
         let is_about = |finding: &&Error| matches!(finding.code(), Code::PasswordMissing | Code::PasswordWrong);
         let Some(finding) = report.findings().iter().find(is_about).filter(|_| !arguments.has_secret()) else { break };
-        let was_wrong = finding.code() == Code::PasswordWrong;
-        let Some(password) = password::prompt(finding.subject_text(), was_wrong) else { break };
+        let again = if finding.code() == Code::PasswordWrong { "That was wrong. " } else { "" };
+        let Some(password) = secret::prompt(&format!("{again}Password of {}", finding.subject_text())) else { break };
         import = with(import, &password);
         outcome = import.prepare();
     }

@@ -2,7 +2,6 @@
 
 mod check;
 mod import;
-mod password;
 mod request;
 mod show;
 mod verify;

@@ -1,4 +1,4 @@
-//! A password from a descriptor or from the terminal; never from the command line, which every user can read.
+//! A password or a token from a descriptor or from the terminal; never from the command line, which every user can read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -8,24 +8,23 @@ use farpost::Code;
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 /// The first line that can be read from a descriptor.
-pub(super) fn of_descriptor(descriptor: u32) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn of_descriptor(descriptor: u32) -> Result<Zeroizing<String>, Failure> {
     let path = format!("/dev/fd/{descriptor}");
     let failed = |error: std::io::Error| {
         Failure::new(Code::FileUnreadable, format!("descriptor {descriptor}"))
             .found(error)
-            .expected("an open descriptor with the password on its first line")
+            .expected("an open descriptor with the secret on its first line")
     };
     first_line(&File::open(path).map_err(failed)?).map_err(failed)
 }
 
-/// Asks at the terminal, without showing what is typed; `None` without a terminal.
-pub(super) fn prompt(file: &str, was_wrong: bool) -> Option<Zeroizing<String>> {
+/// Asks at the terminal, without showing what is typed; `None` without a terminal, and where it was interrupted.
+pub(crate) fn prompt(question: &str) -> Option<Zeroizing<String>> {
     let mut terminal = OpenOptions::new().read(true).write(true).open(Path::new("/dev/tty")).ok()?;
-    let again = if was_wrong { "That was wrong. " } else { "" };
-    write!(terminal, "{again}Password of {}: ", crate::failure::printable(file)).ok()?;
+    write!(terminal, "{}: ", printable(question)).ok()?;
     let quiet = Quiet::begin(&terminal)?;
     let line = first_line(&terminal);
     drop(quiet);
@@ -44,7 +43,7 @@ fn first_line(mut from: &File) -> std::io::Result<Zeroizing<String>> {
             break;
         }
     }
-    let text = std::str::from_utf8(&line).map_err(|_| std::io::Error::other("the password is not UTF-8"))?;
+    let text = std::str::from_utf8(&line).map_err(|_| std::io::Error::other("what is there is not UTF-8"))?;
     Ok(Zeroizing::new(text.trim_end_matches('\r').to_owned()))
 }
 
