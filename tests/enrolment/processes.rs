@@ -109,7 +109,7 @@ fn an_agent_without_a_certificate_delivers_after_a_token_and_an_approval() {
     std::fs::write(&file, &token).unwrap();
     let at = format!("{GATEWAY}:{}", enrols.rsplit(':').next().unwrap());
     let (trust, directory) = (group.at("ca/ca.pem"), group.at(&format!("identity-{NEW}")));
-    let enroll = ["enroll", "--token-file", &file, "--subject-name", NEW, "--role", "agent", "--gateway", &at];
+    let enroll = ["enroll", "--token", &file, "--subject-name", NEW, "--role", "agent", "--gateway", &at];
     let place = ["--address", "127.0.0.1", "--management-group", "CORP", "--trust", &trust, "--directory", &directory];
     let told = group.farpost(&[&enroll[..], &place].concat());
     assert!(told.contains(&format!("farpost agent approve {NEW}")), "{told}");

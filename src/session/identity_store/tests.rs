@@ -478,7 +478,7 @@ fn h9_a_list_is_imported_with_its_certificate_and_an_older_one_never_replaces_it
     put(sources.path(), "node", &leaf);
     let import = |number: u64, month: u8, revoked: &[&Issued]| {
         let list = root.list(number, revoked, |list| {
-            list.this_update = date_time_ymd(2025, month.try_into().unwrap(), 1);
+            list.this_update = date_time_ymd(2025, month, 1);
             list.next_update = date_time_ymd(2045, 1, 1);
         });
         let file = sources.path().join("new.crl");
