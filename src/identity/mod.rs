@@ -52,7 +52,6 @@ pub use import::{SourceSummary, read_source};
 pub use policy::{ChainLimits, CrlPolicy, IdentityPolicy, NameRule, PeerRole};
 pub(crate) use renewal::request_hash;
 pub use report::Report;
-#[cfg(feature = "management-server")]
 pub(crate) use request::file_stem;
 pub use request::{CertificateRequest, KeyKind};
 pub use selection::{CertificateSelector, CertificateSummary};
