@@ -15,7 +15,7 @@ impl Search<'_> {
     /// Adds all that is wrong with a refused chain, beyond what the candidate's own findings say.
     pub(super) fn explain(&self, error: webpki::Error, report: &mut Report) {
         let revocation = concerns_revocation(&error);
-        if !revocation && error != RULES {
+        if !revocation && error != RULES && (report.is_clean() || !self.is_of_another_time(&error)) {
             report.add(self.finding_of(&error));
         }
         if !revocation {
@@ -26,7 +26,7 @@ impl Search<'_> {
         // The path itself may have faults that the revocation check, which runs first, hid.
         if let Err(refusal) = self.candidate() {
             report.merge(refusal.findings);
-            if refusal.error != RULES {
+            if refusal.error != RULES && (report.is_clean() || !self.is_of_another_time(&refusal.error)) {
                 report.add(self.finding_of(&refusal.error));
             }
         }
@@ -37,6 +37,17 @@ impl Search<'_> {
         };
         if !explained {
             report.add(self.finding_of(&error));
+        }
+    }
+
+    /// Whether it says only that an issuer was not valid when the leaf was: the search looks there where the leaf is not
+    /// valid now, which is a finding already, and the issuer may well be valid now.
+    fn is_of_another_time(&self, error: &webpki::Error) -> bool {
+        let now = u64::try_from(self.check.at.unix_seconds()).unwrap_or(0);
+        match error {
+            webpki::Error::CertNotValidYet { not_before, .. } => not_before.as_secs() <= now,
+            webpki::Error::CertExpired { not_after, .. } => now <= not_after.as_secs(),
+            _ => false,
         }
     }
 

@@ -122,6 +122,11 @@ fn i2_the_chain_must_end_at_an_anchor_over_issuers_that_may_issue() {
     let old = root.intermediate("old", |params| params.not_after = date_time_ymd(2026, 2, 1));
     assert_eq!(verdict(&root, &[&old.leaf(|_| {}), &old], policy), [Code::CertificateExpired]);
 
+    // The search looks at the time at which the leaf was valid; that its issuer was not then is nobody's concern now.
+    let later = root.intermediate("later", |params| params.not_before = date_time_ymd(2026, 3, 1));
+    let leaf = later.leaf(|params| params.not_after = date_time_ymd(2026, 2, 1));
+    assert_eq!(verdict(&root, &[&leaf, &later], policy), [Code::CertificateExpired]);
+
     let authority = root.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     assert_eq!(verdict(&root, &[&authority], policy), [Code::CertificateIsCa]);
 }
