@@ -67,6 +67,11 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".new-{:016x}", clock::random()))
 }
 
+/// Whether there was no room to write.
+pub(in crate::session) fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn unwritable(path: &Path, error: &io::Error) -> Error {
     let code = if error.kind() == io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
     let unwritable = Error::new(code).subject(path.display().to_string()).found(error.to_string());
@@ -74,7 +79,8 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
         io::ErrorKind::AlreadyExists => {
             unwritable.expected("no file of this name").remedy("move the old one away first")
         }
-        _ => unwritable,
+        kind if is_full(kind) => unwritable.expected("room for a new file").remedy("make room on the disk"),
+        _ => unwritable.expected("a file that this process can write"),
     }
 }
 
@@ -91,6 +97,12 @@ mod tests {
             fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_one() {
+        let error = unwritable(Path::new("x"), &io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!((error.code(), error.remedy_text()), (Code::FileUnreadable, "make room on the disk"));
     }
 
     #[test]

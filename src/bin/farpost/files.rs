@@ -68,5 +68,12 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), Failure> {
 /// The failure of a file that could not be read or written.
 pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let code = if error.kind() == io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
-    Failure::new(code, path.display()).found(error)
+    let unreadable = Failure::new(code, path.display()).found(error);
+    match error.kind() {
+        io::ErrorKind::NotFound => unreadable.expected("a file of this name"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            unreadable.expected("room for a new file").remedy("make room on the disk")
+        }
+        _ => unreadable.expected("a file that this process can use"),
+    }
 }

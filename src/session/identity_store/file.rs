@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::limits::PASSWORD_BYTES_MAX;
+use crate::session::atomic_file::is_full;
 
 /// A file's bytes, cleared when they are dropped, and whether others could have read them.
 pub(super) struct Content {
@@ -157,10 +158,11 @@ pub(super) fn check_plain_key(content: &mut Content, path: &Path) -> Result<()> 
 /// The error of a file that could not be read or written.
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Error {
     let code = if error.kind() == io::ErrorKind::NotFound { Code::FileMissing } else { Code::FileUnreadable };
-    Error::new(code)
-        .subject(path.display().to_string())
-        .found(error.to_string())
-        .expected("a file that this process can read")
+    let unreadable = Error::new(code).subject(path.display().to_string()).found(error.to_string());
+    if is_full(error.kind()) {
+        return unreadable.expected("room for the new files").remedy("make room on the disk");
+    }
+    unreadable.expected("a file that this process can read, or write where it is made")
 }
 
 #[cfg(test)]
