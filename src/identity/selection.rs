@@ -12,10 +12,11 @@ mod choice;
 mod tests;
 
 pub use candidate::CertificateSummary;
-pub(crate) use candidate::{Candidate, is_authority, issuer_of_list};
+pub(crate) use candidate::{Candidate, is_authority, issuer_of_list, without_subordinates};
 pub use choice::CertificateSelector;
 pub(crate) use choice::{live, the_only};
 
+use pkcs8::{ObjectIdentifier, PrivateKeyInfoRef};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
@@ -181,20 +182,36 @@ impl Pile {
     }
 }
 
+/// What a private key's algorithm is called.
+fn kind_of(algorithm: ObjectIdentifier) -> String {
+    match algorithm.to_string().as_str() {
+        "1.2.840.113549.1.1.1" => "an RSA key".to_owned(),
+        "1.2.840.10045.2.1" => "an elliptic curve key".to_owned(),
+        "1.2.840.10040.4.1" => "a DSA key".to_owned(),
+        other => format!("a key of the kind {other}"),
+    }
+}
+
+/// Rule I2's keys.
+const ACCEPTED_KEYS: &str = "RSA 2048 to 4096, ECDSA P-256, P-384 or P-521, or Ed25519";
+
 /// The name of a private key's public key.
 ///
 /// # Errors
 ///
-/// [`Code::KeyUnreadable`].
+/// [`Code::KeyUnreadable`]; [`Code::KeyUnsupported`] for a PKCS#8 key of a kind or size that is not accepted.
 pub(crate) fn public_key_of(key: &[u8]) -> Result<KeyHash, Error> {
-    let unreadable = |found: String| {
-        Error::new(Code::KeyUnreadable)
-            .found(found)
-            .expected("RSA 2048 to 4096, ECDSA P-256, P-384 or P-521, or Ed25519")
-    };
+    let unreadable = |found: String| Error::new(Code::KeyUnreadable).found(found).expected(ACCEPTED_KEYS);
     let der = PrivateKeyDer::try_from(key).map_err(|problem| unreadable(problem.to_owned()))?;
     // Borrowed: what is handed over by value stays in memory that nobody clears.
-    let loaded = any_supported_type(&der).map_err(|error| unreadable(error.to_string()))?;
+    let loaded = any_supported_type(&der).map_err(|error| match PrivateKeyInfoRef::try_from(key) {
+        // It can be read, and is of no use: another file or another password would not help.
+        Ok(whole) => {
+            let found = format!("{}, of a size or curve that is not accepted", kind_of(whole.algorithm.oid));
+            Error::new(Code::KeyUnsupported).found(found).expected(ACCEPTED_KEYS)
+        }
+        Err(_) => unreadable(error.to_string()),
+    })?;
     let public = loaded.public_key().map(|public| KeyHash::of(&public));
     public.ok_or_else(|| unreadable("a key without a public key".to_owned()))
 }

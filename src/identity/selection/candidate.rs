@@ -85,14 +85,15 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// `None` for what cannot be read, is a CA's or does not claim the name.
+    /// `None` for what cannot be read, does not claim the name or is a CA's; a CA's with DNS names is one that was meant for
+    /// a node, and its report says what is wrong with it.
     pub(super) fn new(
         file: usize,
         der: &CertificateDer<'static>,
         name: &Name,
         pile: &[&CertificateDer<'static>],
     ) -> Option<Self> {
-        parse(der).ok().filter(|leaf| !leaf.is_ca() && claims(leaf, name))?;
+        parse(der).ok().filter(|leaf| claims(leaf, name) && (!leaf.is_ca() || dns_names(leaf).next().is_some()))?;
         Self::of_any(file, der, pile)
     }
 
@@ -149,7 +150,7 @@ impl Candidate {
     pub(crate) fn key_missing(&self) -> Error {
         Error::new(Code::KeyMissing)
             .subject(&self.summary.subject)
-            .found(format!("no private key of {}", self.summary))
+            .found(format!("no private key for the certificate of {}", self.summary))
             .expected(format!("the key whose public key has the SHA-256 {}", self.public_key))
     }
 
@@ -190,6 +191,22 @@ pub(super) fn public_key_of_certificate(der: &CertificateDer<'_>) -> Option<KeyH
 /// Whether a certificate is a CA's.
 pub(crate) fn is_authority(der: &CertificateDer<'_>) -> bool {
     parse(der).is_ok_and(|certificate| certificate.is_ca())
+}
+
+/// Without those CAs that another one of them issued.
+pub(crate) fn without_subordinates(authorities: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
+    let subject_and_issuer = |der: &CertificateDer<'static>| {
+        let certificate = parse(der).ok()?;
+        Some((certificate.subject().as_raw().to_vec(), certificate.issuer().as_raw().to_vec()))
+    };
+    let names: Vec<_> = authorities.iter().map(subject_and_issuer).collect();
+    let is_top = |names_of_one: &Option<(Vec<u8>, Vec<u8>)>| {
+        names_of_one.as_ref().is_none_or(|(subject, issuer)| {
+            subject == issuer || !names.iter().flatten().any(|(other, _)| other == issuer)
+        })
+    };
+    let tops: Vec<bool> = names.iter().map(is_top).collect();
+    authorities.into_iter().zip(tops).filter_map(|(authority, is_top)| is_top.then_some(authority)).collect()
 }
 
 /// The issuer (DER) of a revocation list and the start of its currency in seconds since 1970.

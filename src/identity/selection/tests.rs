@@ -255,3 +255,13 @@ fn an_identity_is_made_of_the_chosen_candidate_with_a_key_of_any_form() {
     let identity = pile.identity_of(&chosen, &name(), root.trust(&[]).unwrap(), policy, now()).unwrap();
     assert_eq!(identity.chain().as_ref(), [leaf.der()]);
 }
+
+#[test]
+fn of_a_files_authorities_those_below_another_are_no_anchors() {
+    let root = Issued::root(|_| {});
+    let below = root.intermediate("below", |_| {});
+    let lowest = below.intermediate("lowest", |_| {});
+    assert_eq!(without_subordinates(vec![lowest.der(), root.der(), below.der()]), [root.der()]);
+    assert_eq!(without_subordinates(vec![lowest.der(), below.der()]), [below.der()]);
+    assert_eq!(without_subordinates(vec![lowest.der()]), [lowest.der()]);
+}

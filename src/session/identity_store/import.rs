@@ -12,7 +12,7 @@ use crate::code::Code;
 use crate::config::IdentityFiles;
 use crate::error::{Error, Result};
 use crate::identity::import::{self, Options};
-use crate::identity::selection::{Candidate, is_authority, the_only};
+use crate::identity::selection::{Candidate, is_authority, the_only, without_subordinates};
 use crate::identity::{CertificateSelector, CertificateSummary, Identity, Report, Trust};
 use crate::limits::SOURCE_BYTES_MAX;
 use crate::name::Name;
@@ -181,13 +181,17 @@ impl CertificateImport {
         if report.is_clean() { Ok(news) } else { Err(report) }
     }
 
-    /// The CAs of a file; of one that holds a node's certificate or key too, such as a PKCS#12 file, only the CAs.
+    /// The CAs of a file; of one that holds a node's key too, such as a PKCS#12 file, only the CAs at the top: those below
+    /// them come with the node's chain, and whoever trusts them as well does without their issuer's revocation list.
     fn authorities_of(&self, path: &Path) -> Result<Vec<CertificateDer<'static>>> {
         let content = read(path, SOURCE_BYTES_MAX)?;
         let material = import::read(&content.bytes, &self.options())?;
         let is_mixed = !material.keys.is_empty();
         let mut certificates = material.certificates;
-        certificates.retain(|certificate| !is_mixed || is_authority(certificate));
+        if is_mixed {
+            certificates.retain(is_authority);
+            certificates = without_subordinates(certificates);
+        }
         if certificates.is_empty() {
             return Err(Error::new(Code::TrustUnusable).found("no CA certificate").expected("CA certificates"));
         }
@@ -237,10 +241,9 @@ impl CertificateImport {
         contents.pile.add_certificates(file, material.certificates).map_err(about)
     }
 
-    /// Adds what is wrong with the trust and with the certificate. Without anchors, that no path was found says only which
+    /// Adds what is wrong with the trust and with the certificate. Where the trust cannot be used, that no path was found says only which
     /// CA it would take.
     fn explain(&self, distrust: &Report, findings: &Report, report: &mut Report) {
-        let has_none = distrust.has(Code::TrustMissing);
         let path = findings.findings().iter().find(|finding| finding.code() == Code::IssuerUnknown);
         for finding in distrust.findings() {
             let is_missing = finding.code() == Code::TrustMissing;
@@ -249,7 +252,7 @@ impl CertificateImport {
             report.add(if is_missing { finding.clone().remedy(remedy) } else { finding.clone() });
         }
         for finding in findings.findings() {
-            if !has_none || !matches!(finding.code(), Code::IssuerUnknown | Code::CrlMissing) {
+            if distrust.is_clean() || !matches!(finding.code(), Code::IssuerUnknown | Code::CrlMissing) {
                 report.add(finding.clone().remedy(self.with_source(finding.remedy_text())));
             }
         }
