@@ -174,6 +174,41 @@ fn a_wrong_key_a_missing_key_another_name_and_an_open_directory_are_refused_and_
 }
 
 #[test]
+fn a_weak_key_and_a_ca_with_the_nodes_name_are_told_as_what_they_are() {
+    let laboratory = Laboratory::new();
+    laboratory.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out weak.key");
+    fs::set_permissions(laboratory.path().join("weak.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let told = laboratory.refused(&format!("first/{NAME}.pem weak.key --trust ca/ca.pem"), "FP1206");
+    assert!(told.contains("an RSA key") && !told.contains("FP1006"), "{told}");
+    let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -keyout ca.key -out own-ca.pem";
+    laboratory.openssl(&format!("{request} -subj /CN={NAME} -addext subjectAltName=DNS:{NAME}"));
+    laboratory.refused("own-ca.pem ca.key --trust ca/ca.pem", "FP1208");
+}
+
+#[test]
+fn what_was_refused_for_its_trust_is_told_once() {
+    let laboratory = Laboratory::new();
+    laboratory.write("bad.crl", "0\u{3}abc");
+    let told = laboratory.refused("first --trust ca/ca.pem --crl bad.crl", "FP1");
+    assert!(!told.contains("FP1101"), "{told}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_and_a_full_disk_is_one() {
+    let print = |to: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farpost"));
+        let output = command.args(["config", "reference"]).stdout(to).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(print(writer.into()), (Some(0), String::new()));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (status, wrong) = print(full.into());
+    assert!(status == Some(1) && wrong.contains("FP5005") && wrong.contains("room"), "{wrong}");
+}
+
+#[test]
 fn the_files_that_a_configuration_names_are_replaced_under_their_names() {
     let laboratory = Laboratory::new();
     laboratory.sign("second", 200);

@@ -95,7 +95,7 @@ async fn ask(enrolment: &Enrolment, token: &EnrolmentToken, arguments: &EnrollAr
                 (retry_after, found)
             }
             Err(error) if is_passing(&error) => (RETRY_AFTER, error.to_string()),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(in_terms_of_the_command(error)),
             Ok(_) => return Err(Failure::new(Code::Internal, "enrolment")),
         };
         let rest = rest.clamp(RETRY_AFTER, RETRY_AFTER_MAX);
@@ -109,6 +109,20 @@ async fn ask(enrolment: &Enrolment, token: &EnrolmentToken, arguments: &EnrollAr
         }
         tokio::time::sleep(rest).await;
     }
+}
+
+/// A failure whose remedy names this command's options: there is no configuration yet.
+fn in_terms_of_the_command(error: Error) -> Failure {
+    let remedy = match error.code() {
+        Code::NameNotResolved => "add it to DNS, or give its address: --address IP",
+        Code::GroupMismatch => "give the group's name as the group has it (case matters): --management-group",
+        Code::TlsFailed | Code::AlpnMissing => {
+            "give the enrolment port, which is not the port of links: enrolment.listen of the gateway or server, mostly 5724"
+        }
+        Code::IssuerUnknown => "give the certificate of the CA that issues the group's certificates: --trust FILE",
+        _ => return error.into(),
+    };
+    Failure::from(error).remedy(remedy)
 }
 
 /// What may be different in a moment without anybody's help.
@@ -127,7 +141,8 @@ fn is_passing(error: &Error) -> bool {
 }
 
 fn tell(identity: &Identity, role: Role, arguments: &EnrollArguments) {
-    let (name, directory) = (identity.name(), arguments.directory.display());
+    let whole = std::path::absolute(&arguments.directory).unwrap_or_else(|_| arguments.directory.clone());
+    let (name, directory) = (identity.name(), whole.display());
     if arguments.json {
         let document = serde_json::json!({
             "name": name.as_str(), "role": role.as_str(), "until": identity.not_after().to_string(),

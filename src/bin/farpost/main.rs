@@ -83,7 +83,7 @@ enum RunCommand {
 fn main() -> ExitCode {
     let outcome = Cli::try_parse().map_err(Failure::of_command_line).and_then(|cli| dispatch(cli.command));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => output::outcome(),
         Err(failure) => failure.report(),
     }
 }

@@ -1,52 +1,73 @@
-//! Standard output and standard error as the command writes to them.
-//!
-//! The macros of the standard library panic where nobody reads any more (`farpost config reference | head -1`). Those
-//! here take their names, so that none of theirs is used by mistake, and end the process instead, quietly, as a command
-//! that the system stops for writing into a closed pipe.
+//! What the command prints. A reader that goes away (`farpost inventory | head -1`) is no failure and no panic; a file that
+//! has no room for it is told at the end.
 
-use std::fmt::Arguments;
-use std::io::{ErrorKind, Write};
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use farpost::Code;
 
 use crate::failure::Failure;
 
+/// `print!` to [`result`].
 macro_rules! print {
-    ($($text:tt)*) => { $crate::output::result(format_args!($($text)*), "") };
+    ($($text:tt)*) => { $crate::output::result(format_args!($($text)*)) };
 }
 
+/// `println!` to [`result`].
 macro_rules! println {
-    () => { $crate::output::result(format_args!(""), "\n") };
-    ($($text:tt)*) => { $crate::output::result(format_args!($($text)*), "\n") };
+    () => { $crate::output::result(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::output::result(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+/// `eprint!` to [`notice`].
 macro_rules! eprint {
-    ($($text:tt)*) => { $crate::output::diagnostic(format_args!($($text)*), "") };
+    ($($text:tt)*) => { $crate::output::notice(format_args!($($text)*)) };
 }
 
+/// `eprintln!` to [`notice`].
 macro_rules! eprintln {
-    () => { $crate::output::diagnostic(format_args!(""), "\n") };
-    ($($text:tt)*) => { $crate::output::diagnostic(format_args!($($text)*), "\n") };
+    () => { $crate::output::notice(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::output::notice(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Writes a part of the result. Ends the process if that cannot be: a result that is not all there is none.
-pub(crate) fn result(text: Arguments<'_>, end: &str) {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_fmt(text).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
-    let Err(error) = written else { return };
-    if error.kind() != ErrorKind::BrokenPipe {
-        let failure = Failure::new(Code::FileUnreadable, "standard output").found(error);
-        diagnostic(format_args!("{}", failure.remedy("give it a place with room for the result")), "");
-        std::process::exit(1);
+/// Whether a part of the result could not be written.
+static IS_CUT_SHORT: AtomicBool = AtomicBool::new(false);
+/// Whether the reader has gone away.
+static IS_UNREAD: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard output; what is wrong with that, [`outcome`] says. A command that changes something is not ended in
+/// the middle of it because nobody reads on.
+pub(crate) fn result(text: fmt::Arguments<'_>) {
+    note(io::stdout().write_fmt(text));
+}
+
+fn note(written: io::Result<()>) {
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => IS_UNREAD.store(true, Ordering::Relaxed),
+        Err(_) => IS_CUT_SHORT.store(true, Ordering::Relaxed),
     }
-    std::process::exit(NOBODY_READS);
 }
 
-/// Tells a person. Where nobody reads it, the exit status still says how it went.
-pub(crate) fn diagnostic(text: Arguments<'_>, end: &str) {
-    let mut out = std::io::stderr().lock();
-    let _ = out.write_fmt(text).and_then(|()| out.write_all(end.as_bytes()));
+/// Writes to standard error; there is nobody who could be told that it did not work.
+pub(crate) fn notice(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_fmt(text);
+}
+
+/// What a command returns that did what it had to: whether its result was written as well.
+pub(crate) fn outcome() -> ExitCode {
+    note(io::stdout().flush());
+    if !IS_CUT_SHORT.load(Ordering::Relaxed) {
+        return if IS_UNREAD.load(Ordering::Relaxed) { ExitCode::from(NOBODY_READS) } else { ExitCode::SUCCESS };
+    }
+    Failure::new(Code::FileUnreadable, "standard output")
+        .found("a write that failed; what the command had to do is done")
+        .expected("room for the whole result")
+        .remedy("make room on the disk")
+        .report()
 }
 
 /// What a shell reports of a process that SIGPIPE ended: 128 and 13.
-const NOBODY_READS: i32 = 141;
+const NOBODY_READS: u8 = 141;

@@ -90,7 +90,15 @@ async fn run_agent(config: &Config) -> farpost::Result<()> {
     let receiving = async {
         while let Some(received) = agent.receive().await {
             // One line per message: a supervisor reads them.
-            println!("{}", String::from_utf8_lossy(received.payload()));
+            if let Err(error) = std::io::Write::write_fmt(
+                &mut std::io::stdout(),
+                format_args!("{}\n", String::from_utf8_lossy(received.payload())),
+            ) {
+                tracing::error!(
+                    "standard output: {error}: messages stay unacknowledged, and come again after a restart"
+                );
+                return std::future::pending().await;
+            }
             received.acknowledge()?;
         }
         Ok(())

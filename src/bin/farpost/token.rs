@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use farpost::{EnrolmentToken, Name, Role, Timestamp, TokenRecord};
 
 use crate::clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 use crate::group::{StoreArguments, wait};
 
 /// The subcommands of `farpost token`.
@@ -73,7 +73,8 @@ pub(crate) fn execute(command: TokenCommand) -> Result<(), Failure> {
             let gateway = gateway.as_ref().map(Name::as_str);
             let group = store.open().await?;
             let token = group.create_token(name.as_str(), role, gateway, valid).await?;
-            print_new(&token, &name, role, gateway, valid, json);
+            let called = group.name().await?;
+            print_new(&token, &called, &name, role, gateway, valid, json);
             Ok(())
         }),
         TokenCommand::List { store, json } => wait(async {
@@ -89,11 +90,19 @@ pub(crate) fn execute(command: TokenCommand) -> Result<(), Failure> {
 }
 
 /// The token alone goes to standard output, so that it can be piped; what to do with it, to standard error.
-fn print_new(token: &EnrolmentToken, name: &Name, role: Role, gateway: Option<&str>, valid: Duration, json: bool) {
+fn print_new(
+    token: &EnrolmentToken,
+    group: &str,
+    name: &Name,
+    role: Role,
+    gateway: Option<&str>,
+    valid: Duration,
+    json: bool,
+) {
     let text = token.text();
     if json {
         let document = serde_json::json!({
-            "token": text.as_str(), "name": name.as_str(), "role": role.as_str(), "gateway": gateway,
+            "token": text.as_str(), "management_group": group, "name": name.as_str(), "role": role.as_str(), "gateway": gateway,
             "valid_seconds": valid.as_secs(),
         });
         println!("{document}");
@@ -104,7 +113,8 @@ fn print_new(token: &EnrolmentToken, name: &Name, role: Role, gateway: Option<&s
     eprintln!("for the {role} {name}, once, {through}, until {}", later(valid));
     let place = gateway.map_or_else(|| "--server SERVER".to_owned(), |gateway| format!("--gateway {gateway}"));
     eprintln!("it is not shown again; on {name}, with the token in a file that only you read:");
-    eprintln!("  farpost enroll --token FILE --subject-name {name} --role {role} {place}");
+    eprintln!("  farpost enroll --token FILE --subject-name {name} --role {role} {place} \\");
+    eprintln!("    --management-group {} --trust CA.pem", printable(group));
 }
 
 fn later(valid: Duration) -> Timestamp {

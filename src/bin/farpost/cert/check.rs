@@ -1,5 +1,7 @@
 //! `farpost cert check`: a node's own certificate, or a peer's, from files or from where the peer listens.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +44,7 @@ pub(crate) struct CheckArguments {
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
     /// The name that the certificate must prove; with --directory, whose identity it is
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "subject-name", value_name = "NAME")]
     name: Option<Name>,
     #[command(flatten)]
     policy: PolicyArguments,
@@ -53,6 +55,8 @@ pub(crate) struct CheckArguments {
 
 /// What is checked: the files and the demands.
 struct Subject {
+    /// Where names are reached, ahead of DNS.
+    hosts: BTreeMap<Name, Vec<IpAddr>>,
     /// The files of an own identity, where they are one.
     own: Option<(IdentityFiles, Name)>,
     certificate: Option<PathBuf>,
@@ -90,6 +94,7 @@ impl Subject {
             (None, Some(directory)) => Self::of_directory(directory, arguments)?,
             (None, None) => Self {
                 own: None,
+                hosts: BTreeMap::new(),
                 certificate: arguments.certificate.clone(),
                 key: arguments.key.clone(),
                 trust: Vec::new(),
@@ -108,7 +113,7 @@ impl Subject {
         let name = config.name.clone();
         let missing = |key: &str| Failure::new(Code::ConfigMissingKey, format!("{}: {key}", file.display()));
         match name {
-            Some(name) => Self::of_identity(config.identity, name),
+            Some(name) => Ok(Self { hosts: config.hosts, ..Self::of_identity(config.identity, name)? }),
             None if config.identity.pkcs12.is_some() => Err(missing("name").expected("the name that it is to prove")),
             None if config.identity.certificate.is_none() => Err(missing("identity.certificate")
                 .remedy("name the files, or give them here: --certificate, --key, --trust")),
@@ -146,7 +151,16 @@ impl Subject {
             accept_server_auth_alone: identity.accept_server_auth_alone,
         };
         let (certificate, key) = (identity.certificate, identity.key);
-        Self { own: None, certificate, key, trust: identity.trust, crls: identity.crls, name, policy }
+        Self {
+            own: None,
+            hosts: BTreeMap::new(),
+            certificate,
+            key,
+            trust: identity.trust,
+            crls: identity.crls,
+            name,
+            policy,
+        }
     }
 
     /// Whether certificate and key are only to be had with a password: then the library reads the files.
@@ -182,7 +196,7 @@ impl Subject {
         };
         let (trust, crls) = (read_all(&self.trust)?, read_all(&self.crls)?);
         let own = self.own.as_ref().and_then(|(files, name)| Identity::from_files(files, name).ok());
-        let presented = fetch_chain(host, &name, own.as_ref())?;
+        let presented = fetch_chain(&self.address_of(host), &name, own.as_ref())?;
         let mut check = match Trust::from_pem(&slices(&trust), &slices(&crls)) {
             Ok(trust) => PeerCheck::new(&trust, now()).policy(self.policy).name(&name).examine(&presented.certificates),
             Err(report) => {
@@ -193,6 +207,14 @@ impl Subject {
         };
         check.facts.insert(0, ("listener", presented.address));
         Ok((check, presented.findings.into_iter().map(Failure::from).collect()))
+    }
+
+    /// Where a host is reached: as the configuration says, ahead of DNS.
+    fn address_of(&self, host: &str) -> String {
+        let Some((name, port)) = host.rsplit_once(':') else { return host.to_owned() };
+        let known = Name::parse(name).ok().and_then(|name| self.hosts.get(&name)?.first().copied());
+        let port = port.parse::<u16>().ok();
+        known.zip(port).map_or_else(|| host.to_owned(), |(ip, port)| SocketAddr::new(ip, port).to_string())
     }
 
     /// A finding if others than the owner can read the key.

@@ -156,8 +156,11 @@ fn tell_next(arguments: &RequestArguments, made: &WaitingRequest) {
     eprintln!("  AD CS    certreq -submit -attrib \"CertificateTemplate:TEMPLATE\" {request} {name}.cer");
     eprintln!("           TEMPLATE: Server and Client Authentication, subject name supplied in the request");
     eprintln!("  farpost  farpost ca sign --directory CA --request {request} --out .");
-    eprintln!("Then install what it answers, with the CA's intermediates if it has some:");
-    eprintln!("  farpost cert import --subject-name {name}{} ANSWER.pem", place(arguments));
+    eprintln!("Then install what it answers, with the intermediate CAs' certificates if there are some:");
+    eprintln!("  farpost cert import --subject-name {name}{} ANSWER.pem [INTERMEDIATE.pem …]", place(arguments));
+    eprintln!(
+        "The first time with the certificate of the root CA, which came by a way that you trust: --trust ROOT.pem"
+    );
 }
 
 /// Where `cert import` has to look for the key.

@@ -173,19 +173,30 @@ impl Identity {
         let shown = self.shown_until.as_ref().map_or(String::new(), |until| {
             format!("; the one before, until {}, is shown until the upstream takes this one", day(until))
         });
-        format!("until {} ({} days){renewal}{shown}", day(&self.until), self.days)
+        format!("until {} ({} days){renewal}{shown}", end(&self.until, self.days), self.days)
     }
 }
 
 impl First {
     fn text(&self, kind: &str) -> String {
-        format!("{kind} {}, until {} ({} days), of {}", self.subject, day(&self.until), self.days, count(self.count))
+        format!(
+            "{kind} {}, until {} ({} days), of {}",
+            self.subject,
+            end(&self.until, self.days),
+            self.days,
+            count(self.count)
+        )
     }
 }
 
 /// The day of an RFC 3339 time.
 fn day(time: &str) -> &str {
     time.split('T').next().unwrap_or(time)
+}
+
+/// An end as it matters: its day, and in the last two days the time too.
+fn end(time: &str, days: i64) -> String {
+    if days < 2 { clock(time) } else { day(time).to_owned() }
 }
 
 /// Day and time to the second of an RFC 3339 time.
@@ -262,6 +273,12 @@ mod tests {
                 "  nearest    peer pc7.branch.example, until 2026-12-01 (8 days), of 412",
             ]
         );
+    }
+
+    #[test]
+    fn an_end_within_two_days_is_told_to_the_second() {
+        assert_eq!(end("2026-11-22T20:12:36.000Z", 1), "2026-11-22 20:12:36");
+        assert_eq!(end("2026-11-24T20:12:36.000Z", 2), "2026-11-24");
     }
 
     #[test]
