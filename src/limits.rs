@@ -66,6 +66,8 @@ pub(crate) const COMMON_NAME_BYTES_MAX: usize = 64;
 pub(crate) const OPEN_REQUESTS_MAX: usize = 50_000;
 /// Of these, requests of one node: it keeps the key that waits, so that a second one is rare already.
 pub(crate) const OPEN_REQUESTS_PER_NAME_MAX: usize = 4;
+/// Waiting requests that a management server remembers to have told of; beyond, the oldest may be told of again.
+pub(crate) const TOLD_REQUESTS_MAX: usize = 1024;
 /// What a person writes into a file that refuses a request.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 512;
 /// How long a node waits before it asks again for an answer that people give.

@@ -182,10 +182,14 @@ async fn what_a_person_signs_in_a_hand_off_directory_reaches_the_agent_by_itself
     let builder = chain.server().await.set("output.store", "true").unwrap();
     let builder = builder.set("authority.kind", "hand-off").unwrap();
     let server = builder.set("authority.directory", &hand_off.display().to_string()).unwrap().start().await.unwrap();
+    let of_server = EventLog::follow("the server", server.events());
     chain.group.approve_gateway(GATEWAY, ApprovedFor::ManagementServer(SERVER)).await.unwrap();
     let (gateway, _) = gateway(&of_gateway, &server).await;
     let (agent, log) = agent(&of_agent, &gateway).await;
     log.told(Code::RenewalPending, AGENT).await;
+    // Where the directory is, somebody has to learn of it.
+    let waiting = of_server.told(Code::RenewalPending, AGENT).await;
+    assert!(waiting.text.starts_with("request ") && waiting.text.contains(AGENT), "{}", waiting.text);
     sign_by_hand(&hand_off, &chain, AGENT).await;
     log.told(Code::CertificateRenewed, AGENT).await;
     within("delivery", agent.send(Message::new("here")).await.unwrap().delivered()).await.unwrap();

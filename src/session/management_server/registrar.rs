@@ -1,7 +1,8 @@
 //! Who gets a certificate: signatures and requests are checked off the loop, the group is asked once more, then the
 //! certificate authority.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
@@ -12,8 +13,8 @@ use crate::config::Config;
 use crate::error::{Error, Result, printable};
 use crate::event::Event;
 use crate::group::{Decision, EnrolmentClaim, EnrolmentToken, Knock, TokenHash, TokenUse};
-use crate::identity::{CertificateRequest, VerifiedPeer, renewal};
-use crate::limits::ISSUE_TIMEOUT;
+use crate::identity::{CertificateRequest, KeyHash, VerifiedPeer, renewal};
+use crate::limits::{ISSUE_TIMEOUT, TOLD_REQUESTS_MAX};
 use crate::name::Name;
 use crate::net::enrolment::EnrolmentListener;
 use crate::node::management_server::{ManagementServer as Node, Order as Asked};
@@ -39,6 +40,8 @@ pub(super) struct Registrar {
     authority: Option<Arc<dyn CertificateAuthority>>,
     events: EventHub,
     failures: Failures,
+    /// The requests that wait and were told of, the oldest first: who answers them by hand has to learn of each once.
+    told: Arc<Mutex<VecDeque<KeyHash>>>,
 }
 
 impl Registrar {
@@ -56,6 +59,7 @@ impl Registrar {
             authority,
             events: events.clone(),
             failures: Failures::new(events),
+            told: Arc::default(),
         }
     }
 
@@ -220,9 +224,28 @@ impl Registrar {
             }
         };
         match issuance {
-            Issuance::Pending { retry_after } => Ok(Answer::Pending(retry_after)),
+            Issuance::Pending { retry_after } => {
+                self.tell_pending(&request);
+                Ok(Answer::Pending(retry_after))
+            }
             Issuance::Issued(chain) => self.check_issued(chain, request).await,
         }
+    }
+
+    /// Tells of a request that waits, once for each key.
+    fn tell_pending(&self, request: &CertificateRequest) {
+        let hash = request.key_hash();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.contains(&hash) {
+            return;
+        }
+        told.push_back(hash);
+        if told.len() > TOLD_REQUESTS_MAX {
+            told.pop_front();
+        }
+        drop(told);
+        let text = format!("request {}", request.file_stem());
+        self.events.emit(Event::new(Code::RenewalPending, request.name().to_string(), text));
     }
 
     async fn check_issued(&self, chain: Vec<CertificateDer<'static>>, request: CertificateRequest) -> Result<Answer> {
