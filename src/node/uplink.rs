@@ -271,7 +271,7 @@ impl Uplink {
             Kind::Welcome => self.handle_welcome(id, &read_message(&frame)?, now),
             Kind::Refuse if frame.channel == 0 => {
                 let refuse: Refuse = read_message(&frame)?;
-                self.lose(id, refuse.to_error(), true, now);
+                self.lose(id, of_this_node(refuse.to_error()), true, now);
                 Ok(())
             }
             Kind::State => {
@@ -551,9 +551,26 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
+/// A refusal as this node's log shows it: what an upstream says of a certificate, it says of this node's, not of its own.
+fn of_this_node(error: Error) -> Error {
+    if !matches!(error.code().number(), 1000..=1999) || error.found_text().is_empty() {
+        return error;
+    }
+    let found = format!("in this node's certificate, as the upstream says: {}", error.found_text());
+    error.found(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_upstream_says_of_this_nodes_certificate_is_told_as_that() {
+        let revoked = of_this_node(Error::new(Code::CertificateRevoked).found("serial number 1"));
+        assert!(revoked.found_text().starts_with("in this node's certificate") && revoked.found_text().ends_with(" 1"));
+        let pending = of_this_node(Error::new(Code::GatewayPending).found("nothing"));
+        assert_eq!(pending.found_text(), "nothing");
+    }
 
     #[test]
     fn f2_a_store_out_of_reach_or_a_withdrawn_approval_is_no_refusal_and_a_rejection_is_one() {
