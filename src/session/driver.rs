@@ -88,27 +88,26 @@ pub(crate) use machine;
 /// What is posted to a node's loop.
 pub(crate) enum Post<M: Machine> {
     Input(M::Input),
-    /// Much that a link received; dropping `taken` tells the link that it may bring more.
-    Much {
-        input: M::Input,
-        taken: oneshot::Sender<()>,
-    },
-    /// A link whose chunks go here; `input` tells the node of it.
-    Opened {
-        link: LinkId,
-        chunks: mpsc::Sender<Chunk>,
-        /// With which the peer was judged, and which it was shown.
-        identity: Identity,
-        peer: Arc<VerifiedPeer>,
-        input: M::Input,
-    },
-    /// A link that is gone; `input` tells the node.
-    Lost {
-        link: LinkId,
-        input: M::Input,
-    },
+    Link(LinkPost),
     /// A question to the node, for status.
     Ask(Box<dyn FnOnce(&M) + Send>),
+}
+
+/// What links post. It is no wider than it must be: every idle link's task has room for one.
+pub(crate) enum LinkPost {
+    /// Where it is much that was received, dropping `taken` tells the link that it may bring more.
+    Input { input: LinkInput, taken: Option<oneshot::Sender<()>> },
+    Opened(Box<Opened>),
+}
+
+/// A link whose chunks go here; `input` tells the node of it.
+pub(crate) struct Opened {
+    link: LinkId,
+    chunks: mpsc::Sender<Chunk>,
+    /// With which the peer was judged, and which it was shown.
+    identity: Identity,
+    peer: Arc<VerifiedPeer>,
+    input: LinkInput,
 }
 
 /// Where a node's inputs are posted.
@@ -116,7 +115,7 @@ pub(crate) enum Post<M: Machine> {
 /// Links post to the bounded side, so that a node with much to do holds its peers back; answers to effects go to the
 /// unbounded one: there are never more of them than the node asked for.
 pub(crate) struct Mailbox<M: Machine> {
-    links: mpsc::Sender<Post<M>>,
+    links: mpsc::Sender<LinkPost>,
     answers: mpsc::UnboundedSender<Post<M>>,
     /// How many links have a task that drives them.
     driven: Arc<watch::Sender<usize>>,
@@ -170,8 +169,8 @@ impl<M: Machine> Mailbox<M> {
     {
         let driven = Driven::begin(self.driven.clone());
         let (chunks, receiver) = mpsc::channel(CHUNKS_MAX);
-        let opened = Post::Opened { link, chunks, identity: identity.clone(), peer, input: input.into() };
-        if self.links.send(opened).await.is_err() {
+        let opened = Opened { link, chunks, identity: identity.clone(), peer, input };
+        if self.links.send(LinkPost::Opened(Box::new(opened))).await.is_err() {
             return;
         }
         let links = self.links.clone();
@@ -205,8 +204,8 @@ impl Ahead {
 }
 
 /// Waits while the node has much to do; false if it has ended.
-async fn deliver<M: Machine>(
-    links: mpsc::Sender<Post<M>>,
+async fn deliver(
+    links: mpsc::Sender<LinkPost>,
     input: LinkInput,
     taken: Option<oneshot::Sender<()>>,
     before: Option<oneshot::Receiver<()>>,
@@ -215,12 +214,10 @@ async fn deliver<M: Machine>(
         // It is never sent: it ends when the post was handled, or with the node.
         let _ = before.await;
     }
-    let post = match (&input, taken) {
-        (LinkInput::Lost { link, .. }, _) => Post::Lost { link: *link, input: input.into() },
-        (_, Some(taken)) => Post::Much { input: input.into(), taken },
-        (_, None) => Post::Input(input.into()),
-    };
-    links.send(post).await.is_ok()
+    // A place first: a future that sends would keep the post a second time.
+    let Ok(place) = links.reserve().await else { return false };
+    place.send(LinkPost::Input { input, taken });
+    true
 }
 
 /// One link that is driven: counted until its task has ended, however it ends.
@@ -241,7 +238,7 @@ impl Drop for Driven {
 
 /// The inbox of a node that is about to run.
 pub(crate) struct Inbox<M: Machine> {
-    links: mpsc::Receiver<Post<M>>,
+    links: mpsc::Receiver<LinkPost>,
     answers: mpsc::UnboundedReceiver<Post<M>>,
 }
 
@@ -251,7 +248,10 @@ impl<M: Machine> Inbox<M> {
         tokio::select! {
             biased;
             post = self.answers.recv() => match post { Some(post) => posts.push_back(post), None => return false },
-            post = self.links.recv() => match post { Some(post) => posts.push_back(post), None => return false },
+            post = self.links.recv() => match post {
+                Some(post) => posts.push_back(Post::Link(post)),
+                None => return false,
+            },
             () = timer => {}
         }
         // At most half a turn: 20,000 answers after a failover must not keep heartbeats and data waiting (rule D7).
@@ -261,7 +261,7 @@ impl<M: Machine> Inbox<M> {
         }
         while posts.len() < TURN_POSTS_MAX {
             let Ok(post) = self.links.try_recv() else { break };
-            posts.push_back(post);
+            posts.push_back(Post::Link(post));
         }
         true
     }
@@ -316,6 +316,25 @@ impl<M: Machine> Links<M> {
     /// As whom this node dialled a link.
     pub(crate) fn identity_of(&self, link: LinkId) -> Identity {
         self.shown.get(&link).cloned().unwrap_or_else(|| self.identity.current())
+    }
+
+    /// What the node is told, and what tells the link that the node was.
+    fn receive(&mut self, post: LinkPost) -> (LinkInput, Option<oneshot::Sender<()>>) {
+        match post {
+            LinkPost::Input { input, taken } => {
+                if let LinkInput::Lost { link, .. } = &input {
+                    self.chunks.remove(link);
+                    self.shown.remove(link);
+                }
+                (input, taken)
+            }
+            LinkPost::Opened(opened) => {
+                let Opened { link, chunks, identity, peer, input } = *opened;
+                self.chunks.insert(link, chunks);
+                self.opened(link, identity, peer);
+                (input, None)
+            }
+        }
     }
 
     /// A link stands. A peer that was judged before the last reload is judged again, as those are that the reload found.
@@ -468,19 +487,10 @@ pub(crate) async fn run<M: Machine>(
         while let Some(post) = posts.pop_front() {
             match post {
                 Post::Input(input) => machine.handle(input, now),
-                Post::Much { input, taken } => {
-                    machine.handle(input, now);
+                Post::Link(post) => {
+                    let (input, taken) = links.receive(post);
+                    machine.handle(input.into(), now);
                     drop(taken);
-                }
-                Post::Opened { link, chunks, identity, peer, input } => {
-                    links.chunks.insert(link, chunks);
-                    links.opened(link, identity, peer);
-                    machine.handle(input, now);
-                }
-                Post::Lost { link, input } => {
-                    links.chunks.remove(&link);
-                    links.shown.remove(&link);
-                    machine.handle(input, now);
                 }
                 Post::Ask(question) => question(&machine),
             }

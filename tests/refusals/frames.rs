@@ -52,6 +52,7 @@ async fn d7_on_an_open_link_a_frame_that_is_not_the_peers_to_send_is_refused() {
         // An agent asks for certificates on its channel, and passes no enrolments on.
         (frame(0x15, 0, &[]), Code::FrameUnexpected),
         (frame(0x17, 0, &[]), Code::FrameUnexpected),
+        (frame(0x19, 0, &[]), Code::SuccessionInvalid),
         (frame(0x7f, 0, &[]), Code::FrameUnknown),
     ];
     for kind in [WELCOME, 0x03, OPENED, 0x0b, 0x0c, 0x0f, 0x10, 0x12, 0x13] {

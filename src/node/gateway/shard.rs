@@ -175,8 +175,11 @@ impl Shard {
             Kind::Open => return self.handle_open(link, frame.channel, read_message(&frame)?),
             // Chains are known from TLS here.
             Kind::Chain => return Ok(()),
+            Kind::Succeed => {
+                return Err(Error::new(Code::SuccessionInvalid).found("a former key of a node that is no gateway"));
+            }
             // An agent asks for certificates on its channel, and nobody enrols through it.
-            Kind::Request | Kind::Enrol if frame.channel == 0 => {
+            _ if frame.channel == 0 => {
                 return Err(
                     Error::new(Code::FrameUnexpected).found(format!("{:?} on channel 0 from an agent", frame.kind))
                 );
