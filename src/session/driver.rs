@@ -88,6 +88,8 @@ pub(crate) use machine;
 /// What is posted to a node's loop.
 pub(crate) enum Post<M: Machine> {
     Input(M::Input),
+    /// Answers that came together: one wake-up, and one turn for what they ask of the store.
+    Inputs(Vec<M::Input>),
     Link(LinkPost),
     /// A question to the node, for status.
     Ask(Box<dyn FnOnce(&M) + Send>),
@@ -96,7 +98,10 @@ pub(crate) enum Post<M: Machine> {
 /// What links post. It is no wider than it must be: every idle link's task has room for one.
 pub(crate) enum LinkPost {
     /// Where it is much that was received, dropping `taken` tells the link that it may bring more.
-    Input { input: LinkInput, taken: Option<oneshot::Sender<()>> },
+    Input {
+        input: LinkInput,
+        taken: Option<oneshot::Sender<()>>,
+    },
     Opened(Box<Opened>),
 }
 
@@ -131,6 +136,11 @@ impl<M: Machine> Mailbox<M> {
     /// Posts the answer to an effect, or a command. Never blocks; a node that has ended hears nothing.
     pub(crate) fn post(&self, input: M::Input) {
         let _ = self.try_post(input);
+    }
+
+    /// Posts answers that came together.
+    pub(crate) fn post_all(&self, inputs: Vec<M::Input>) {
+        let _ = self.answers.send(Post::Inputs(inputs));
     }
 
     /// Posts something of which the sender wants to know whether it came in time.
@@ -175,14 +185,13 @@ impl<M: Machine> Mailbox<M> {
         }
         let links = self.links.clone();
         let mut ahead = Ahead::default();
-        tokio::spawn(async move {
-            let bring = move |input: LinkInput| {
-                let (taken, before) = ahead.next(&input);
-                deliver(links.clone(), input, taken, before)
-            };
-            drive(stream, identity, link, receiver, clock::validity, bring).await;
-            drop(driven);
-        });
+        let bring = move |input: LinkInput| {
+            let _counted = &driven;
+            let (taken, before) = ahead.next(&input);
+            deliver(links.clone(), input, taken, before)
+        };
+        // Nothing around it: a block that awaits it would keep room for the stream as well, in every idle link's task.
+        tokio::spawn(drive(stream, identity, link, receiver, clock::validity, bring));
     }
 }
 
@@ -487,6 +496,10 @@ pub(crate) async fn run<M: Machine>(
         while let Some(post) = posts.pop_front() {
             match post {
                 Post::Input(input) => machine.handle(input, now),
+                Post::Inputs(inputs) => {
+                    // One by one, since they may be more than a turn has time for.
+                    inputs.into_iter().rev().for_each(|input| posts.push_front(Post::Input(input)));
+                }
                 Post::Link(post) => {
                     let (input, taken) = links.receive(post);
                     machine.handle(input.into(), now);
@@ -557,6 +570,25 @@ mod tests {
         links.perform(LinkEffect::Close { link: first });
         assert_eq!(links.identity_of(first).key_hash(), after.key_hash());
         assert!(inbox.answers.try_recv().is_err());
+    }
+
+    /// Besides the stream, which is boxed: a gateway has thousands of these tasks.
+    #[cfg(feature = "agent")]
+    #[tokio::test]
+    async fn the_task_of_a_link_is_small() {
+        let root = Issued::root(|_| {});
+        let identity =
+            root.leaf_of("pc7.branch.example", |_| {}).identity(&root, &[], IdentityPolicy::default()).unwrap();
+        let (links, _inbox) = mpsc::channel(1);
+        let (_chunks, receiver) = mpsc::channel(1);
+        let mut ahead = Ahead::default();
+        let bring = move |input: LinkInput| {
+            let (taken, before) = ahead.next(&input);
+            deliver(links.clone(), input, taken, before)
+        };
+        let task = drive(tokio::io::empty(), identity, LinkId::dialled(1), receiver, clock::validity, bring);
+        let bytes = size_of_val(&task);
+        assert!(bytes <= 640, "{bytes} bytes");
     }
 
     #[test]

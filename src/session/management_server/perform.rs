@@ -228,14 +228,12 @@ fn authorise_waiting(store: Arc<StoreThread>, waiting: Waiting<(Subject, Knock)>
         let (subjects, knocks): (Vec<Subject>, Vec<Knock>) = batch.into_iter().unzip();
         match standings(store, &knocks) {
             Ok(standings) => {
-                for (subject, standing) in subjects.into_iter().zip(standings) {
-                    mailbox.post(Input::Authorised { subject, result: Ok(standing) });
-                }
+                let answer = |(subject, standing)| Input::Authorised { subject, result: Ok(standing) };
+                mailbox.post_all(subjects.into_iter().zip(standings).map(answer).collect());
             }
             Err(error) => {
-                for subject in subjects {
-                    mailbox.post(Input::Authorised { subject, result: Err(error.clone()) });
-                }
+                let answer = |subject| Input::Authorised { subject, result: Err(error.clone()) };
+                mailbox.post_all(subjects.into_iter().map(answer).collect());
             }
         }
     }));
@@ -251,14 +249,12 @@ fn open_waiting(store: Arc<StoreThread>, waiting: Waiting<(u64, SessionRequest)>
         let (channels, requests): (Vec<u64>, Vec<SessionRequest>) = batch.into_iter().unzip();
         match store.open_sessions(&requests) {
             Ok(answers) => {
-                for (channel, answer) in channels.into_iter().zip(answers) {
-                    mailbox.post(Input::SessionOpened { channel, result: Ok(answer) });
-                }
+                let opened = |(channel, answer)| Input::SessionOpened { channel, result: Ok(answer) };
+                mailbox.post_all(channels.into_iter().zip(answers).map(opened).collect());
             }
             Err(error) => {
-                for channel in channels {
-                    mailbox.post(Input::SessionOpened { channel, result: Err(error.clone()) });
-                }
+                let refused = |channel| Input::SessionOpened { channel, result: Err(error.clone()) };
+                mailbox.post_all(channels.into_iter().map(refused).collect());
             }
         }
     }));

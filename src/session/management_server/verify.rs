@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustls::pki_types::CertificateDer;
@@ -61,8 +62,12 @@ impl Verifiers {
             let work = move || {
                 // Data, heartbeats and handshakes go first; where the system does not allow it, they share.
                 let _ = rustix::process::nice(NICE);
+                let mut answers = Answers::default();
                 while let Some(verification) = desk.next() {
-                    verification.answer(&identities, &desk.chains, &mailbox);
+                    answers.add(verification.answer(&identities, &desk.chains));
+                    if answers.are_due() || !desk.has_more() {
+                        answers.post(&identities, &mailbox);
+                    }
                 }
             };
             let thread = std::thread::Builder::new().name(format!("farpost-verify-{index}")).spawn(work);
@@ -99,6 +104,11 @@ struct Desk {
 impl Desk {
     fn turns(&self) -> MutexGuard<'_, Turns<Verification>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a check waits.
+    fn has_more(&self) -> bool {
+        !self.turns().order.is_empty()
     }
 
     /// The next check; none when the node has ended.
@@ -203,21 +213,61 @@ impl VerifiedChains {
     }
 }
 
+/// What the node is told of one check.
+struct Answer {
+    input: Input,
+    peer: Option<Arc<VerifiedPeer>>,
+    /// The identity's with which it was judged.
+    generation: u64,
+}
+
+/// Answers of one thread that go to the node together: it is woken once for them, and asks the store about all of them
+/// at once.
+#[derive(Default)]
+struct Answers {
+    answers: Vec<Answer>,
+    first: Option<Instant>,
+}
+
+impl Answers {
+    fn add(&mut self, answer: Answer) {
+        self.first.get_or_insert_with(Instant::now);
+        self.answers.push(answer);
+    }
+
+    fn are_due(&self) -> bool {
+        self.answers.len() >= ANSWERS_MAX || self.first.is_some_and(|first| first.elapsed() >= ANSWERS_WITHIN)
+    }
+
+    /// Tells the node. If the identity was reloaded meanwhile, the reload may have asked the node for its peers before it
+    /// heard of these: then they are judged again.
+    fn post(&mut self, identities: &IdentityCell, mailbox: &Mailbox<Node>) {
+        self.first = None;
+        let (mut inputs, mut judged) = (Vec::with_capacity(self.answers.len()), Vec::new());
+        for Answer { input, peer, generation } in self.answers.drain(..) {
+            inputs.push(input);
+            judged.extend(peer.map(|peer| (peer, generation)));
+        }
+        mailbox.post_all(inputs);
+        let current = identities.current().generation();
+        judged.retain(|(_, generation)| current > *generation);
+        if !judged.is_empty() {
+            let peers: Vec<Arc<VerifiedPeer>> = judged.into_iter().map(|(peer, _)| peer).collect();
+            let verdicts = identities.judge(&peers, clock::now(), clock::validity());
+            mailbox.post(Input::Identity(IdentityInput::Judged(verdicts)));
+        }
+    }
+}
+
 impl Verification {
-    /// Checks, and tells the node. If the identity was reloaded meanwhile, the reload may have asked the node for its
-    /// peers before it heard of this one: then this one is judged again.
-    fn answer(self, identities: &IdentityCell, chains: &VerifiedChains, mailbox: &Mailbox<Node>) {
+    fn answer(self, identities: &IdentityCell, chains: &VerifiedChains) -> Answer {
         let identity = identities.current();
         let refused = self.refusal();
         // What a parser of other people's bytes makes of them costs this agent, and no thread.
         let checked = catch_unwind(AssertUnwindSafe(|| self.check(&identity, chains, clock::validity())));
         let fault = || Error::new(Code::Internal).subject("the check of an attestation").found("a panic");
         let (input, peer) = checked.unwrap_or_else(|_| (refused(fault()), None));
-        mailbox.post(input);
-        if let Some(peer) = peer.filter(|_| identities.current().generation() > identity.generation()) {
-            let verdicts = identities.judge(&[peer], clock::now(), clock::validity());
-            mailbox.post(Input::Identity(IdentityInput::Judged(verdicts)));
-        }
+        Answer { input, peer, generation: identity.generation() }
     }
 
     fn check(self, identity: &Identity, chains: &VerifiedChains, at: Timestamp) -> (Input, Option<Arc<VerifiedPeer>>) {
@@ -293,6 +343,9 @@ impl Attestation {
 
 /// How far the threads stand back behind the rest of the process.
 const NICE: i32 = 10;
+/// How many answers go to the node together, and how long the first of them waits for others: twenty checks take that long.
+const ANSWERS_MAX: usize = 32;
+const ANSWERS_WITHIN: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests;
