@@ -95,6 +95,16 @@ pub(crate) enum Post<M: Machine> {
     Ask(Box<dyn FnOnce(&M) + Send>),
 }
 
+impl<M: Machine> Post<M> {
+    /// How much of a turn it is.
+    fn inputs(&self) -> usize {
+        match self {
+            Self::Inputs(inputs) => inputs.len(),
+            _ => 1,
+        }
+    }
+}
+
 /// What links post. It is no wider than it must be: every idle link's task has room for one.
 pub(crate) enum LinkPost {
     /// Where it is much that was received, dropping `taken` tells the link that it may bring more.
@@ -138,9 +148,12 @@ impl<M: Machine> Mailbox<M> {
         let _ = self.try_post(input);
     }
 
-    /// Posts answers that came together.
+    /// Posts answers that came together, as many in one post as a turn takes.
     pub(crate) fn post_all(&self, inputs: Vec<M::Input>) {
-        let _ = self.answers.send(Post::Inputs(inputs));
+        let mut inputs = inputs.into_iter().peekable();
+        while inputs.peek().is_some() {
+            let _ = self.answers.send(Post::Inputs(inputs.by_ref().take(TURN_POSTS_MAX / 2).collect()));
+        }
     }
 
     /// Posts something of which the sender wants to know whether it came in time.
@@ -264,11 +277,14 @@ impl<M: Machine> Inbox<M> {
             () = timer => {}
         }
         // At most half a turn: 20,000 answers after a failover must not keep heartbeats and data waiting (rule D7).
-        while posts.len() < TURN_POSTS_MAX / 2 {
+        let mut inputs: usize = posts.iter().map(Post::inputs).sum();
+        while inputs < TURN_POSTS_MAX / 2 {
             let Ok(post) = self.answers.try_recv() else { break };
+            inputs += post.inputs();
             posts.push_back(post);
         }
-        while posts.len() < TURN_POSTS_MAX {
+        // The other half is the links' in any case.
+        for _ in 0..TURN_POSTS_MAX.saturating_sub(inputs).max(TURN_POSTS_MAX / 2) {
             let Ok(post) = self.links.try_recv() else { break };
             posts.push_back(Post::Link(post));
         }
@@ -530,74 +546,4 @@ const TOLD_MAX: u32 = 60;
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests {
-    #[cfg(feature = "agent")]
-    use crate::identity::IdentityPolicy;
-    #[cfg(feature = "agent")]
-    use crate::identity::testing::Issued;
-    #[cfg(feature = "agent")]
-    use crate::node::agent::{Agent, Input};
-
-    use super::*;
-
-    /// A handshake that began before a reload and ended after it: the reload did not find its peer.
-    #[cfg(feature = "agent")]
-    #[tokio::test]
-    async fn i5_who_was_judged_before_a_reload_is_judged_again_and_a_link_keeps_its_identity() {
-        let root = Issued::root(|params| params.not_after = rcgen::date_time_ymd(2045, 1, 1));
-        let leaf = |name: &str| root.leaf_of(name, |params| params.not_after = rcgen::date_time_ymd(2045, 1, 1));
-        let (own, newer, gone) = (leaf("pc7.branch.example"), leaf("pc7.branch.example"), leaf("gw1.branch.example"));
-        let lasting = |params: &mut rcgen::CertificateRevocationListParams| {
-            params.next_update = rcgen::date_time_ymd(2045, 1, 1);
-        };
-        let list = root.list(1, &[&gone], lasting);
-        let before = own.identity(&root, &[], IdentityPolicy::default()).unwrap();
-        let after = newer.identity(&root, &[&list], IdentityPolicy::default()).unwrap().with_generation(2);
-        let peer = Arc::new(before.verify(&[gone.der()], None, crate::identity::testing::now()).unwrap());
-        let cell: IdentityCell = Arc::new(Identities::new(before.clone(), crate::session::identities::Showing::AtOnce));
-        let (mailbox, mut inbox) = mailbox::<Agent>();
-        let mut links = Links::new(mailbox, None, cell.clone());
-        let [first, second] = [1, 2].map(LinkId::dialled);
-        links.opened(first, before.clone(), peer.clone());
-        cell.install(after.clone(), Vec::new());
-        links.opened(second, before.clone(), peer.clone());
-        let Some(Post::Input(Input::Identity(IdentityInput::Judged(verdicts)))) = inbox.answers.recv().await else {
-            panic!("another post");
-        };
-        assert_eq!(verdicts.len(), 1, "the one that came after the reload");
-        assert_eq!(verdicts[0].result.as_ref().unwrap_err().code(), Code::CertificateRevoked);
-        assert_eq!(links.identity_of(first).key_hash(), before.key_hash(), "it is signed with what was shown there");
-        links.perform(LinkEffect::Close { link: first });
-        assert_eq!(links.identity_of(first).key_hash(), after.key_hash());
-        assert!(inbox.answers.try_recv().is_err());
-    }
-
-    /// Besides the stream, which is boxed: a gateway has thousands of these tasks.
-    #[cfg(feature = "agent")]
-    #[tokio::test]
-    async fn the_task_of_a_link_is_small() {
-        let root = Issued::root(|_| {});
-        let identity =
-            root.leaf_of("pc7.branch.example", |_| {}).identity(&root, &[], IdentityPolicy::default()).unwrap();
-        let (links, _inbox) = mpsc::channel(1);
-        let (_chunks, receiver) = mpsc::channel(1);
-        let mut ahead = Ahead::default();
-        let bring = move |input: LinkInput| {
-            let (taken, before) = ahead.next(&input);
-            deliver(links.clone(), input, taken, before)
-        };
-        let task = drive(tokio::io::empty(), identity, LinkId::dialled(1), receiver, clock::validity, bring);
-        let bytes = size_of_val(&task);
-        assert!(bytes <= 640, "{bytes} bytes");
-    }
-
-    #[test]
-    fn h17_a_flood_of_strangers_is_told_in_few_lines_and_counted() {
-        let mut turned_away = TurnedAway::default();
-        let start = Instant::from_micros(1);
-        let told = (0..100_000).filter_map(|_| turned_away.tell(start)).collect::<Vec<_>>();
-        assert_eq!(told, vec![0; TOLD_MAX as usize]);
-        assert_eq!(turned_away.tell(start + TOLD_AGAIN_AFTER), Some(100_000 - u64::from(TOLD_MAX)));
-        assert_eq!(turned_away.tell(start + TOLD_AGAIN_AFTER), Some(0));
-    }
-}
+mod tests;

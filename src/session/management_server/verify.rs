@@ -343,8 +343,9 @@ impl Attestation {
 
 /// How far the threads stand back behind the rest of the process.
 const NICE: i32 = 10;
-/// How many answers go to the node together, and how long the first of them waits for others: twenty checks take that long.
-const ANSWERS_MAX: usize = 32;
+/// How many answers go to the node together, half a turn; and how long the first of them waits for others, about as long
+/// as so many checks take.
+const ANSWERS_MAX: usize = 16;
 const ANSWERS_WITHIN: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
