@@ -227,6 +227,10 @@ codes! {
     Approved = 3021, Info, 0, "approved", "";
     GroupKeyMismatch = 3022, Error, 0, "the group's key is not the one this node trusts", "look at the upstream; a rebuilt group needs a new pin";
     ServerUnknown = 3023, Error, 0, "this management server is not in the group", "start it once on the group's store, then try again";
+    StoreBack = 3030, Info, 0, "the group store can be used again", "";
+    StoreLoginFailed = 3031, Error, 0, "the database of the group store refused the login", "look at the user, the password file and the database's pg_hba.conf";
+    StoreForbidden = 3032, Error, 0, "the database's user may not do what the group store needs", "grant it what docs/postgresql.md lists";
+    StoreUntrusted = 3033, Error, 0, "the database's certificate is not one that sslrootcert vouches for", "correct the host's name or sslrootcert in store.url; see docs/postgresql.md";
 
     // ── FP4xxx queue and delivery ──
     QueueFull = 4001, Warning, 2115, "the queue is full", "wait, or raise queue.bytes_max; look at the upstream";

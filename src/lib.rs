@@ -60,7 +60,7 @@ pub mod bench;
 pub use code::{Code, Severity};
 pub use config::{
     AuthorityKind, AuthoritySettings, Backoff, Config, Failback, IdentityFiles, NodeAddress, Output, QueueSettings,
-    Upstreams, WhenFull,
+    StoreUrl, Upstreams, WhenFull,
 };
 pub use error::{Error, Result};
 pub use event::Event;

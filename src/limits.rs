@@ -257,3 +257,10 @@ pub(crate) const EXPIRY_WARNINGS_DAYS: [i64; 4] = [1, 7, 14, 30];
 pub(crate) const CLOCK_STEP_MIN: Duration = Duration::from_secs(5);
 /// How long a clock that was set must go on evenly before certificates are judged by it.
 pub(crate) const CLOCK_SETTLES: Duration = Duration::from_secs(60);
+/// The same where the store tells of changes: a notice may be lost with its connection.
+#[cfg(feature = "postgres")]
+pub(crate) const CHANGE_READ_AGAIN: Duration = Duration::from_secs(15);
+/// The least time between two commits of cursors by one server to a database that others use too: two busy servers
+/// make 40 transactions a second, whatever the number of agents and messages.
+#[cfg(feature = "postgres")]
+pub(crate) const DATABASE_COMMIT_PACE: Duration = Duration::from_millis(50);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::values::{
-    AuthorityKind, CrlPolicy, NameRule, Unfit, UnknownAgents, WhenFull, boolean, duration, ip_address, listen_address,
-    name, node_address, one_of, path, size, words,
+    AuthorityKind, CrlPolicy, NameRule, StoreUrl, Unfit, UnknownAgents, WhenFull, boolean, duration, ip_address,
+    listen_address, name, node_address, one_of, path, size, words,
 };
 use crate::error::{Error, Result};
 use crate::limits::{CERTIFICATE_VALIDITY_MAX, MESSAGE_BYTES_MAX, UPSTREAMS_MAX};
@@ -175,7 +175,7 @@ pub(super) const KEYS: &[Key] = &[
     one("spool.enabled", "boolean", Default::Text("false"), GATEWAY, put_spool,
         "a gateway's own disk queue; comes with a later release"),
 
-    one("store.url", "sqlite:///path", Default::Unset, SERVER, put_store_url,
+    one("store.url", "sqlite:///path or postgres://user@host/database", Default::Unset, SERVER, put_store_url,
         "the group store that the servers of the group share"),
     one("unknown_agents", "pending, reject or approve", Default::Text("pending"), SERVER,
         |config, text| store(&mut config.unknown_agents, one_of(text, &[("pending", UnknownAgents::Pending), ("reject", UnknownAgents::Reject), ("approve", UnknownAgents::Approve)])),
@@ -407,14 +407,15 @@ fn put_message_bytes_max(config: &mut Config, text: &str) -> Result<(), Unfit> {
 /// The scheme alone is shown when it is wrong: a URL may hold a password.
 fn put_store_url(config: &mut Config, text: &str) -> Result<(), Unfit> {
     match text.split_once("://") {
-        Some(("sqlite", file)) if !file.is_empty() => store(&mut config.store_url, words(text).map(Some)),
-        Some(("postgres" | "postgresql", _)) => {
-            Err(Unfit::new("postgres://", "sqlite:///path").remedy("use SQLite: PostgreSQL comes with a later release"))
+        Some(("sqlite" | "postgres" | "postgresql", rest)) if !rest.is_empty() => {
+            store(&mut config.store_url, words(text).map(|url| Some(StoreUrl::new(&url))))
         }
-        Some((scheme, _)) => Err(Unfit::new(format!("{scheme}://"), "sqlite:///path")),
-        None => Err(Unfit::new("a text without ://", "sqlite:///path")),
+        Some((scheme, _)) => Err(Unfit::new(format!("{scheme}://"), STORE_URLS)),
+        None => Err(Unfit::new("a text without ://", STORE_URLS)),
     }
 }
+
+const STORE_URLS: &str = "sqlite:///path or postgres://user@host/database";
 
 fn put_host(config: &mut Config, host: &str, entries: &[&str]) -> Result<(), Unfit> {
     let host = name(host)?;

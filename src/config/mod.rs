@@ -22,7 +22,7 @@ use crate::limits;
 use crate::name::Name;
 use crate::role::Role;
 
-pub use values::{AuthorityKind, CrlPolicy, NameRule, NodeAddress, UnknownAgents, WhenFull};
+pub use values::{AuthorityKind, CrlPolicy, NameRule, NodeAddress, StoreUrl, UnknownAgents, WhenFull};
 
 /// A node's configuration: parsed, typed values; what was not set has its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub struct Config {
     pub queue: QueueSettings,
     /// The largest message, in bytes.
     pub message_bytes_max: usize,
-    /// Where the group store is: `sqlite:///path` (management server).
-    pub store_url: Option<String>,
+    /// Where the group store is: `sqlite:///path` or `postgres://user@host/database` (management server).
+    pub store_url: Option<StoreUrl>,
     /// Where deliveries go, unless the application takes them (management server).
     pub output: Output,
     /// The file whose lines an agent sends; `-` is standard input.

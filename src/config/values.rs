@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::limits::PORT;
 use crate::name::Name;
 
@@ -232,5 +234,30 @@ pub(super) fn size_text(bytes: u64) -> String {
     match units.iter().find(|(shift, _)| bytes != 0 && bytes.trailing_zeros() >= *shift) {
         Some((shift, suffix)) => format!("{}{suffix}", bytes >> shift),
         None => format!("{bytes}B"),
+    }
+}
+
+/// Where the group store is. The URL of a database may hold a password: only its scheme is ever shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl(Zeroizing<String>);
+
+impl StoreUrl {
+    pub(crate) fn new(url: &str) -> Self {
+        Self(Zeroizing::new(url.to_owned()))
+    }
+
+    /// The whole URL, to open the store with.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    /// A file's whole URL, a database's scheme.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once("://") {
+            Some((scheme, _)) if scheme != "sqlite" => write!(f, "\"{scheme}://…\""),
+            _ => write!(f, "{:?}", self.0.as_str()),
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::group::{
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::role::Role;
+#[cfg(feature = "postgres")]
+use crate::store::PostgresStore;
 use crate::store::{Delivery, DeliveryGap, SqliteStore, Store, StoreThread};
 use crate::time::Timestamp;
 
@@ -69,12 +71,15 @@ pub struct Inventory {
 }
 
 impl ManagementGroup {
-    /// Opens a group's store: `sqlite:///var/lib/farpost/group.db`, or `sqlite://group.db` for a relative path.
+    /// Opens a group's store: `sqlite:///var/lib/farpost/group.db`, or `sqlite://group.db` for a relative path; with
+    /// the feature `postgres`, `postgres://farpost@db.corp.example/group?sslmode=verify-full&sslrootcert=FILE` as well
+    /// (see docs/postgresql.md).
     ///
     /// # Errors
     ///
     /// [`Code::ConfigBadValue`] for the URL; [`Code::StoreUnavailable`], [`Code::StoreBusy`], [`Code::StoreNewer`],
-    /// [`Code::StoreCorrupt`], [`Code::KeyExposed`].
+    /// [`Code::StoreCorrupt`], [`Code::KeyExposed`]; of a database [`Code::StoreLoginFailed`], [`Code::StoreForbidden`],
+    /// [`Code::StoreUntrusted`].
     pub async fn open(url: &str) -> Result<Self> {
         Self::start(url, None).await
     }
@@ -89,11 +94,8 @@ impl ManagementGroup {
     }
 
     async fn start(url: &str, management_group: Option<String>) -> Result<Self> {
-        let path = path_of(url)?;
-        let store = StoreThread::start(move || {
-            let store = SqliteStore::open(&path, management_group.as_deref())?;
-            Ok(Box::new(store) as Box<dyn Store>)
-        });
+        let place = Place::of(url)?;
+        let store = StoreThread::start(move || place.open(management_group.as_deref()));
         Ok(Self { store: Arc::new(store.await?) })
     }
 
@@ -381,21 +383,41 @@ fn inventory_once(store: &mut dyn Store) -> Result<Inventory> {
     })
 }
 
-fn path_of(url: &str) -> Result<PathBuf> {
-    let bad = |found: &str| {
-        Error::new(Code::ConfigBadValue).subject("store.url").found(found).expected("sqlite:///path/to/group.db")
-    };
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        // Such a URL may hold a password: it is not repeated.
-        return Err(bad("a PostgreSQL store, which comes with a later release"));
+/// Where a store is.
+enum Place {
+    File(PathBuf),
+    /// The whole connection string, which may hold a password.
+    #[cfg(feature = "postgres")]
+    Database(Zeroizing<String>),
+}
+
+impl Place {
+    fn of(url: &str) -> Result<Self> {
+        let bad = |found: &str| {
+            let expected = "sqlite:///path/to/group.db, or postgres://user@host/database";
+            Error::new(Code::ConfigBadValue).subject("store.url").found(found).expected(expected)
+        };
+        match url.split_once("://") {
+            Some(("sqlite", "")) => Err(bad("an empty path")),
+            Some(("sqlite", path)) if path.contains('\0') => Err(bad("a path with a NUL")),
+            Some(("sqlite", path)) => Ok(Self::File(PathBuf::from(path))),
+            #[cfg(feature = "postgres")]
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Database(Zeroizing::new(url.to_owned()))),
+            // Such a URL may hold a password: it is not repeated.
+            #[cfg(not(feature = "postgres"))]
+            Some(("postgres" | "postgresql", _)) => {
+                Err(bad("a PostgreSQL store, in a build without the feature postgres"))
+            }
+            Some((scheme, _)) => Err(bad(&format!("\"{}\"", printable(scheme)))),
+            None => Err(bad("\"no scheme\"")),
+        }
     }
-    match url.strip_prefix("sqlite://") {
-        Some("") => Err(bad("an empty path")),
-        Some(path) if path.contains('\0') => Err(bad("a path with a NUL")),
-        Some(path) => Ok(PathBuf::from(path)),
-        None => {
-            let scheme = url.split_once("://").map_or("no scheme", |(scheme, _)| scheme);
-            Err(bad(&format!("\"{}\"", printable(scheme))))
+
+    fn open(&self, management_group: Option<&str>) -> Result<Box<dyn Store>> {
+        match self {
+            Self::File(path) => Ok(Box::new(SqliteStore::open(path, management_group)?)),
+            #[cfg(feature = "postgres")]
+            Self::Database(url) => Ok(Box::new(PostgresStore::open(url, management_group)?)),
         }
     }
 }

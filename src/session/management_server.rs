@@ -1,10 +1,12 @@
 //! The management server's public handle.
 
 mod builder;
+mod commit_pace;
 mod deliveries;
 mod output_file;
 mod perform;
 mod registrar;
+mod store_health;
 mod verify;
 
 use std::fmt;

@@ -1,10 +1,20 @@
 //! The group store: what makes several management servers one group.
 //!
-//! One trait, thin engines: an engine runs the rules of `group/` inside its own transactions. SQLite is the
-//! default; the trait is written so that an engine on a database server fits.
+//! Three layers: `group/` has the rules, `operations/` applies them to the records of one transaction, an engine keeps
+//! the records (`records.rs` says what that takes). SQLite is the default; PostgreSQL is there where several servers on
+//! several machines share a group (feature `postgres`).
 
+mod changes;
+mod group_store;
+mod identity;
+mod operations;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod records;
 mod sqlite;
 mod thread;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -20,15 +30,22 @@ use crate::name::Name;
 use crate::time::Timestamp;
 use crate::wire::Content;
 
+pub(crate) use changes::Changes;
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::PostgresStore;
 pub(crate) use sqlite::SqliteStore;
 pub(crate) use thread::StoreThread;
 
-/// What every engine does. Calls block and are made on the store's own thread; every call that changes something
-/// is one durable transaction (SQLite: `synchronous = FULL`).
+/// What the group's nodes and operators ask of it. Calls block and are made on the store's own thread; every call that
+/// changes something is one durable transaction (rule D4).
 pub(crate) trait Store: Send {
     /// A number that rises with every change of approvals, assignments, servers and downstream messages; cursors
     /// and presence do not move it.
     fn change(&mut self) -> Result<u64>;
+    /// How to wait for it to move.
+    fn changes(&mut self) -> Changes;
+    /// The least time between two commits of one server: what arrives meanwhile is one batch.
+    fn commit_pace(&self) -> Duration;
 
     /// The group's name, made with the store.
     fn group(&mut self) -> Result<String>;
@@ -68,9 +85,8 @@ pub(crate) trait Store: Send {
 
     /// Assigns upstreams to a gateway or an agent; the version rises. Refuses excluded and unknown servers.
     fn assign(&mut self, node: &Name, assignment: &Assignment) -> Result<()>;
-    /// The signed assignment of a node, if it has one.
-    fn assignment(&mut self, node: &Name) -> Result<Option<SignedAssignment>>;
-
+    /// The signed assignments of these nodes, in their order; `None` for one that has none.
+    fn signed_assignments(&mut self, nodes: &[Name]) -> Result<Vec<Option<SignedAssignment>>>;
     /// All assignments, by node.
     fn assignments(&mut self) -> Result<Vec<AssignmentRecord>>;
 
@@ -183,3 +199,6 @@ pub struct DeliveryGap {
 
 /// The payload of a message to an agent: with its number and time it travels in one frame.
 pub(crate) const DOWN_PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - 64;
+
+#[cfg(test)]
+mod tests;

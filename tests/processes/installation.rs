@@ -20,6 +20,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(20);
 /// Two servers on one store, two gateways, two agents; what is running is killed when this goes.
 pub(crate) struct Installation {
     directory: TempDir,
+    store_url: String,
     nodes: Vec<Node>,
 }
 
@@ -36,7 +37,18 @@ impl Installation {
     ///
     /// `output` is the table of the servers' configurations, with NODE for the server's name and DIR for the directory.
     pub(crate) fn new(output: &str) -> Self {
-        let mut installation = Self { directory: tempfile::tempdir().unwrap(), nodes: Vec::new() };
+        let directory = tempfile::tempdir().unwrap();
+        let store_url = format!("sqlite://{}/group.db", directory.path().display());
+        Self::in_directory(directory, store_url, output)
+    }
+
+    /// The same on a store that is there.
+    pub(crate) fn on(store_url: String, output: &str) -> Self {
+        Self::in_directory(tempfile::tempdir().unwrap(), store_url, output)
+    }
+
+    fn in_directory(directory: TempDir, store_url: String, output: &str) -> Self {
+        let mut installation = Self { directory, store_url, nodes: Vec::new() };
         let path = installation.path().to_owned();
         installation.certificates();
         let address = loopback();
@@ -48,7 +60,7 @@ impl Installation {
             format!("[upstream]\nprimary = {primary}\nfailover = [{failover}]\n{MOVES}{}", hosts(&address))
         };
         for (at, name) in SERVERS.into_iter().enumerate() {
-            let store = format!("[store]\nurl = \"sqlite://{}/group.db\"\n", path.display());
+            let store = format!("[store]\nurl = \"{}\"\n", installation.store_url);
             let output = output.replace("NODE", name).replace("DIR", &path.display().to_string());
             installation.node(
                 name,
@@ -87,8 +99,8 @@ impl Installation {
         self.directory.path()
     }
 
-    pub(crate) fn store_url(&self) -> String {
-        format!("sqlite://{}/group.db", self.path().display())
+    pub(crate) fn store_url(&self) -> &str {
+        &self.store_url
     }
 
     /// A CA and a certificate per node, by openssl alone.
@@ -145,8 +157,12 @@ impl Installation {
         &mut self.nodes
     }
 
+    pub(crate) fn node_named(&mut self, name: &str) -> &mut Node {
+        self.nodes.iter_mut().find(|node| node.name == name).unwrap()
+    }
+
     pub(crate) fn start(&mut self, name: &str) {
-        self.nodes.iter_mut().find(|node| node.name == name).unwrap().start();
+        self.node_named(name).start();
     }
 }
 
@@ -170,6 +186,11 @@ impl Node {
         let log = OpenOptions::new().create(true).append(true).open(self.log()).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command
+    }
+
+    /// All that it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.log_after(0)
     }
 
     fn log(&self) -> PathBuf {

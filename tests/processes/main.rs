@@ -1,6 +1,9 @@
 //! The command's processes, started from configuration files, killed with SIGKILL in random order and started again:
 //! what the output then has (rules D2, D3 and D5). `FARPOST_KILLS=n` kills more, `FARPOST_SEED=s` repeats a run.
 
+#[path = "../common/postgres.rs"]
+mod cluster;
+mod database;
 mod installation;
 mod killing;
 
@@ -42,8 +45,13 @@ fn d5_every_line_arrives_in_the_group_store_once_and_in_order_whatever_is_killed
     let written = writers.stop();
     println!("written {written:?}");
 
+    every_line_is_stored_once(&installation, written);
+}
+
+/// Looks for what the agents' applications have written in the group store.
+fn every_line_is_stored_once(installation: &Installation, written: Vec<u64>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let group = runtime.block_on(ManagementGroup::open(&installation.store_url())).unwrap();
+    let group = runtime.block_on(ManagementGroup::open(installation.store_url())).unwrap();
     let total: u64 = written.iter().sum();
     eventually("the last delivery", || match runtime.block_on(group.delivery_count()) {
         Ok(count) if count >= total => Ok(()),
@@ -174,7 +182,7 @@ fn d2_an_agent_that_reads_standard_input_ends_with_status_0_once_all_is_delivere
     assert!(status.success(), "{status}");
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let group = runtime.block_on(ManagementGroup::open(&installation.store_url())).unwrap();
+    let group = runtime.block_on(ManagementGroup::open(installation.store_url())).unwrap();
     let deliveries = runtime.block_on(all_deliveries(&group));
     assert_eq!(deliveries.len(), 5_001, "all is there when it ends, not soon after");
     for (number, delivery) in (1..=5_000).zip(&deliveries) {

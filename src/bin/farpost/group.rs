@@ -266,10 +266,10 @@ impl StoreArguments {
         let config = Config::from_toml(&files::read_text(&self.config)?, &self.config.display().to_string())?;
         let url = config.store_url.ok_or_else(|| {
             Failure::new(Code::ConfigMissingKey, format!("{}: store.url", self.config.display()))
-                .expected("sqlite:///path")
+                .expected("sqlite:///path or postgres://user@host/database")
                 .remedy("give a management server's configuration, or --store URL")
         })?;
-        Ok(ManagementGroup::open(&url).await?)
+        Ok(ManagementGroup::open(url.as_str()).await?)
     }
 }
 

@@ -12,6 +12,7 @@
 //!  "agents":{"connected":412,"silent":3,"pending":1},
 //!  "gateways":{"connected":0,"silent":0,"pending":0},
 //!  "queue":{"messages":1204,"bytes":317440,"oldest_milliseconds":800,"delivered_sequence":8411},
+//!  "store":{"works":false,"since":"2026-11-22T12:04:11.020Z","why":"FP3016 the group store cannot be used: …"},
 //!  "identity":{"until":"2027-02-01T00:00:00.000Z","until_unix_seconds":1801440000,"days":71,"generation":2,
 //!              "renewal_from":"2026-12-15T00:00:00.000Z","shown_until":"2026-12-01T00:00:00.000Z"},
 //!  "expiry":{"peer":{"subject":"pc7.branch.example","until":"2026-12-01T00:00:00.000Z",

@@ -9,10 +9,12 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 
 use super::ManagementServer;
+use super::commit_pace::CommitPace;
 use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
 use super::perform::{CursorSource, Performer, follow_group, tick};
 use super::registrar::Registrar;
+use super::store_health::StoreHealth;
 use super::verify::Verifiers;
 use crate::code::Code;
 use crate::config::Config;
@@ -67,7 +69,7 @@ impl ManagementServer {
         let identity = Identity::from_files(&config.identity, &setup::name(config)?)?;
         let url = setup::required(config.store_url.clone(), "store.url")?;
         let name = setup::required(config.management_group.clone(), "management_group")?;
-        let group = ManagementGroup::open_new(&url, &name).await?;
+        let group = ManagementGroup::open_new(url.as_str(), &name).await?;
         let (config, certificate_authority) = (config.clone(), None);
         Ok(ManagementServerBuilder {
             identity,
@@ -156,19 +158,26 @@ impl ManagementServerBuilder {
         let of_group = config.management_group.clone().unwrap_or_default();
         let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), of_group);
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
-        let change = group.change().await?;
+        let follow = group.store().call(|store| Ok((store.changes(), store.change()?, store.commit_pace())));
+        let (changes, change, pace) = follow.await?;
         let lengths = Lengths::default();
         let file = open_output(&config, &group, lengths.clone(), state.clone()).await?;
         let output = file.zip(deliveries.take_if(|_| config.output.path.is_some()));
         let output = output.map(|(file, deliveries)| tokio::spawn(file.run(deliveries, events.clone())));
         // From the first task on nothing fails: each has an owner who ends it.
         let links = Links::new(mailbox.clone(), None, identity.clone());
+        let health = StoreHealth::new(events.clone());
+        let store = health.clone();
+        let describe = move |node: &Node, object: &mut Object| {
+            describe(node, object);
+            store.describe(object);
+        };
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar::new(&config, group.store().clone(), &reloader, certificate_authority, &events);
         let mut tasks = vec![
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
-            tokio::spawn(follow_group(group.clone(), change, mailbox.clone(), events.clone())),
+            tokio::spawn(follow_group(group.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
         ];
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));
@@ -184,6 +193,8 @@ impl ManagementServerBuilder {
             knocks: Arc::default(),
             sessions: Arc::default(),
             registrar,
+            health,
+            pace: CommitPace::new(pace),
             position,
         };
         let reloading = reloader.clone().start(watches);

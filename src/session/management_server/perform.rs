@@ -7,21 +7,23 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::BatchSender;
+use super::commit_pace::CommitPace;
 use super::output_file::Lengths;
 use super::registrar::Registrar;
+use super::store_health::{Call, StoreHealth};
 use super::verify::{Attestation, Verification, Verifiers};
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionRequest};
-use crate::limits::{CHANGE_POLL, DOWN_IN_FLIGHT_MAX, STORE_BATCH_MAX};
+use crate::limits::{DOWN_IN_FLIGHT_MAX, STORE_BATCH_MAX};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
 use crate::session::driver::{Links, Mailbox};
 use crate::session::events::EventHub;
 use crate::session::{ManagementGroup, clock};
-use crate::store::{OutputPosition, Store, StoreThread, StoredRun};
+use crate::store::{Changes, OutputPosition, Store, StoreThread, StoredRun};
 
 /// Asks the application for its own cursor (rule D5b).
 pub(super) type CursorSource = Arc<dyn Fn(Name, Epoch) -> BoxFuture<'static, Result<Option<Sequence>>> + Send + Sync>;
@@ -41,6 +43,8 @@ pub(super) struct Performer {
     pub(super) knocks: Waiting<(Subject, Knock)>,
     pub(super) sessions: Waiting<(u64, SessionRequest)>,
     pub(super) registrar: Registrar,
+    pub(super) health: StoreHealth,
+    pub(super) pace: CommitPace,
     /// The file output's path and lengths.
     pub(super) position: Option<(String, Lengths)>,
 }
@@ -67,9 +71,12 @@ impl Performer {
             Effect::Commit { writes, deliveries, batch } => self.commit(writes, deliveries, batch),
             Effect::FetchDown { channel, agent, fence, above } => self.fetch_down(channel, agent, fence, above),
             Effect::DownDelivered { agent, fence, through } => {
-                let events = self.events.clone();
+                let (events, health) = (self.events.clone(), self.health.clone());
                 self.store.submit(Box::new(move |store| {
-                    if let Err(error) = store.down_delivered(&agent, fence, through) {
+                    let result = store.down_delivered(&agent, fence, through);
+                    if !health.note(Call::Write, &result)
+                        && let Err(error) = result
+                    {
                         events.emit(Event::of_error(agent.to_string(), &error));
                     }
                 }));
@@ -90,15 +97,21 @@ impl Performer {
         true
     }
 
+    fn asker(&self) -> Asker {
+        Asker { store: self.store.clone(), mailbox: self.mailbox.clone(), health: self.health.clone() }
+    }
+
     fn authorise(&self, subject: Subject, knock: Knock) {
         if push(&self.knocks, (subject, knock)) {
-            authorise_waiting(self.store.clone(), self.knocks.clone(), self.mailbox.clone());
+            authorise_waiting(self.asker(), self.knocks.clone());
         }
     }
 
     fn open_session(&self, channel: u64, request: SessionRequest) {
+        // What was decided before this grant is committed before it: the grant fences it off.
+        self.pace.hurry();
         if push(&self.sessions, (channel, request)) {
-            open_waiting(self.store.clone(), self.sessions.clone(), self.mailbox.clone());
+            open_waiting(self.asker(), self.sessions.clone());
         }
     }
 
@@ -135,7 +148,7 @@ impl Performer {
     }
 
     /// Commits until the store has taken it: nothing is acknowledged meanwhile (rule D4).
-    fn commit(&self, writes: Vec<CursorWrite>, deliveries: Vec<Delivery>, batch: u64) {
+    fn commit(&mut self, writes: Vec<CursorWrite>, deliveries: Vec<Delivery>, batch: u64) {
         let work = Arc::new(Commit {
             runs: stored_runs(&writes, deliveries),
             writes,
@@ -144,24 +157,29 @@ impl Performer {
                 Some(OutputPosition { server: self.server.clone(), path: path.clone(), length })
             }),
         });
-        let (store, mailbox, events) = (self.store.clone(), self.mailbox.clone(), self.events.clone());
-        // Queued now, before the standings and sessions of those who just come: a commit never reaches the store after a
-        // grant that the node asked for later.
-        let first = store.call_first(work.job());
-        tokio::spawn(async move {
-            let mut result = first.await;
-            loop {
-                match result {
-                    Ok(outcomes) => return mailbox.post(Input::Committed(outcomes)),
-                    Err(error) => events.emit(Event::of_error("cursors", &error)),
+        let (store, mailbox, health) = (self.store.clone(), self.mailbox.clone(), self.health.clone());
+        let events = self.events.clone();
+        self.pace.start(move || {
+            // Queued now, before the standings and sessions of those who just come: a commit never reaches the store after
+            // a grant that the node asked for later.
+            let first = store.call_first(work.job());
+            tokio::spawn(async move {
+                let mut result = first.await;
+                loop {
+                    let is_the_stores = health.note(Call::Write, &result);
+                    match result {
+                        Ok(outcomes) => return mailbox.post(Input::Committed(outcomes)),
+                        Err(error) if !is_the_stores => events.emit(Event::of_error("cursors", &error)),
+                        Err(_) => {}
+                    }
+                    if mailbox.is_closed() {
+                        // The node ended without it: nothing was acknowledged, all of it comes again.
+                        return;
+                    }
+                    tokio::time::sleep(COMMIT_AGAIN).await;
+                    result = store.call_first(work.job()).await;
                 }
-                if mailbox.is_closed() {
-                    // The node ended without it: nothing was acknowledged, all of it comes again.
-                    return;
-                }
-                tokio::time::sleep(COMMIT_AGAIN).await;
-                result = store.call_first(work.job()).await;
-            }
+            });
         });
     }
 }
@@ -205,28 +223,39 @@ fn length_after(lengths: &Lengths, batch: u64) -> Option<u64> {
 
 fn standings(store: &mut dyn Store, knocks: &[Knock]) -> Result<Vec<Standing>> {
     let decisions = store.authorise(knocks)?;
-    let with_assignment = |(knock, decision): (&Knock, Decision)| {
-        let assignment = match &decision {
-            Decision::Approved(_) => store.assignment(&knock.name)?,
-            elsewhere if elsewhere.is_about_the_place() => store.assignment(&knock.name)?,
-            _ => None,
-        };
-        Ok(Standing { decision, assignment })
+    let may_know = |decision: &Decision| matches!(decision, Decision::Approved(_)) || decision.is_about_the_place();
+    let decided = knocks.iter().zip(&decisions);
+    let nodes: Vec<Name> =
+        decided.filter(|(_, decision)| may_know(decision)).map(|(knock, _)| knock.name.clone()).collect();
+    let mut assignments = if nodes.is_empty() { Vec::new() } else { store.signed_assignments(&nodes)? }.into_iter();
+    let with_assignment = |decision: Decision| {
+        let assignment = if may_know(&decision) { assignments.next().flatten() } else { None };
+        Standing { decision, assignment }
     };
-    knocks.iter().zip(decisions).map(with_assignment).collect()
+    Ok(decisions.into_iter().map(with_assignment).collect())
+}
+
+/// What it takes to ask the store about those who wait.
+#[derive(Clone)]
+struct Asker {
+    store: Arc<StoreThread>,
+    mailbox: Mailbox<Node>,
+    health: StoreHealth,
 }
 
 /// Asks the store about those who wait, [`STORE_BATCH_MAX`] in a transaction; what else the store has to do comes in
 /// between.
-fn authorise_waiting(store: Arc<StoreThread>, waiting: Waiting<(Subject, Knock)>, mailbox: Mailbox<Node>) {
-    let again = store.clone();
-    store.submit(Box::new(move |store| {
+fn authorise_waiting(asker: Asker, waiting: Waiting<(Subject, Knock)>) {
+    let Asker { mailbox, health, .. } = asker.clone();
+    let thread = asker.store.clone();
+    thread.submit(Box::new(move |store| {
         let (batch, more) = take(&waiting);
         // Also after a panic: those who are left would wait for ever.
-        let next = (again, waiting, mailbox.clone());
-        let _next = more.then(|| Afterwards(Some(move || authorise_waiting(next.0, next.1, next.2))));
+        let _next = more.then(|| Afterwards(Some(move || authorise_waiting(asker, waiting))));
         let (subjects, knocks): (Vec<Subject>, Vec<Knock>) = batch.into_iter().unzip();
-        match standings(store, &knocks) {
+        let result = standings(store, &knocks);
+        health.note(Call::Write, &result);
+        match result {
             Ok(standings) => {
                 let answer = |(subject, standing)| Input::Authorised { subject, result: Ok(standing) };
                 mailbox.post_all(subjects.into_iter().zip(standings).map(answer).collect());
@@ -240,14 +269,16 @@ fn authorise_waiting(store: Arc<StoreThread>, waiting: Waiting<(Subject, Knock)>
 }
 
 /// The same for sessions.
-fn open_waiting(store: Arc<StoreThread>, waiting: Waiting<(u64, SessionRequest)>, mailbox: Mailbox<Node>) {
-    let again = store.clone();
-    store.submit(Box::new(move |store| {
+fn open_waiting(asker: Asker, waiting: Waiting<(u64, SessionRequest)>) {
+    let Asker { mailbox, health, .. } = asker.clone();
+    let thread = asker.store.clone();
+    thread.submit(Box::new(move |store| {
         let (batch, more) = take(&waiting);
-        let next = (again, waiting, mailbox.clone());
-        let _next = more.then(|| Afterwards(Some(move || open_waiting(next.0, next.1, next.2))));
+        let _next = more.then(|| Afterwards(Some(move || open_waiting(asker, waiting))));
         let (channels, requests): (Vec<u64>, Vec<SessionRequest>) = batch.into_iter().unzip();
-        match store.open_sessions(&requests) {
+        let result = store.open_sessions(&requests);
+        health.note(Call::Write, &result);
+        match result {
             Ok(answers) => {
                 let opened = |(channel, answer)| Input::SessionOpened { channel, result: Ok(answer) };
                 mailbox.post_all(channels.into_iter().zip(answers).map(opened).collect());
@@ -287,24 +318,23 @@ fn take<T>(waiting: &Waiting<T>) -> (Vec<T>, bool) {
 
 /// Looks at the group's change counter, and tells the node when it moved (rule G2). `known` is how it stood before the
 /// first peer was asked about.
-pub(super) async fn follow_group(group: ManagementGroup, mut known: u64, mailbox: Mailbox<Node>, events: EventHub) {
-    let mut failing = false;
+pub(super) async fn follow_group(
+    group: ManagementGroup,
+    mut known: u64,
+    mut changes: Changes,
+    mailbox: Mailbox<Node>,
+    health: StoreHealth,
+) {
     loop {
-        match group.store().call(|store| Ok((store.change()?, store.down_waiting()?))).await {
-            Ok((change, waiting)) => {
-                if std::mem::replace(&mut known, change) != change {
-                    mailbox.post(Input::GroupChanged);
-                    mailbox.post(Input::DownWaiting(waiting));
-                }
-                failing = false;
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    events.emit(Event::of_error("the group's changes", &error));
-                }
-            }
+        let result = group.store().call(|store| Ok((store.change()?, store.down_waiting()?))).await;
+        health.note(Call::Read, &result);
+        if let Ok((change, waiting)) = result
+            && std::mem::replace(&mut known, change) != change
+        {
+            mailbox.post(Input::GroupChanged);
+            mailbox.post(Input::DownWaiting(waiting));
         }
-        tokio::time::sleep(CHANGE_POLL).await;
+        changes.wait().await;
     }
 }
 

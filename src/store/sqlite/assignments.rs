@@ -1,44 +1,13 @@
-//! Servers and assignments (rules G3, G6).
+//! Servers and assignments.
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::code::Code;
-use crate::error::{Error, Result};
-use crate::group::{
-    Assignment, AssignmentRecord, Candidate, GatewayState, ServerRecord, SignedAssignment, may_assign, server_unknown,
-};
+use crate::error::Result;
+use crate::group::{ServerRecord, SignedAssignment};
 use crate::name::Name;
-use crate::store::sqlite::columns::{NameColumn, TimeColumn};
-use crate::store::sqlite::{approvals, failure, schema};
-use crate::time::Timestamp;
-
-pub(super) fn register_server(connection: &Connection, server: &Name, address: &str, at: Timestamp) -> Result<()> {
-    let known = self::server(connection, server)?;
-    let mut upsert = connection
-        .prepare_cached(
-            "INSERT INTO servers (name, address, last_seen) VALUES (?1, ?2, ?3)
-             ON CONFLICT (name) DO UPDATE SET address = excluded.address, last_seen = excluded.last_seen",
-        )
-        .map_err(failure::of)?;
-    upsert.execute((server.as_str(), address, TimeColumn(at))).map_err(failure::of)?;
-    match known {
-        Some(known) if known.address == address => Ok(()),
-        _ => schema::changed(connection),
-    }
-}
-
-pub(super) fn set_server_excluded(connection: &Connection, server: &Name, excluded: bool) -> Result<()> {
-    let Some(known) = self::server(connection, server)? else {
-        return Err(server_unknown(server, &names(connection)?));
-    };
-    if known.excluded == excluded {
-        return Ok(());
-    }
-    let mut update =
-        connection.prepare_cached("UPDATE servers SET excluded = ?2 WHERE name = ?1").map_err(failure::of)?;
-    update.execute((server.as_str(), excluded)).map_err(failure::of)?;
-    schema::changed(connection)
-}
+use crate::store::records::{Which, signed};
+use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
+use crate::store::sqlite::{approvals, failure};
 
 pub(super) fn servers(connection: &Connection) -> Result<Vec<ServerRecord>> {
     let mut select = connection
@@ -46,18 +15,6 @@ pub(super) fn servers(connection: &Connection) -> Result<Vec<ServerRecord>> {
         .map_err(failure::of)?;
     let rows = select.query_map([], server_of).map_err(failure::of)?;
     rows.collect::<rusqlite::Result<_>>().map_err(failure::of)
-}
-
-pub(super) fn server(connection: &Connection, name: &Name) -> Result<Option<ServerRecord>> {
-    let mut select = connection
-        .prepare_cached("SELECT name, address, excluded, last_seen FROM servers WHERE name = ?1")
-        .map_err(failure::of)?;
-    select.query_row([name.as_str()], server_of).optional().map_err(failure::of)
-}
-
-/// The names of all servers, for people.
-pub(super) fn names(connection: &Connection) -> Result<Vec<Name>> {
-    Ok(servers(connection)?.into_iter().map(|server| server.name).collect())
 }
 
 fn server_of(row: &Row<'_>) -> rusqlite::Result<ServerRecord> {
@@ -69,76 +26,43 @@ fn server_of(row: &Row<'_>) -> rusqlite::Result<ServerRecord> {
     })
 }
 
-/// Assigns upstreams to a known gateway or agent; `sign` gets the version, which rises.
-pub(super) fn assign(
-    connection: &Connection,
-    node: &Name,
-    assignment: &Assignment,
-    sign: impl FnOnce(u64) -> SignedAssignment,
-) -> Result<()> {
-    let is_gateway = |name: &Name| -> Result<bool> {
-        Ok(approvals::gateway(connection, name)?.is_some_and(|gateway| gateway.state != GatewayState::Deleted))
-    };
-    if !is_gateway(node)? && approvals::agent(connection, node)?.is_none() {
-        return Err(Error::new(Code::NameUnknown)
-            .subject(node.as_str())
-            .expected("a gateway or an agent of the group"));
-    }
-    let mut candidates = Vec::new();
-    for upstream in assignment.upstreams() {
-        let candidate = match server(connection, upstream.name())? {
-            Some(server) => Candidate::Server { excluded: server.excluded },
-            None if is_gateway(upstream.name())? => Candidate::Gateway,
-            None => Candidate::Unknown,
-        };
-        candidates.push((upstream.name(), candidate));
-    }
-    may_assign(node, assignment, &names(connection)?, |name| {
-        candidates.iter().find(|(candidate, _)| *candidate == name).map_or(Candidate::Unknown, |(_, known)| *known)
-    })?;
+pub(super) fn put_server(connection: &Connection, server: &ServerRecord) -> Result<()> {
+    let mut upsert = connection
+        .prepare_cached("INSERT OR REPLACE INTO servers (name, address, excluded, last_seen) VALUES (?1, ?2, ?3, ?4)")
+        .map_err(failure::of)?;
+    let row = (server.name.as_str(), &server.address, server.excluded, TimeColumn(server.last_seen));
+    upsert.execute(row).map(|_| ()).map_err(failure::of)
+}
+
+pub(super) fn assignments(connection: &Connection, which: Which<'_>) -> Result<Vec<(Name, SignedAssignment)>> {
+    let all = "SELECT node, body, signature FROM assignments WHERE body IS NOT NULL ORDER BY node";
+    let named = "SELECT node, body, signature FROM assignments WHERE node = ?1 AND body IS NOT NULL";
+    approvals::select(connection, which, all, named, signed_of)
+}
+
+fn signed_of(row: &Row<'_>) -> rusqlite::Result<(Name, SignedAssignment)> {
+    let (body, signature) = (row.get::<_, Vec<u8>>(1)?.into(), row.get::<_, Vec<u8>>(2)?.into());
+    Ok((row.get::<_, NameColumn>(0)?.0, SignedAssignment { body, signature }))
+}
+
+pub(super) fn version(connection: &Connection, node: &Name) -> Result<u64> {
     let mut select =
         connection.prepare_cached("SELECT version FROM assignments WHERE node = ?1").map_err(failure::of)?;
-    let version: Option<i64> = select.query_row([node.as_str()], |row| row.get(0)).optional().map_err(failure::of)?;
-    let version = version.unwrap_or(0) + 1;
-    let signed = sign(version.cast_unsigned());
+    let version = select.query_row([node.as_str()], |row| row.get::<_, BitsColumn>(0)).optional();
+    Ok(version.map_err(failure::of)?.map_or(0, |version| version.0))
+}
+
+pub(super) fn put(connection: &Connection, node: &Name, version: u64, assignment: &SignedAssignment) -> Result<()> {
     let mut upsert = connection
         .prepare_cached("INSERT OR REPLACE INTO assignments (node, version, body, signature) VALUES (?1, ?2, ?3, ?4)")
         .map_err(failure::of)?;
-    upsert.execute((node.as_str(), version, &signed.body[..], &signed.signature[..])).map_err(failure::of)?;
-    schema::changed(connection)
+    let row = (node.as_str(), signed(version), &assignment.body[..], &assignment.signature[..]);
+    upsert.execute(row).map(|_| ()).map_err(failure::of)
 }
 
-/// Takes a node's assignment away; its version stays, so that a later one is newer still.
 pub(super) fn withdraw(connection: &Connection, node: &Name) -> Result<()> {
     let mut update = connection
         .prepare_cached("UPDATE assignments SET body = NULL, signature = NULL WHERE node = ?1")
         .map_err(failure::of)?;
     update.execute([node.as_str()]).map(|_| ()).map_err(failure::of)
-}
-
-pub(super) fn signed(connection: &Connection, node: &Name) -> Result<Option<SignedAssignment>> {
-    let mut select = connection
-        .prepare_cached("SELECT body, signature FROM assignments WHERE node = ?1 AND body IS NOT NULL")
-        .map_err(failure::of)?;
-    select.query_row([node.as_str()], signed_of).optional().map_err(failure::of)
-}
-
-pub(super) fn assignment(connection: &Connection, node: &Name) -> Result<Option<AssignmentRecord>> {
-    signed(connection, node)?.map(|signed| content(&signed)).transpose()
-}
-
-pub(super) fn assignments(connection: &Connection) -> Result<Vec<AssignmentRecord>> {
-    let mut select = connection
-        .prepare_cached("SELECT body, signature FROM assignments WHERE body IS NOT NULL ORDER BY node")
-        .map_err(failure::of)?;
-    let rows = select.query_map([], signed_of).map_err(failure::of)?;
-    rows.map(|row| content(&row.map_err(failure::of)?)).collect()
-}
-
-fn content(signed: &SignedAssignment) -> Result<AssignmentRecord> {
-    signed.content().ok_or_else(|| failure::corrupt("an assignment that cannot be read"))
-}
-
-fn signed_of(row: &Row<'_>) -> rusqlite::Result<SignedAssignment> {
-    Ok(SignedAssignment { body: row.get::<_, Vec<u8>>(0)?.into(), signature: row.get::<_, Vec<u8>>(1)?.into() })
 }

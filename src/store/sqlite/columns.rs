@@ -56,6 +56,12 @@ impl FromSql for KeyColumn {
     }
 }
 
+impl ToSql for KeyColumn {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.0[..].into())
+    }
+}
+
 /// An agent's state as its word.
 pub(super) struct AgentStateColumn(pub(super) AgentState);
 

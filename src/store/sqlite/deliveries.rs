@@ -1,105 +1,67 @@
-//! The store as an output: deliveries and gaps in their cursor's transaction (rule D5a), and a file output's length.
+//! Deliveries, gaps, and a file output's length.
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::code::Code;
-use crate::error::{Error, Result};
-use crate::group::CursorWrite;
-use crate::message::{Epoch, Gap, Numbered, Priority, Sequence};
+use crate::error::Result;
+use crate::message::{Epoch, Gap, Priority, Sequence};
 use crate::name::Name;
+use crate::store::records::{StoredGap, StoredMessage, path_of, signed};
 use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
 use crate::store::sqlite::failure;
-use crate::store::sqlite::sessions::Moved;
-use crate::store::{Delivery, DeliveryGap, OutputPosition, StoredRun};
+use crate::store::{Delivery, DeliveryGap, OutputPosition};
 use crate::time::Timestamp;
-use crate::wire::Content;
 
-/// Writes the runs whose cursor write was not fenced off; of each only what its cursor newly covers.
-pub(super) fn store(
-    connection: &Connection,
-    moves: &[Option<Moved>],
-    writes: &[CursorWrite],
-    runs: &[StoredRun],
-    received: Timestamp,
-) -> Result<()> {
-    if runs.is_empty() {
-        return Ok(());
-    }
-    let mut output = Output::new(connection, received)?;
-    for run in runs {
-        let (Some(moved), Some(write)) = (moves.get(run.write), writes.get(run.write)) else {
-            return Err(Error::new(Code::Internal).found("a delivery without its cursor write"));
-        };
-        if (&run.agent, run.epoch) != (&write.agent, write.epoch) {
-            return Err(Error::new(Code::Internal).found("a delivery under another agent's cursor write"));
-        }
-        if let Some(moved) = moved {
-            output.put(run, *moved)?;
-        }
+pub(super) fn put(connection: &Connection, messages: &[StoredMessage<'_>], received: Timestamp) -> Result<()> {
+    let mut insert = connection
+        .prepare_cached(
+            "INSERT INTO deliveries (agent, epoch, sequence, priority, via, sent, received, payload)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        )
+        .map_err(failure::of)?;
+    let (mut texts, received) = (Texts::new(connection), TimeColumn(received));
+    for StoredMessage { agent, via, epoch, message } in messages {
+        let (agent, via) = (texts.number(agent.as_str())?, texts.number(via)?);
+        let (epoch, sequence) = (BitsColumn(epoch.0), BitsColumn(message.sequence.0));
+        let (priority, sent) = (message.priority as u8, TimeColumn(message.sent));
+        let row = (agent, epoch, sequence, priority, via, sent, &received, &message.payload[..]);
+        insert.execute(row).map_err(failure::of)?;
     }
     Ok(())
 }
 
-/// The statements of one commit, prepared once.
-struct Output<'c> {
-    connection: &'c Connection,
-    message: CachedStatement<'c>,
-    gap: CachedStatement<'c>,
-    texts: HashMap<String, i64>,
-    received: Timestamp,
+pub(super) fn put_gaps(connection: &Connection, gaps: &[StoredGap<'_>], received: Timestamp) -> Result<()> {
+    let mut insert = connection
+        .prepare_cached(
+            "INSERT INTO gaps (agent, epoch, first, last, reason, received)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        )
+        .map_err(failure::of)?;
+    let mut texts = Texts::new(connection);
+    for StoredGap { agent, epoch, gap } in gaps {
+        let (agent, epoch) = (texts.number(agent.as_str())?, BitsColumn(epoch.0));
+        let (first, last) = (BitsColumn(gap.first.0), BitsColumn(gap.last.0));
+        insert.execute((agent, epoch, first, last, gap.reason.number(), TimeColumn(received))).map_err(failure::of)?;
+    }
+    Ok(())
 }
 
-impl<'c> Output<'c> {
-    fn new(connection: &'c Connection, received: Timestamp) -> Result<Self> {
-        // A key that is there already was delivered before its epoch was forgotten and came back.
-        let message = "INSERT INTO deliveries (agent, epoch, sequence, priority, via, sent, received, payload)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
-        let gap = "INSERT INTO gaps (agent, epoch, first, last, reason, received)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
-        Ok(Self {
-            connection,
-            message: connection.prepare_cached(message).map_err(failure::of)?,
-            gap: connection.prepare_cached(gap).map_err(failure::of)?,
-            texts: HashMap::new(),
-            received,
-        })
-    }
+/// The numbers of texts, each looked up once.
+struct Texts<'c, 't> {
+    connection: &'c Connection,
+    known: HashMap<&'t str, i64>,
+}
 
-    fn put(&mut self, run: &StoredRun, moved: Moved) -> Result<()> {
-        let agent = self.text(run.agent.as_str())?;
-        if let Content::Gap(gap) = &run.content {
-            return self.put_gap(agent, run.epoch, gap, moved);
-        }
-        let via = run.via.iter().map(Name::as_str).collect::<Vec<_>>().join(",");
-        let via = self.text(&via)?;
-        for message in run.content.messages().filter(|message| covers(moved, message.sequence)) {
-            self.put_message(agent, via, run.epoch, &message)?;
-        }
-        Ok(())
-    }
-
-    fn put_message(&mut self, agent: i64, via: i64, epoch: Epoch, message: &Numbered) -> Result<()> {
-        let (epoch, sequence) = (BitsColumn(epoch.0), BitsColumn(message.sequence.0));
-        let (sent, received) = (TimeColumn(message.sent), TimeColumn(self.received));
-        let row = (agent, epoch, sequence, message.priority as u8, via, sent, received, &message.payload[..]);
-        self.message.execute(row).map(|_| ()).map_err(failure::of)
-    }
-
-    fn put_gap(&mut self, agent: i64, epoch: Epoch, gap: &Gap, moved: Moved) -> Result<()> {
-        let (first, last) = (gap.first.max(Sequence(moved.from.0.saturating_add(1))), gap.last.min(moved.to));
-        if first > last {
-            return Ok(());
-        }
-        let (first, last) = (BitsColumn(first.0), BitsColumn(last.0));
-        let row = (agent, BitsColumn(epoch.0), first, last, gap.reason.number(), TimeColumn(self.received));
-        self.gap.execute(row).map(|_| ()).map_err(failure::of)
+impl<'c, 't> Texts<'c, 't> {
+    fn new(connection: &'c Connection) -> Self {
+        Self { connection, known: HashMap::new() }
     }
 
     /// The number of a text, given to it at its first use.
-    fn text(&mut self, text: &str) -> Result<i64> {
-        if let Some(id) = self.texts.get(text) {
+    fn number(&mut self, text: &'t str) -> Result<i64> {
+        if let Some(id) = self.known.get(text) {
             return Ok(*id);
         }
         let mut insert = self
@@ -109,13 +71,9 @@ impl<'c> Output<'c> {
         insert.execute([text]).map_err(failure::of)?;
         let mut select = self.connection.prepare_cached("SELECT id FROM texts WHERE text = ?1").map_err(failure::of)?;
         let id = select.query_row([text], |row| row.get(0)).map_err(failure::of)?;
-        self.texts.insert(text.to_owned(), id);
+        self.known.insert(text, id);
         Ok(id)
     }
-}
-
-fn covers(moved: Moved, sequence: Sequence) -> bool {
-    moved.from < sequence && sequence <= moved.to
 }
 
 pub(super) fn deliveries(connection: &Connection, above: u64, count: usize) -> Result<Vec<Delivery>> {
@@ -143,8 +101,7 @@ pub(super) fn deliveries(connection: &Connection, above: u64, count: usize) -> R
     let mut deliveries = Vec::new();
     for row in rows.map_err(failure::of)? {
         let (mut delivery, via) = row.map_err(failure::of)?;
-        let names = via.split(',').filter(|name| !name.is_empty()).map(Name::parse);
-        delivery.via = names.collect::<Result<_>>().map_err(|_| failure::corrupt("a path that is no list of names"))?;
+        delivery.via = path_of(&via)?;
         deliveries.push(delivery);
     }
     Ok(deliveries)
@@ -181,10 +138,10 @@ pub(super) fn gaps(connection: &Connection, above: u64, count: usize) -> Result<
 }
 
 fn page(above: u64, count: usize) -> (i64, i64) {
-    (i64::try_from(above).unwrap_or(i64::MAX), i64::try_from(count).unwrap_or(i64::MAX))
+    (signed(above), i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-pub(super) fn set_output_position(connection: &Connection, output: &OutputPosition) -> Result<()> {
+pub(super) fn put_output_position(connection: &Connection, output: &OutputPosition) -> Result<()> {
     let mut upsert = connection
         .prepare_cached("INSERT OR REPLACE INTO output_positions (server, path, length) VALUES (?1, ?2, ?3)")
         .map_err(failure::of)?;

@@ -11,11 +11,6 @@ pub(super) fn of(error: rusqlite::Error) -> Error {
     Error::new(code(&error)).found(error.to_string())
 }
 
-/// The error of a stored value that farpost would not have written.
-pub(super) fn corrupt(what: &str) -> Error {
-    Error::new(Code::StoreCorrupt).found(what.to_owned())
-}
-
 fn code(error: &rusqlite::Error) -> Code {
     match error {
         rusqlite::Error::SqliteFailure(failure, _) => match failure.code {

@@ -1,35 +1,20 @@
-//! Sessions, fences and cursors (rules D1, D5, F5).
+//! Sessions, fences and cursors.
 
 use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::error::Result;
-use crate::group::{
-    CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after, open,
-};
+use crate::group::{EPOCHS_MAX, EpochRecord, SessionRecord};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
+use crate::store::records::CurrentCursor;
 use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
-use crate::store::sqlite::{assignments, failure};
+use crate::store::sqlite::failure;
 
-/// How far a cursor moved: deliveries above `from`, up to `to`, are new.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moved {
-    pub(super) from: Sequence,
-    pub(super) to: Sequence,
-}
-
-pub(super) fn open_session(connection: &Connection, request: &SessionRequest) -> Result<SessionAnswer> {
-    let before = session(connection, &request.agent)?;
-    let (mut answer, after) = open(before.as_ref(), request);
-    if let Some(after) = after {
-        save(connection, &request.agent, &after)?;
-    }
-    if let SessionAnswer::Granted(grant) = &mut answer {
-        grant.assignment = assignments::signed(connection, &request.agent)?;
-    }
-    Ok(answer)
+pub(super) fn sessions(connection: &Connection, agents: &[&Name]) -> Result<Vec<(Name, SessionRecord)>> {
+    let of = |agent: &&Name| Ok(session(connection, agent)?.map(|record| ((*agent).clone(), record)));
+    agents.iter().filter_map(|agent| of(agent).transpose()).collect()
 }
 
 fn session(connection: &Connection, agent: &Name) -> Result<Option<SessionRecord>> {
@@ -67,8 +52,8 @@ fn epoch_of(row: &Row<'_>) -> rusqlite::Result<EpochRecord> {
     })
 }
 
-/// Writes what a grant changed: the session, its epoch, and which epochs are forgotten.
-fn save(connection: &Connection, agent: &Name, record: &SessionRecord) -> Result<()> {
+/// Writes a session with its epochs, and forgets the others.
+pub(super) fn put(connection: &Connection, agent: &Name, record: &SessionRecord) -> Result<()> {
     let mut upsert = connection
         .prepare_cached(
             "INSERT OR REPLACE INTO sessions (agent, fence, epoch, server, via, opened)
@@ -85,7 +70,7 @@ fn save(connection: &Connection, agent: &Name, record: &SessionRecord) -> Result
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .map_err(failure::of)?;
-    for known in record.epochs.iter().filter(|known| known.fence == record.fence) {
+    for known in &record.epochs {
         let [epoch, boot, nonce] = [known.epoch.0, known.boot, known.nonce].map(BitsColumn);
         let [number, cursor, fence] = [known.connection, known.cursor.0, known.fence].map(BitsColumn);
         upsert.execute((agent.as_str(), epoch, boot, nonce, number, cursor, fence)).map_err(failure::of)?;
@@ -109,35 +94,33 @@ fn forget(connection: &Connection, agent: &Name, record: &SessionRecord) -> Resu
     Ok(())
 }
 
-/// The newest grant of an agent, as (fence, epoch).
-pub(super) fn current(connection: &Connection, agent: &Name) -> Result<Option<(u64, Epoch)>> {
-    let mut select =
-        connection.prepare_cached("SELECT fence, epoch FROM sessions WHERE agent = ?1").map_err(failure::of)?;
-    let row = select
-        .query_row([agent.as_str()], |row| Ok((row.get::<_, BitsColumn>(0)?.0, Epoch(row.get::<_, BitsColumn>(1)?.0))));
-    row.optional().map_err(failure::of)
+pub(super) fn current(connection: &Connection, agents: &[&Name]) -> Result<Vec<CurrentCursor>> {
+    let mut select = connection
+        .prepare_cached(
+            "SELECT s.fence, s.epoch, e.cursor FROM sessions s JOIN epochs e ON e.agent = s.agent AND e.epoch = s.epoch
+             WHERE s.agent = ?1",
+        )
+        .map_err(failure::of)?;
+    let one = |agent: &&Name| {
+        let of = |row: &Row<'_>| {
+            let bits = |column| row.get::<_, BitsColumn>(column).map(|bits| bits.0);
+            let (fence, epoch, cursor) = (bits(0)?, Epoch(bits(1)?), Sequence(bits(2)?));
+            Ok(CurrentCursor { agent: (*agent).clone(), fence, epoch, cursor })
+        };
+        select.query_row([agent.as_str()], of).optional().transpose()
+    };
+    agents.iter().filter_map(one).collect::<rusqlite::Result<_>>().map_err(failure::of)
 }
 
-/// Moves the cursors whose fence is current; `None` for each that is fenced off.
-pub(super) fn move_cursors(connection: &Connection, writes: &[CursorWrite]) -> Result<Vec<Option<Moved>>> {
-    let mut select =
-        connection.prepare_cached("SELECT cursor FROM epochs WHERE agent = ?1 AND epoch = ?2").map_err(failure::of)?;
+pub(super) fn put_cursors(connection: &Connection, cursors: &[&CurrentCursor]) -> Result<()> {
     let mut update = connection
         .prepare_cached("UPDATE epochs SET cursor = ?3 WHERE agent = ?1 AND epoch = ?2")
         .map_err(failure::of)?;
-    let mut moves = Vec::with_capacity(writes.len());
-    for write in writes {
-        let key = (write.agent.as_str(), BitsColumn(write.epoch.0));
-        let cursor = select.query_row(key, |row| row.get::<_, BitsColumn>(0)).optional().map_err(failure::of)?;
-        let from = cursor.map_or(Sequence::NONE, |cursor| Sequence(cursor.0));
-        let moved = cursor_after(current(connection, &write.agent)?, from, write).map(|to| Moved { from, to });
-        if let Some(Moved { to, .. }) = moved.filter(|moved| moved.to > moved.from) {
-            let (agent, epoch) = (write.agent.as_str(), BitsColumn(write.epoch.0));
-            update.execute((agent, epoch, BitsColumn(to.0))).map_err(failure::of)?;
-        }
-        moves.push(moved);
+    for moved in cursors {
+        let row = (moved.agent.as_str(), BitsColumn(moved.epoch.0), BitsColumn(moved.cursor.0));
+        update.execute(row).map_err(failure::of)?;
     }
-    Ok(moves)
+    Ok(())
 }
 
 pub(super) fn cursors(connection: &Connection) -> Result<Vec<(Name, Epoch, Sequence)>> {

@@ -15,6 +15,7 @@ pub(super) struct Document {
     pub(super) agents: Option<Downstreams>,
     pub(super) gateways: Option<Downstreams>,
     pub(super) queue: Option<Queue>,
+    store: Option<Store>,
     pub(super) identity: Option<Identity>,
     pub(super) expiry: Expiry,
 }
@@ -55,6 +56,14 @@ pub(super) struct Queue {
     pub(super) bytes: u64,
     oldest_milliseconds: Option<u64>,
     delivered_sequence: u64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Store {
+    works: bool,
+    since: String,
+    why: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -108,6 +117,9 @@ impl Document {
         }
         if let Some(queue) = &self.queue {
             push("queue", queue.text());
+        }
+        if let Some(store) = self.store.as_ref().filter(|store| !store.works) {
+            push("store", format!("fails, since {}: {}", clock(&store.since), store.why));
         }
         if let Some(identity) = &self.identity {
             push("identity", identity.text());

@@ -35,7 +35,8 @@ fn a_new_store_keeps_its_identity_and_only_its_owner_can_read_it() {
 #[test]
 fn d4_every_commit_is_synced() {
     let store = Place::new().open();
-    let pragma = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+    let pragma =
+        |name| store.engine.connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
     assert_eq!(pragma("journal_mode").unwrap(), "wal".to_owned().into());
     assert_eq!(pragma("synchronous").unwrap(), 2.into(), "2 is FULL");
 }
@@ -93,8 +94,8 @@ fn a_damaged_file_is_corrupt() {
     assert_eq!(code(place.try_open(Some("CORP"))), Code::StoreCorrupt);
 
     let place = Place::new();
-    let store = store_with_servers(&place);
-    store.connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    let store = with_servers(place.open());
+    store.engine.connection.pragma_update(None, "journal_mode", "DELETE").unwrap();
     drop(store);
     let mut bytes = std::fs::read(&place.path).unwrap();
     bytes[4096..].fill(0xa5);
@@ -111,13 +112,13 @@ fn a_value_that_farpost_did_not_write_is_corrupt() {
         let place = Place::new();
         let mut store = place.open();
         store.approve_agent(&name("pc7"), at(1)).unwrap();
-        store.connection.execute(damage, []).unwrap();
+        store.engine.connection.execute(damage, []).unwrap();
         assert_eq!(store.agents().unwrap_err().code(), Code::StoreCorrupt, "{damage}");
     }
     for damage in ["signing_key = x'00'", "challenge_secret = x'00'", "name = printf('%999d', 1)"] {
         let place = Place::new();
         let store = place.open();
-        store.connection.execute(&format!("UPDATE management_group SET {damage}"), []).unwrap();
+        store.engine.connection.execute(&format!("UPDATE management_group SET {damage}"), []).unwrap();
         drop(store);
         assert_eq!(code(place.try_open(None)), Code::StoreCorrupt, "{damage}");
     }
@@ -128,7 +129,7 @@ fn a_newer_releases_store_is_left_alone() {
     let place = Place::new();
     let store = place.open();
     let newer = schema::MIGRATIONS.len() as i64 + 1;
-    store.connection.pragma_update(None, "user_version", newer).unwrap();
+    store.engine.connection.pragma_update(None, "user_version", newer).unwrap();
     drop(store);
     let error = place.try_open(Some("CORP")).err().unwrap();
     assert_eq!((error.code(), error.found_text()), (Code::StoreNewer, format!("version {newer}").as_str()));
@@ -151,12 +152,12 @@ fn a_store_that_another_process_keeps_locked_is_busy_and_usable_again_afterwards
     let place = Place::new();
     let holder = place.open();
     let mut store = place.try_open(None).unwrap();
-    holder.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    holder.engine.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
     let error = store.approve_agent(&name("pc7"), at(1)).unwrap_err();
     assert_eq!(error.code(), Code::StoreBusy);
     assert!(error.is_retriable());
     assert_eq!(store.agents().unwrap(), [], "reading goes on");
-    holder.connection.execute_batch("ROLLBACK").unwrap();
+    holder.engine.connection.execute_batch("ROLLBACK").unwrap();
     store.approve_agent(&name("pc7"), at(1)).unwrap();
 }
 
@@ -164,7 +165,7 @@ fn a_store_that_another_process_keeps_locked_is_busy_and_usable_again_afterwards
 fn what_cannot_be_written_is_unavailable() {
     let place = Place::new();
     let mut store = place.open();
-    store.connection.pragma_update(None, "query_only", true).unwrap();
+    store.engine.connection.pragma_update(None, "query_only", true).unwrap();
     assert_eq!(store.approve_agent(&name("pc7"), at(1)).unwrap_err().code(), Code::StoreUnavailable);
     drop(store);
     std::fs::set_permissions(&place.path, std::fs::Permissions::from_mode(0o400)).unwrap();
@@ -188,7 +189,7 @@ fn processes_that_make_one_store_at_once_make_one_group() {
 #[test]
 fn a_failed_call_leaves_nothing_behind() {
     let place = Place::new();
-    let mut store = store_with_servers(&place);
+    let mut store = with_servers(place.open());
     let (change, fence) = (store.change().unwrap(), fence(&mut store, &request("pc7", 7, 1, 1)));
     let foreign = run(0, "pc8", 7, 1..=2);
     let error = store.commit(&[write("pc7", 7, fence, 2)], &[run(0, "pc7", 7, 1..=2), foreign]).unwrap_err();

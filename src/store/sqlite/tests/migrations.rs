@@ -1,6 +1,8 @@
 //! The tables of every version that is out there, and how an old store becomes a new one.
 
 use super::*;
+use crate::group::{AgentState, SessionRequest};
+use crate::message::Epoch;
 
 /// The checksum of what an empty store's tables are after each migration.
 const TABLES: [u32; 2] = [2_777_078_597, 2_893_737_125];
@@ -9,7 +11,7 @@ const TABLES: [u32; 2] = [2_777_078_597, 2_893_737_125];
 fn old_store(place: &Place, version: usize) {
     let newest = place.open();
     let key: Vec<u8> =
-        newest.connection.query_row("SELECT signing_key FROM management_group", [], |row| row.get(0)).unwrap();
+        newest.engine.connection.query_row("SELECT signing_key FROM management_group", [], |row| row.get(0)).unwrap();
     drop(newest);
     for suffix in ["", "-wal", "-shm"] {
         let mut path = place.path.clone().into_os_string();
@@ -62,7 +64,7 @@ fn a_store_of_every_older_version_opens_with_all_that_was_in_it() {
         let place = Place::new();
         old_store(&place, version);
         let mut store = place.try_open(Some("CORP")).unwrap();
-        let reached: i64 = store.connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        let reached: i64 = store.engine.connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(reached, schema::MIGRATIONS.len() as i64);
         assert_eq!((store.change().unwrap(), store.challenge_secret().unwrap()), (7, [9; 32]));
         assert!(store.servers().unwrap()[0].excluded);

@@ -1,94 +1,18 @@
-//! One-time tokens: single use, whatever happens.
+//! One-time tokens in a file that several processes use.
 
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::group::TokenHash;
+use crate::group::{TokenAnswer, TokenHash, TokenRecord};
 use crate::limits::TOKENS_MAX;
-
-fn token(hash: u8, who: &str) -> TokenRecord {
-    TokenRecord {
-        name: name(who),
-        role: Role::Agent,
-        via: Some(name("gw1")),
-        created: at(1_000),
-        expires: at(61_000),
-        used: None,
-        hash: TokenHash([hash; 32]),
-        request: None,
-    }
-}
-
-fn ask(hash: u8, who: &str, request: u8) -> TokenUse {
-    let (role, via) = (Role::Agent, Some(name("gw1")));
-    TokenUse { hash: TokenHash([hash; 32]), name: name(who), role, via, request: [request; 32], at: at(2_000) }
-}
-
-fn try_use(store: &mut SqliteStore, ask: &TokenUse) -> Result<TokenAnswer, Code> {
-    store.use_token(ask).map_err(|error| error.code())
-}
-
-#[test]
-fn a_token_is_used_once_and_by_the_same_request_again_also_after_a_restart() {
-    let place = Place::new();
-    let mut store = place.open();
-    store.create_token(&token(1, "pc7")).unwrap();
-    assert_eq!(store.tokens().unwrap(), [token(1, "pc7")]);
-    let change = store.change().unwrap();
-    // None of these uses it up.
-    assert_eq!(try_use(&mut store, &ask(2, "pc7", 1)), Err(Code::TokenUnknown));
-    assert_eq!(try_use(&mut store, &ask(1, "pc8", 1)), Err(Code::TokenElsewhere));
-    assert_eq!(try_use(&mut store, &TokenUse { via: None, ..ask(1, "pc7", 1) }), Err(Code::TokenElsewhere));
-    assert_eq!(try_use(&mut store, &TokenUse { role: Role::Gateway, ..ask(1, "pc7", 1) }), Err(Code::TokenElsewhere));
-    assert_eq!(try_use(&mut store, &TokenUse { at: at(61_000), ..ask(1, "pc7", 1) }), Err(Code::TokenExpired));
-    assert_eq!(store.tokens().unwrap(), [token(1, "pc7")]);
-    assert_eq!(try_use(&mut store, &ask(1, "pc7", 1)), Ok(TokenAnswer::First));
-    drop(store);
-    let mut store = place.open();
-    assert_eq!(try_use(&mut store, &ask(1, "pc7", 1)), Ok(TokenAnswer::Again));
-    assert_eq!(try_use(&mut store, &ask(1, "pc7", 2)), Err(Code::TokenUsed));
-    let used = TokenRecord { used: Some(at(2_000)), request: Some([1; 32]), ..token(1, "pc7") };
-    assert!(!used.is_open(at(2_000)) && token(1, "pc7").is_open(at(2_000)) && !token(1, "pc7").is_open(at(61_000)));
-    assert_eq!((store.tokens().unwrap(), store.change().unwrap()), (vec![used], change));
-}
-
-#[test]
-fn g1_a_name_that_was_rejected_meanwhile_does_not_enrol_and_keeps_its_token() {
-    let place = Place::new();
-    let mut store = store_with_servers(&place);
-    store.create_token(&token(1, "pc7")).unwrap();
-    store.reject_agent(&name("pc7"), at(1)).unwrap();
-    assert_eq!(try_use(&mut store, &ask(1, "pc7", 1)), Err(Code::NameRejected));
-    assert_eq!(store.create_token(&token(2, "pc7")).unwrap_err().code(), Code::NameRejected);
-    store.approve_agent(&name("pc7"), at(1)).unwrap();
-    assert_eq!(try_use(&mut store, &ask(1, "pc7", 1)), Ok(TokenAnswer::First));
-    store.approve_gateway(&name("gw7"), &name("ms1"), at(1)).unwrap();
-    assert_eq!(store.create_token(&token(3, "gw7")).unwrap_err().code(), Code::RoleNotApproved);
-}
-
-#[test]
-fn tokens_are_deleted_by_name_and_forgotten_a_week_after_they_expired() {
-    let place = Place::new();
-    let mut store = place.open();
-    for (hash, who) in [(1, "pc7"), (2, "pc7"), (3, "pc8")] {
-        store.create_token(&token(hash, who)).unwrap();
-    }
-    assert_eq!(store.delete_token(&name("pc7")).unwrap(), 2);
-    assert_eq!(store.delete_token(&name("pc7")).unwrap_err().code(), Code::TokenUnknown);
-    assert_eq!(try_use(&mut store, &ask(1, "pc7", 1)), Err(Code::TokenUnknown));
-    let later = |hash, created| TokenRecord { created: at(created), expires: at(created + 1), ..token(hash, "pc9") };
-    let week = 7 * 86_400_000;
-    store.create_token(&later(4, 61_000 + week - 1)).unwrap();
-    assert_eq!(try_use(&mut store, &TokenUse { at: at(70_000), ..ask(3, "pc8", 1) }), Err(Code::TokenExpired));
-    store.create_token(&later(5, 61_000 + week)).unwrap();
-    assert_eq!(try_use(&mut store, &TokenUse { at: at(70_000), ..ask(3, "pc8", 1) }), Err(Code::TokenUnknown));
-}
+use crate::store::tests::tokens::{ask, token, try_use};
 
 #[test]
 fn the_number_of_tokens_is_bounded_and_expired_ones_make_room() {
     let place = Place::new();
     let mut store = place.open();
     store
+        .engine
         .connection
         .execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
@@ -106,7 +30,8 @@ fn the_number_of_tokens_is_bounded_and_expired_ones_make_room() {
     );
     assert_eq!(store.tokens().unwrap().len() as u64, TOKENS_MAX);
     // Expired ones that wait for an answer go last.
-    store.connection.execute("UPDATE tokens SET used = 1, request = zeroblob(32) WHERE name = 'pc9'", []).unwrap();
+    let used = "UPDATE tokens SET used = 1, request = zeroblob(32) WHERE name = 'pc9'";
+    store.engine.connection.execute(used, []).unwrap();
     let later = |hash| TokenRecord { created: at(70_000), expires: at(80_000), ..token(hash, "pc7") };
     store.create_token(&later(3)).unwrap();
     let names: Vec<_> = store.tokens().unwrap().iter().map(|token| token.name.to_string()).collect();
@@ -119,7 +44,7 @@ fn a_stored_token_that_farpost_did_not_write_is_corrupt() {
         let place = Place::new();
         let mut store = place.open();
         store.create_token(&token(1, "pc7")).unwrap();
-        store.connection.execute(&format!("UPDATE tokens SET {damage}"), []).unwrap();
+        store.engine.connection.execute(&format!("UPDATE tokens SET {damage}"), []).unwrap();
         assert_eq!(store.tokens().unwrap_err().code(), Code::StoreCorrupt, "{damage}");
     }
 }

@@ -3,9 +3,23 @@
 use super::*;
 use crate::limits::DOWN_MESSAGES_MAX;
 
-#[test]
-fn d5_two_servers_on_one_store_never_both_move_an_agents_cursor() {
-    let place = Place::new();
+on_every_engine! {
+    d5_two_servers_on_one_store_never_both_move_an_agents_cursor,
+    f5_no_fence_is_given_twice_however_many_processes_ask_at_once,
+    f5_the_same_connection_may_be_shown_again_and_gets_a_new_fence,
+    d1_a_restored_disk_is_told_how_far_the_group_has_seen,
+    d9_the_ninth_epoch_replaces_the_oldest,
+    d5a_every_key_is_stored_once_however_runs_overlap,
+    d5a_what_was_delivered_and_then_deleted_by_its_owner_does_not_come_back,
+    d5a_nothing_is_stored_beyond_the_cursor_that_covers_it,
+    d5a_a_fenced_write_among_others_loses_only_its_own_deliveries,
+    a_delivery_is_read_as_it_was_sent_page_by_page,
+    d6_a_gap_is_stored_once_with_its_reason_and_only_what_is_new_of_it,
+    d8_messages_to_an_agent_are_numbered_and_given_to_its_newest_session_only,
+    d8_messages_to_an_agent_are_bounded_in_size_and_number,
+}
+
+fn d5_two_servers_on_one_store_never_both_move_an_agents_cursor(place: &dyn Place) {
     let (mut one, mut other) = (place.open(), place.open());
     let first = fence(&mut one, &request("pc7", 7, 1, 1));
     assert_eq!(one.commit(&[write("pc7", 7, first, 5)], &[]).unwrap(), [CursorOutcome::Written]);
@@ -18,9 +32,7 @@ fn d5_two_servers_on_one_store_never_both_move_an_agents_cursor() {
     assert_eq!(other.commit(&[write("pc7", 7, second, 9)], &[]).unwrap(), [CursorOutcome::Written]);
 }
 
-#[test]
-fn f5_no_fence_is_given_twice_however_many_processes_ask_at_once() {
-    let place = Place::new();
+fn f5_no_fence_is_given_twice_however_many_processes_ask_at_once(place: &dyn Place) {
     drop(place.open());
     let ask = || {
         let mut store = place.open();
@@ -34,9 +46,7 @@ fn f5_no_fence_is_given_twice_however_many_processes_ask_at_once() {
     assert_eq!(fences, (1..=200).collect::<Vec<_>>());
 }
 
-#[test]
-fn f5_the_same_connection_may_be_shown_again_and_gets_a_new_fence() {
-    let place = Place::new();
+fn f5_the_same_connection_may_be_shown_again_and_gets_a_new_fence(place: &dyn Place) {
     let mut store = place.open();
     let first = fence(&mut store, &request("pc7", 7, 1, 1));
     drop(store);
@@ -44,9 +54,7 @@ fn f5_the_same_connection_may_be_shown_again_and_gets_a_new_fence() {
     assert_eq!(fence(&mut store, &request("pc7", 7, 1, 1)), first + 1);
 }
 
-#[test]
-fn d1_a_restored_disk_is_told_how_far_the_group_has_seen() {
-    let place = Place::new();
+fn d1_a_restored_disk_is_told_how_far_the_group_has_seen(place: &dyn Place) {
     let mut store = place.open();
     let fence = fence(&mut store, &request("pc7", u64::MAX, 2, 1));
     store.commit(&[write("pc7", u64::MAX, fence, 100)], &[]).unwrap();
@@ -59,9 +67,7 @@ fn d1_a_restored_disk_is_told_how_far_the_group_has_seen() {
     assert!(matches!(store.open_sessions(&[honest]).unwrap()[0], SessionAnswer::Granted(_)));
 }
 
-#[test]
-fn d9_the_ninth_epoch_replaces_the_oldest() {
-    let place = Place::new();
+fn d9_the_ninth_epoch_replaces_the_oldest(place: &dyn Place) {
     let mut store = place.open();
     for epoch in 1..=10 {
         fence(&mut store, &request("pc7", epoch, 1, 1));
@@ -72,10 +78,8 @@ fn d9_the_ninth_epoch_replaces_the_oldest() {
     assert_eq!(kept, expected);
 }
 
-#[test]
-fn d5a_every_key_is_stored_once_however_runs_overlap() {
+fn d5a_every_key_is_stored_once_however_runs_overlap(place: &dyn Place) {
     for overlap in 0..=5_u64 {
-        let place = Place::new();
         let mut store = place.open();
         let fence = fence(&mut store, &request("pc7", 7, 1, 1));
         store.commit(&[write("pc7", 7, fence, 5)], &[run(0, "pc7", 7, 1..=5)]).unwrap();
@@ -86,21 +90,17 @@ fn d5a_every_key_is_stored_once_however_runs_overlap() {
     }
 }
 
-#[test]
-fn d5a_what_was_delivered_and_then_deleted_by_its_owner_does_not_come_back() {
-    let place = Place::new();
+fn d5a_what_was_delivered_and_then_deleted_by_its_owner_does_not_come_back(place: &dyn Place) {
     let mut store = place.open();
     let fence = fence(&mut store, &request("pc7", 7, 1, 1));
     store.commit(&[write("pc7", 7, fence, 5)], &[run(0, "pc7", 7, 1..=5)]).unwrap();
-    store.connection.execute("DELETE FROM deliveries", []).unwrap();
+    place.execute("DELETE FROM deliveries");
     store.commit(&[write("pc7", 7, fence, 7)], &[run(0, "pc7", 7, 1..=7)]).unwrap();
     assert_eq!(delivered(&mut store), [6, 7]);
     assert_eq!(store.deliveries(0, 1).unwrap()[0].number, 6, "nor is its number used again");
 }
 
-#[test]
-fn d5a_nothing_is_stored_beyond_the_cursor_that_covers_it() {
-    let place = Place::new();
+fn d5a_nothing_is_stored_beyond_the_cursor_that_covers_it(place: &dyn Place) {
     let mut store = place.open();
     let fence = fence(&mut store, &request("pc7", 7, 1, 1));
     store.commit(&[write("pc7", 7, fence, 3)], &[run(0, "pc7", 7, 1..=5)]).unwrap();
@@ -109,9 +109,7 @@ fn d5a_nothing_is_stored_beyond_the_cursor_that_covers_it() {
     assert_eq!(delivered(&mut store), [1, 2, 3, 4, 5]);
 }
 
-#[test]
-fn d5a_a_fenced_write_among_others_loses_only_its_own_deliveries() {
-    let place = Place::new();
+fn d5a_a_fenced_write_among_others_loses_only_its_own_deliveries(place: &dyn Place) {
     let mut store = place.open();
     let fences: Vec<_> = ["a", "b", "c"].iter().map(|agent| fence(&mut store, &request(agent, 7, 1, 1))).collect();
     fence(&mut store, &request("b", 7, 1, 2));
@@ -125,9 +123,7 @@ fn d5a_a_fenced_write_among_others_loses_only_its_own_deliveries() {
     assert_eq!(store.commit(&[write("nobody", 7, 0, 1)], &[]).unwrap(), [CursorOutcome::Fenced]);
 }
 
-#[test]
-fn a_delivery_is_read_as_it_was_sent_page_by_page() {
-    let place = Place::new();
+fn a_delivery_is_read_as_it_was_sent_page_by_page(place: &dyn Place) {
     let mut store = place.open();
     let fence = fence(&mut store, &request("pc7", u64::MAX - 1, 1, 1));
     let large = Numbered {
@@ -148,14 +144,11 @@ fn a_delivery_is_read_as_it_was_sent_page_by_page() {
     assert_eq!((rest.len(), &rest[0].payload, rest[0].via.len()), (1, &large.payload, 0));
     assert_eq!(store.deliveries(u64::MAX, 3).unwrap(), []);
     assert_eq!(store.delivery_count().unwrap(), 4);
-    let shown: String =
-        store.connection.query_row("SELECT epoch || ' ' || via FROM delivered", [], |row| row.get(0)).unwrap();
+    let shown = place.text("SELECT epoch || ' ' || via FROM delivered ORDER BY id LIMIT 1");
     assert_eq!(shown, "fffffffffffffffe gw1,gw2");
 }
 
-#[test]
-fn d6_a_gap_is_stored_once_with_its_reason_and_only_what_is_new_of_it() {
-    let place = Place::new();
+fn d6_a_gap_is_stored_once_with_its_reason_and_only_what_is_new_of_it(place: &dyn Place) {
     let mut store = place.open();
     let fence = fence(&mut store, &request("pc7", 7, 1, 1));
     store.commit(&[write("pc7", 7, fence, 3)], &[]).unwrap();
@@ -170,9 +163,7 @@ fn d6_a_gap_is_stored_once_with_its_reason_and_only_what_is_new_of_it() {
     assert_eq!(store.delivery_count().unwrap(), 0);
 }
 
-#[test]
-fn d8_messages_to_an_agent_are_numbered_and_given_to_its_newest_session_only() {
-    let place = Place::new();
+fn d8_messages_to_an_agent_are_numbered_and_given_to_its_newest_session_only(place: &dyn Place) {
     let mut store = place.open();
     let pc7 = name("pc7");
     assert_eq!(store.send_down(&pc7, b"x", at(1)).unwrap_err().code(), Code::NameUnknown);
@@ -187,7 +178,7 @@ fn d8_messages_to_an_agent_are_numbered_and_given_to_its_newest_session_only() {
     let new = fence(&mut store, &request("pc7", 7, 1, 2));
     assert_eq!(store.down_messages(&pc7, old, 0, 9).unwrap_err().code(), Code::CursorFenced);
     assert_eq!(store.down_delivered(&pc7, old, 3).unwrap_err().code(), Code::CursorFenced);
-    let numbers = |store: &mut SqliteStore, above, count| -> Vec<u64> {
+    let numbers = |store: &mut AnyStore, above, count| -> Vec<u64> {
         store.down_messages(&pc7, new, above, count).unwrap().iter().map(|message| message.number).collect()
     };
     assert_eq!(numbers(&mut store, 0, 2), [1, 2]);
@@ -200,18 +191,19 @@ fn d8_messages_to_an_agent_are_numbered_and_given_to_its_newest_session_only() {
     assert_eq!(store.send_down(&pc7, b"x", at(6)).unwrap_err().code(), Code::NameRejected);
 }
 
-#[test]
-fn d8_messages_to_an_agent_are_bounded_in_size_and_number() {
-    let place = Place::new();
+fn d8_messages_to_an_agent_are_bounded_in_size_and_number(place: &dyn Place) {
     let mut store = place.open();
     let pc7 = name("pc7");
     store.approve_agent(&pc7, at(1)).unwrap();
     let too_long = vec![0; DOWN_PAYLOAD_BYTES_MAX + 1];
     assert_eq!(store.send_down(&pc7, &too_long, at(1)).unwrap_err().code(), Code::MessageTooLarge);
+    store.send_down(&pc7, b"x", at(1)).unwrap();
     store.send_down(&pc7, &too_long[1..], at(1)).unwrap();
-    let fill = "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-        INSERT INTO down_messages SELECT 'pc7', i, 0, x'' FROM n";
-    store.connection.execute(fill, [DOWN_MESSAGES_MAX as i64]).unwrap();
+    place.execute(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < {DOWN_MESSAGES_MAX})
+         INSERT INTO down_messages (agent, number, sent, payload)
+         SELECT 'pc7', i, 0, (SELECT payload FROM down_messages WHERE number = 1) FROM n"
+    ));
     assert_eq!(store.send_down(&pc7, b"x", at(1)).unwrap_err().code(), Code::DownQueueFull);
 }
 

@@ -1,0 +1,177 @@
+//! Who knocks: all knocks of a batch against one picture of the records, which is written back once.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::error::Result;
+use crate::group::{
+    AgentRecord, AgentState, Assignment, Decision, Facts, GatewayRecord, GatewayState, Knock, Remember, ServerRecord,
+    UnknownAgents, decide, pending_expired_before,
+};
+use crate::name::Name;
+use crate::role::Role;
+use crate::store::operations::{assignments, distinct, new_agent, new_gateway, server};
+use crate::store::records::{Place, Records, Which};
+use crate::time::Timestamp;
+
+/// Decides about knocks in their order, each as if those before it had been written, and remembers who knocked.
+pub(in crate::store) fn authorise(records: &mut dyn Records, knocks: &[Knock]) -> Result<Vec<Decision>> {
+    records.lock_group()?;
+    let mut picture = Picture::read(records, knocks)?;
+    let decisions = knocks.iter().map(|knock| picture.decide(knock)).collect();
+    picture.write(records)?;
+    Ok(decisions)
+}
+
+/// What the group knows that bears on a batch of knocks.
+struct Picture {
+    gateways: HashMap<Name, GatewayRecord>,
+    agents: HashMap<Name, AgentRecord>,
+    assignments: HashMap<Name, Assignment>,
+    servers: Vec<ServerRecord>,
+    unknown_agents: UnknownAgents,
+    /// Empty if no name of the batch is new.
+    pending: HashMap<Place, usize>,
+    touched_gateways: BTreeSet<Name>,
+    touched_agents: BTreeSet<Name>,
+    is_changed: bool,
+}
+
+impl Picture {
+    fn read(records: &mut dyn Records, knocks: &[Knock]) -> Result<Self> {
+        let who = distinct(knocks.iter().map(|knock| &knock.name));
+        let with_vias =
+            distinct(knocks.iter().flat_map(|knock| std::iter::once(&knock.name).chain(knock.via.as_ref())));
+        let gateways = records.gateways(Which::Named(&with_vias))?;
+        let agents = records.agents(Which::Named(&who))?;
+        let assignments = assignments::of(records, &who)?;
+        let mut picture = Self {
+            gateways: gateways.into_iter().map(|record| (record.name.clone(), record)).collect(),
+            agents: agents.into_iter().map(|record| (record.name.clone(), record)).collect(),
+            assignments: assignments.into_iter().map(|(node, record)| (node, record.assignment)).collect(),
+            servers: records.servers()?,
+            unknown_agents: records.unknown_agents()?,
+            pending: HashMap::new(),
+            touched_gateways: BTreeSet::new(),
+            touched_agents: BTreeSet::new(),
+            is_changed: false,
+        };
+        if let Some(newest) = knocks.iter().filter(|knock| picture.is_new(&knock.name)).map(|knock| knock.at).max() {
+            picture.count_pending(records, knocks, pending_expired_before(newest))?;
+        }
+        Ok(picture)
+    }
+
+    fn is_new(&self, name: &Name) -> bool {
+        !self.agents.contains_key(name)
+            && self.gateways.get(name).is_none_or(|known| known.state == GatewayState::Deleted)
+    }
+
+    /// How many wait where newcomers would; those that were not seen for long are forgotten first. A forgotten gateway
+    /// still is no agent (rule G1).
+    fn count_pending(&mut self, records: &mut dyn Records, knocks: &[Knock], before: Timestamp) -> Result<()> {
+        records.expire_pending(before)?;
+        self.agents.retain(|_, agent| agent.state != AgentState::Pending || agent.last_seen >= before);
+        for gateway in self.gateways.values_mut() {
+            if gateway.state == GatewayState::Pending && gateway.last_seen < before {
+                gateway.state = GatewayState::Deleted;
+            }
+        }
+        let mut places: Vec<Place> = Vec::new();
+        for place in knocks.iter().map(place_of) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        let counts = records.count_pending(&places.iter().collect::<Vec<_>>())?;
+        let counts = counts.into_iter().map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        self.pending = places.into_iter().zip(counts).collect();
+        Ok(())
+    }
+
+    fn facts(&self, knock: &Knock) -> Facts {
+        let via = knock.via.as_ref().and_then(|via| self.gateways.get(via));
+        Facts {
+            gateway: self.gateways.get(&knock.name).cloned(),
+            agent: self.agents.get(&knock.name).cloned(),
+            server: server(&self.servers, &knock.server).cloned(),
+            assignment: self.assignments.get(&knock.name).cloned(),
+            via_approved: via.is_some_and(|via| via.state == GatewayState::Approved),
+            pending: if self.is_new(&knock.name) { self.waiting(&place_of(knock)) } else { 0 },
+            unknown_agents: self.unknown_agents,
+        }
+    }
+
+    fn waiting(&self, place: &Place) -> usize {
+        self.pending.get(place).copied().unwrap_or(0)
+    }
+
+    fn decide(&mut self, knock: &Knock) -> Decision {
+        let (decision, remember) = decide(&self.facts(knock), knock);
+        match remember {
+            Remember::Nothing => return decision,
+            Remember::Seen => {}
+            Remember::PendingGateway => {
+                let new = || new_gateway(&knock.name, GatewayState::Pending, knock.at);
+                let record = self.gateways.entry(knock.name.clone()).or_insert_with(new);
+                (record.state, record.parent) = (GatewayState::Pending, None);
+                self.is_changed = true;
+            }
+            Remember::Agent(state) => {
+                let new = || new_agent(&knock.name, state, knock.at);
+                self.agents.entry(knock.name.clone()).or_insert_with(new).state = state;
+                self.is_changed = true;
+            }
+        }
+        if !matches!(remember, Remember::Seen | Remember::Agent(AgentState::Approved | AgentState::Rejected))
+            && let Some(waiting) = self.pending.get_mut(&place_of(knock))
+        {
+            *waiting += 1;
+        }
+        self.seen(knock);
+        decision
+    }
+
+    /// When, where and with which key a known name was seen. A new key is remembered, not refused: the CA vouches for
+    /// it, since certificates are renewed.
+    fn seen(&mut self, knock: &Knock) {
+        macro_rules! seen {
+            ($records:ident, $touched:ident) => {
+                if let Some(record) = self.$records.get_mut(&knock.name) {
+                    record.last_seen = record.last_seen.max(knock.at);
+                    record.address.clone_from(&knock.address);
+                    record.via.clone_from(&knock.via);
+                    record.server = Some(knock.server.clone());
+                    record.software.clone_from(&knock.software);
+                    if record.key.is_some_and(|key| key != knock.key) {
+                        record.key_changed = Some(knock.at);
+                    }
+                    record.key = Some(knock.key);
+                    self.$touched.insert(knock.name.clone());
+                }
+            };
+        }
+        match knock.role {
+            Role::Gateway => seen!(gateways, touched_gateways),
+            _ => seen!(agents, touched_agents),
+        }
+    }
+
+    fn write(&self, records: &mut dyn Records) -> Result<()> {
+        let gateways: Vec<_> = self.touched_gateways.iter().filter_map(|name| self.gateways.get(name)).collect();
+        if !gateways.is_empty() {
+            records.put_gateways(&gateways)?;
+        }
+        let agents: Vec<_> = self.touched_agents.iter().filter_map(|name| self.agents.get(name)).collect();
+        if !agents.is_empty() {
+            records.put_agents(&agents)?;
+        }
+        if self.is_changed { records.changed() } else { Ok(()) }
+    }
+}
+
+fn place_of(knock: &Knock) -> Place {
+    match &knock.via {
+        Some(via) => Place::Behind(via.clone()),
+        None => Place::At(knock.server.clone()),
+    }
+}

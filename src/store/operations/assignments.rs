@@ -1,0 +1,102 @@
+//! Servers and assignments (rules G3, G6).
+
+use std::collections::HashMap;
+
+use crate::code::Code;
+use crate::error::{Error, Result};
+use crate::group::{
+    Assignment, AssignmentRecord, Candidate, GatewayState, ServerRecord, SignedAssignment, may_assign, server_unknown,
+};
+use crate::name::Name;
+use crate::store::operations::{agent, distinct, gateway, names, server};
+use crate::store::records::{Records, Which, corrupt};
+use crate::time::Timestamp;
+
+pub(in crate::store) fn register_server(
+    records: &mut dyn Records,
+    name: &Name,
+    address: &str,
+    at: Timestamp,
+) -> Result<()> {
+    records.lock_group()?;
+    let servers = records.servers()?;
+    let known = server(&servers, name);
+    records.put_server(&ServerRecord {
+        name: name.clone(),
+        address: address.to_owned(),
+        excluded: known.is_some_and(|known| known.excluded),
+        last_seen: at,
+    })?;
+    match known {
+        Some(known) if known.address == address => Ok(()),
+        _ => records.changed(),
+    }
+}
+
+pub(in crate::store) fn set_server_excluded(records: &mut dyn Records, name: &Name, excluded: bool) -> Result<()> {
+    records.lock_group()?;
+    let servers = records.servers()?;
+    match server(&servers, name) {
+        None => Err(server_unknown(name, &names(&servers))),
+        Some(known) if known.excluded == excluded => Ok(()),
+        Some(known) => {
+            records.put_server(&ServerRecord { excluded, ..known.clone() })?;
+            records.changed()
+        }
+    }
+}
+
+/// Assigns upstreams to a known gateway or agent; `sign` gets the version, which rises.
+pub(in crate::store) fn assign(
+    records: &mut dyn Records,
+    node: &Name,
+    assignment: &Assignment,
+    sign: impl FnOnce(u64) -> SignedAssignment,
+) -> Result<()> {
+    records.lock_group()?;
+    let is_gateway = |records: &mut dyn Records, name: &Name| -> Result<bool> {
+        Ok(gateway(records, name)?.is_some_and(|gateway| gateway.state != GatewayState::Deleted))
+    };
+    if !is_gateway(records, node)? && agent(records, node)?.is_none() {
+        return Err(Error::new(Code::NameUnknown)
+            .subject(node.as_str())
+            .expected("a gateway or an agent of the group"));
+    }
+    let servers = records.servers()?;
+    let mut candidates = Vec::new();
+    for upstream in assignment.upstreams() {
+        let candidate = match server(&servers, upstream.name()) {
+            Some(server) => Candidate::Server { excluded: server.excluded },
+            None if is_gateway(records, upstream.name())? => Candidate::Gateway,
+            None => Candidate::Unknown,
+        };
+        candidates.push((upstream.name(), candidate));
+    }
+    may_assign(node, assignment, &names(&servers), |name| {
+        candidates.iter().find(|(candidate, _)| *candidate == name).map_or(Candidate::Unknown, |(_, known)| *known)
+    })?;
+    let version = records.assignment_version(node)?.saturating_add(1);
+    records.put_assignment(node, version, &sign(version))?;
+    records.changed()
+}
+
+/// The signed assignments of these nodes, in their order.
+pub(in crate::store) fn signed(records: &mut dyn Records, nodes: &[Name]) -> Result<Vec<Option<SignedAssignment>>> {
+    let found = records.assignments(Which::Named(&distinct(nodes.iter())))?;
+    let found: HashMap<Name, SignedAssignment> = found.into_iter().collect();
+    Ok(nodes.iter().map(|node| found.get(node).cloned()).collect())
+}
+
+/// What these nodes are assigned; a node that is not there follows its own configuration.
+pub(super) fn of(records: &mut dyn Records, nodes: &[&Name]) -> Result<HashMap<Name, AssignmentRecord>> {
+    let found = records.assignments(Which::Named(nodes))?;
+    found.into_iter().map(|(node, signed)| Ok((node, content(&signed)?))).collect()
+}
+
+pub(in crate::store) fn all(records: &mut dyn Records) -> Result<Vec<AssignmentRecord>> {
+    records.assignments(Which::All)?.iter().map(|(_, signed)| content(signed)).collect()
+}
+
+fn content(signed: &SignedAssignment) -> Result<AssignmentRecord> {
+    signed.content().ok_or_else(|| corrupt("an assignment that cannot be read"))
+}

@@ -1,0 +1,57 @@
+//! What a batch costs, counted by the database.
+
+use super::*;
+use crate::group::{CursorOutcome, CursorWrite, UnknownAgents};
+use crate::role::Role;
+use crate::store::tests::{AnyStore, knock};
+
+/// Agents of the measured load, half of them at each server.
+const AGENTS: usize = 2_000;
+
+/// How many the database has committed. A backend reports what it did when it is next used after a second.
+fn transactions(place: &PostgresPlace, stores: &mut [AnyStore]) -> i64 {
+    std::thread::sleep(Duration::from_millis(1_100));
+    for store in stores {
+        store.change().unwrap();
+    }
+    let sql = format!("SELECT xact_commit FROM pg_stat_database WHERE datname = '{}'", place.database);
+    place.cluster.sql("postgres", &sql).parse().unwrap()
+}
+
+#[test]
+fn a_batch_is_one_transaction_however_many_agents_it_has() {
+    let Some(place) = PostgresPlace::new() else { return };
+    let mut stores = [place.open(), place.open()];
+    let halves: Vec<Vec<String>> =
+        (0..2).map(|half| (0..AGENTS / 2).map(|agent| format!("pc-{half}-{agent}")).collect()).collect();
+    let before = transactions(&place, &mut stores);
+    let mut writes: Vec<Vec<CursorWrite>> = Vec::new();
+    for (store, half) in stores.iter_mut().zip(&halves) {
+        let requests: Vec<_> = half.iter().map(|agent| request(agent, 7, 1, 1)).collect();
+        let answers = store.open_sessions(&requests).unwrap();
+        assert_eq!(answers.len(), AGENTS / 2);
+        writes.push(half.iter().map(|agent| write(agent, 7, 1, 0)).collect());
+    }
+    let knocks: Vec<_> = halves.iter().flatten().map(|agent| knock(Role::Agent, agent, None, 5)).collect();
+    stores[0].set_unknown_agents(UnknownAgents::Approve).unwrap();
+    for round in ["as new ones", "again"] {
+        let since = Instant::now();
+        assert_eq!(stores[0].authorise(&knocks).unwrap().len(), AGENTS);
+        println!("{AGENTS} agents authorised {round} in {:?}", since.elapsed());
+    }
+    let opened = transactions(&place, &mut stores);
+    assert!(opened - before <= 9, "{} transactions to let {AGENTS} agents in", opened - before);
+    // One second of 20,000 messages: each server commits all of its agents' cursors again and again.
+    let (rounds, since) = (10, Instant::now());
+    for round in 1..=rounds {
+        for (store, writes) in stores.iter_mut().zip(&mut writes) {
+            writes.iter_mut().for_each(|write| write.through.0 = round);
+            assert!(store.commit(writes, &[]).unwrap().iter().all(|outcome| *outcome == CursorOutcome::Written));
+        }
+    }
+    let took = since.elapsed();
+    let committed = transactions(&place, &mut stores) - opened;
+    println!("{} cursors in {} commits: {committed} transactions, {took:?}", AGENTS as u64 * rounds, 2 * rounds);
+    assert!(committed <= 2 * i64::try_from(rounds).unwrap() + 4, "{committed} transactions");
+    assert_eq!(place.text("SELECT count(*) FROM epochs WHERE cursor = 10"), AGENTS.to_string());
+}
