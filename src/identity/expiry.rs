@@ -26,6 +26,8 @@ pub(crate) struct Ending {
     pub(crate) kind: Kind,
     /// For people: a name, or the subject of a CA.
     pub(crate) subject: String,
+    /// When its life began, where that is known.
+    pub(crate) since: Option<Timestamp>,
     pub(crate) until: Timestamp,
 }
 
@@ -35,10 +37,16 @@ impl Ending {
         (self.until.unix_seconds() - now.unix_seconds()).div_euclid(DAY_SECONDS)
     }
 
-    /// The smallest threshold that it is within.
+    /// The smallest threshold that it is within, in days. One that is longer than half of the whole life would be met by
+    /// everything that is new, as a list for a week or a certificate for a day; where all are, it is the last quarter.
     fn threshold(&self, now: Timestamp) -> Option<i64> {
         let left = self.until.unix_seconds() - now.unix_seconds();
-        EXPIRY_WARNINGS_DAYS.into_iter().find(|days| left <= days * DAY_SECONDS)
+        let life = self.since.map_or(i64::MAX, |since| self.until.unix_seconds().saturating_sub(since.unix_seconds()));
+        let fits = |days: &i64| days * DAY_SECONDS <= life / 2;
+        match EXPIRY_WARNINGS_DAYS.iter().any(fits) {
+            true => EXPIRY_WARNINGS_DAYS.into_iter().filter(fits).find(|days| left <= days * DAY_SECONDS),
+            false => (left <= life / 4).then_some(0),
+        }
     }
 }
 
@@ -105,7 +113,7 @@ mod tests {
     }
 
     fn ending(kind: Kind, subject: &str, days: i64) -> Ending {
-        Ending { kind, subject: subject.to_owned(), until: day(days) }
+        Ending { kind, subject: subject.to_owned(), since: None, until: day(days) }
     }
 
     #[test]
@@ -118,6 +126,20 @@ mod tests {
         assert_eq!(warnings.check(&renewed, day(45)).len(), 1, "another certificate is told of anew");
         assert_eq!(warnings.check(&[], day(45)), []);
         assert_eq!(warnings.check(&renewed, day(45)).len(), 1);
+    }
+
+    #[test]
+    fn a_short_life_is_warned_of_late_in_it_and_not_when_it_begins() {
+        let told = |life: i64, left: i64| {
+            let hour = |hours: i64| Timestamp::from_unix_seconds(1_800_000_000 + hours * 3_600);
+            let ending =
+                Ending { kind: Kind::List, subject: "CN=CA".to_owned(), since: Some(hour(-life)), until: hour(0) };
+            !Warnings::default().check(&[ending], hour(-left)).is_empty()
+        };
+        // A list for a week, a certificate for a day, and one for 90 days.
+        assert_eq!([told(168, 168), told(168, 25), told(168, 24)], [false, false, true]);
+        assert_eq!([told(24, 24), told(24, 7), told(24, 6)], [false, false, true]);
+        assert_eq!([told(90 * 24, 31 * 24), told(90 * 24, 30 * 24)], [false, true]);
     }
 
     #[test]

@@ -170,11 +170,12 @@ impl RevocationLists {
         findings
     }
 
-    /// The issuers, with when the next list of each is due.
-    pub(super) fn until(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+    /// The issuers, with when their list was made and when the next one is due.
+    pub(super) fn until(&self) -> impl Iterator<Item = (&str, Timestamp, Timestamp)> {
+        let time = Timestamp::from_unix_seconds;
         self.lists
             .iter()
-            .filter_map(|list| Some((list.issuer_text.as_str(), Timestamp::from_unix_seconds(list.next_update?))))
+            .filter_map(move |list| Some((list.issuer_text.as_str(), time(list.this_update), time(list.next_update?))))
     }
 
     /// One line for each list, for people.

@@ -140,7 +140,7 @@ impl Trust {
     }
 
     /// The lists' issuers, with when each must be followed by the next one.
-    pub(crate) fn lists_until(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+    pub(crate) fn lists_until(&self) -> impl Iterator<Item = (&str, Timestamp, Timestamp)> {
         self.lists.until()
     }
 

@@ -125,6 +125,7 @@ impl<'a> PeerCheck<'a> {
                 chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
                 chain_hash: ChainHash::of(chain),
                 key_hash: KeyHash::of(leaf.public_key().raw),
+                not_before: Timestamp::from_unix_seconds(leaf.validity().not_before.timestamp()),
                 not_after: Timestamp::from_unix_seconds(path.not_after),
                 names: names.into(),
                 warnings: path.warnings.into(),
@@ -160,6 +161,7 @@ pub struct VerifiedPeer {
     chain: Arc<[CertificateDer<'static>]>,
     chain_hash: ChainHash,
     key_hash: KeyHash,
+    not_before: Timestamp,
     not_after: Timestamp,
     names: Arc<[Name]>,
     warnings: Arc<[Error]>,
@@ -189,6 +191,11 @@ impl VerifiedPeer {
     /// The first end of a validity on the path, the anchor's included.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
+    }
+
+    /// When the leaf's validity began.
+    pub(crate) fn not_before(&self) -> Timestamp {
+        self.not_before
     }
 
     /// Whether the leaf proves this name.

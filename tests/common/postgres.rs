@@ -49,7 +49,7 @@ impl Cluster {
     pub(crate) fn start_again(&self, options: &str) {
         let log = self.path("log");
         let all = format!(
-            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='{}' -c fsync=off {options}",
+            "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='{}' -c fsync=off -c autovacuum=off {options}",
             self.port,
             self.directory.display()
         );

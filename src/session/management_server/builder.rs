@@ -28,7 +28,7 @@ use crate::net::listen::Listener;
 use crate::node::management_server::{Config as NodeConfig, ManagementServer as Node, Output};
 use crate::role::Role;
 use crate::session::authority::{self, CertificateAuthority};
-use crate::session::driver::{IdentityCell, Links, accept, mailbox, run};
+use crate::session::driver::{IdentityCell, Inbox, Links, accept, mailbox, run};
 use crate::session::events::EventHub;
 use crate::session::identities::{Identities, Showing};
 use crate::session::json::Object;
@@ -167,12 +167,7 @@ impl ManagementServerBuilder {
         // From the first task on nothing fails: each has an owner who ends it.
         let links = Links::new(mailbox.clone(), None, identity.clone());
         let health = StoreHealth::new(events.clone());
-        let store = health.clone();
-        let describe = move |node: &Node, object: &mut Object| {
-            describe(node, object);
-            store.describe(object);
-        };
-        let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
+        let report = status::of_machine(&mailbox, identity.clone(), &config, describe_with(health.clone()));
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar::new(&config, group.store().clone(), &reloader, certificate_authority, &events);
         let mut tasks = vec![
@@ -182,7 +177,7 @@ impl ManagementServerBuilder {
         ];
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
-        let mut performer = Performer {
+        let performer = Performer {
             server,
             store: group.store().clone(),
             mailbox: mailbox.clone(),
@@ -198,13 +193,7 @@ impl ManagementServerBuilder {
             position,
         };
         let reloading = reloader.clone().start(watches);
-        let (stop, stopped) = watch::channel(false);
-        tokio::spawn(async move {
-            let node = Node::new(node_config, clock::wall());
-            run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;
-            drop((socket, state, reloading));
-            let _ = stop.send(true);
-        });
+        let stopped = spawn_node(node_config, inbox, links, performer, (socket, state, reloading));
         let first_events = Mutex::new(Some(first_events));
         Ok(ManagementServer {
             mailbox,
@@ -228,6 +217,32 @@ impl fmt::Debug for ManagementServerBuilder {
             .field("identity", &self.identity)
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+/// Runs the node until it has stopped, and holds `kept` as long.
+fn spawn_node(
+    config: NodeConfig,
+    inbox: Inbox<Node>,
+    links: Links<Node>,
+    mut performer: Performer,
+    kept: impl Send + 'static,
+) -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let node = Node::new(config, clock::wall());
+        run(node, inbox, links, move |effect, links| performer.perform(effect, links)).await;
+        drop(kept);
+        let _ = stop.send(true);
+    });
+    stopped
+}
+
+/// What status tells of the node and of its store.
+fn describe_with(store: StoreHealth) -> impl Fn(&Node, &mut Object) + Clone + Send + Sync + 'static {
+    move |node, object| {
+        describe(node, object);
+        store.describe(object);
     }
 }
 

@@ -39,13 +39,15 @@ pub(crate) fn describe(identity: &Identity, peers: &[Arc<VerifiedPeer>], now: Ti
 }
 
 fn endings(identity: &Identity, peers: &[Arc<VerifiedPeer>]) -> Vec<Ending> {
-    let ending = |kind, subject: &str, until| Ending { kind, subject: subject.to_owned(), until };
-    let own = ending(Kind::Own, identity.name().as_str(), identity.not_after());
+    let ending = |kind, subject: &str, since, until| Ending { kind, subject: subject.to_owned(), since, until };
+    let own = identity.own();
+    let own = ending(Kind::Own, identity.name().as_str(), Some(own.not_before()), own.not_after());
     let peers = peers.iter().map(|peer| {
         let name = peer.names().first().map(ToString::to_string).unwrap_or_default();
-        ending(Kind::Peer, &name, peer.not_after())
+        ending(Kind::Peer, &name, Some(peer.not_before()), peer.not_after())
     });
-    let anchors = identity.trust().anchors_until().map(|(subject, until)| ending(Kind::Authority, subject, until));
-    let lists = identity.trust().lists_until().map(|(issuer, until)| ending(Kind::List, issuer, until));
+    let (anchors, lists) = (identity.trust().anchors_until(), identity.trust().lists_until());
+    let anchors = anchors.map(|(subject, until)| ending(Kind::Authority, subject, None, until));
+    let lists = lists.map(|(issuer, since, until)| ending(Kind::List, issuer, Some(since), until));
     std::iter::once(own).chain(peers).chain(anchors).chain(lists).collect()
 }
