@@ -293,7 +293,7 @@ fn i2_cert_verify_reads_revocation_lists() {
 }
 
 #[test]
-fn a_result_that_nobody_reads_ends_the_command_without_a_word() {
+fn a_result_that_nobody_reads_is_no_failure_and_no_panic() {
     let laboratory = Laboratory::new();
     let (leaf, ca) = (laboratory.at("out/gw1.branch.example.pem"), laboratory.at("out/ca.pem"));
     let (authority, out, store) = (laboratory.at("ca"), laboratory.at("out2"), laboratory.at("store"));
@@ -317,7 +317,8 @@ fn a_result_that_nobody_reads_ends_the_command_without_a_word() {
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_farpost"));
         let output = command.args(arguments).stdout(writer).output().unwrap();
-        assert_eq!((output.status.code(), output.stderr), (Some(141), Vec::new()), "{arguments:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !told.contains("panicked"), "{arguments:?}: {told}");
     }
     // A failure is one, whether its text is read or not.
     let (reader, writer) = std::io::pipe().unwrap();

@@ -1,7 +1,7 @@
 //! `farpost`: the reference face of the library.
 //!
 //! Results go to standard output, errors to standard error with code, found, expected and remedy each on its
-//! line. Exit status: 0 success, 1 failure, 2 a command line that cannot be understood, 141 where nobody reads the result.
+//! line. Exit status: 0 success, 1 failure, 2 a command line that cannot be understood. A reader that goes away is no failure.
 
 // First: its macros stand in for those of the standard library in all that follows.
 #[macro_use]

@@ -34,8 +34,6 @@ macro_rules! eprintln {
 
 /// Whether a part of the result could not be written.
 static IS_CUT_SHORT: AtomicBool = AtomicBool::new(false);
-/// Whether the reader has gone away.
-static IS_UNREAD: AtomicBool = AtomicBool::new(false);
 
 /// Writes to standard output; what is wrong with that, [`outcome`] says. A command that changes something is not ended in
 /// the middle of it because nobody reads on.
@@ -44,10 +42,8 @@ pub(crate) fn result(text: fmt::Arguments<'_>) {
 }
 
 fn note(written: io::Result<()>) {
-    match written {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => IS_UNREAD.store(true, Ordering::Relaxed),
-        Err(_) => IS_CUT_SHORT.store(true, Ordering::Relaxed),
+    if written.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+        IS_CUT_SHORT.store(true, Ordering::Relaxed);
     }
 }
 
@@ -60,7 +56,7 @@ pub(crate) fn notice(text: fmt::Arguments<'_>) {
 pub(crate) fn outcome() -> ExitCode {
     note(io::stdout().flush());
     if !IS_CUT_SHORT.load(Ordering::Relaxed) {
-        return if IS_UNREAD.load(Ordering::Relaxed) { ExitCode::from(NOBODY_READS) } else { ExitCode::SUCCESS };
+        return ExitCode::SUCCESS;
     }
     Failure::new(Code::FileUnreadable, "standard output")
         .found("a write that failed; what the command had to do is done")
@@ -68,6 +64,3 @@ pub(crate) fn outcome() -> ExitCode {
         .remedy("make room on the disk")
         .report()
 }
-
-/// What a shell reports of a process that SIGPIPE ended: 128 and 13.
-const NOBODY_READS: u8 = 141;
