@@ -34,6 +34,8 @@ struct State {
     certificate_since: u64,
     /// Those with other keys before, the newest first.
     former: Vec<Identity>,
+    /// When the node asks for its next certificate, where it renews by itself.
+    renewal_from: Option<Timestamp>,
 }
 
 impl Identities {
@@ -42,6 +44,7 @@ impl Identities {
             shown: identity.clone(),
             certificate_since: identity.generation(),
             former: Vec::new(),
+            renewal_from: None,
             current: identity,
         };
         Self { showing, state: Mutex::new(state), doubtful: Mutex::default() }
@@ -54,6 +57,16 @@ impl Identities {
     /// The newest one: what is dialled with, and what everybody is judged with.
     pub(crate) fn current(&self) -> Identity {
         self.state().current.clone()
+    }
+
+    /// When the node asks for its next certificate, where it renews by itself.
+    pub(crate) fn renewal_from(&self) -> Option<Timestamp> {
+        self.state().renewal_from
+    }
+
+    /// Notes when the node asks for its next certificate.
+    pub(crate) fn renew_from(&self, at: Timestamp) {
+        self.state().renewal_from = Some(at);
     }
 
     /// What those who connect are shown.

@@ -117,6 +117,7 @@ impl Renewer {
         let mut identity = self.identity.current();
         let mut plan = plan_of(&identity);
         loop {
+            self.identity.renew_from(plan.due());
             match self.wait(plan.due(), identity.generation()).await {
                 Woken::Ended => return,
                 Woken::Due => match self.attempt(&identity).await {

@@ -81,6 +81,9 @@ pub(crate) fn head(config: &Config, identity: &IdentityCell, started: Instant) -
     until.signed("days", (not_after.unix_seconds() - clock::wall().unix_seconds()).div_euclid(86_400));
     until.number("generation", own.generation());
     until.text("key", &own.key_hash().to_string());
+    if let Some(from) = identity.renewal_from() {
+        until.text("renewal_from", &from.to_string());
+    }
     if !shown.shows_the_same(&own) {
         until.text("shown_until", &shown.not_after().to_string());
         until.text("shown_key", &shown.key_hash().to_string());

@@ -54,6 +54,9 @@ async fn i5_sighup_reads_the_identity_again_and_the_process_goes_on() {
     };
     let document: serde_json::Value = serde_json::from_str(&status(&["--json"])).unwrap();
     assert_eq!(document["identity"]["generation"], 2);
+    let (from, until) = (document["identity"]["renewal_from"].as_str(), document["identity"]["until"].as_str());
+    // RFC 3339 in UTC: the order of the texts is that of the times.
+    assert!(from.is_some() && from < until, "{document}");
     assert_eq!(document["expiry"]["authority"]["subject"], "CN=Test CA");
     let metrics = status(&["--metrics"]);
     assert!(
