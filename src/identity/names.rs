@@ -103,12 +103,10 @@ fn check_common_names(common: &[Option<String>], names: &[Name], report: &mut Re
     for entry in common {
         let name = entry.as_deref().and_then(exact);
         if !name.is_some_and(|name| names.contains(&name)) {
-            let expected: Vec<_> = names.iter().map(|name| Some(name.to_string())).collect();
-            report.add(
-                Error::new(Code::CommonNameNotInSan)
-                    .found(format!("CN {}", listed(std::slice::from_ref(entry))))
-                    .expected(format!("one of {}", listed(&expected))),
-            );
+            let proven: Vec<_> = names.iter().map(|name| Some(name.to_string())).collect();
+            let found = format!("CN {}; as dNSName: {}", listed(std::slice::from_ref(entry)), listed(&proven));
+            let expected = "a common name that is also a dNSName, or none";
+            report.add(Error::new(Code::CommonNameNotInSan).found(found).expected(expected));
         }
     }
 }

@@ -317,7 +317,8 @@ fn decrypt_key(object: &Element<'_>, options: &Options<'_>, work: &mut Work) -> 
         return Err(unsupported(format!("a key encrypted with {}", pbe::scheme_of(&algorithm))));
     }
     let Some(password) = options.password else {
-        return Err(Error::new(Code::PasswordMissing).found("an encrypted private key and no password"));
+        let missing = Error::new(Code::PasswordMissing).found("an encrypted private key and no password");
+        return Err(missing.expected("the password that it was encrypted with"));
     };
     let wrong = || Error::new(Code::PasswordWrong).found("a key that this password does not decrypt");
     let plain =

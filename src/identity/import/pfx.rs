@@ -32,7 +32,7 @@ pub(super) fn read(bytes: &[u8], options: &Options<'_>) -> Result<Material, Erro
     let mut work = Work::new(options.iterations_max);
     let (password, has_password) = (options.password.unwrap_or_default(), options.password.is_some());
     let password = file.password(password, &mut work).map_err(|refusal| match refusal {
-        Refusal::WrongPassword if !has_password => Error::new(Code::PasswordMissing).found("no password"),
+        Refusal::WrongPassword if !has_password => missing(),
         refusal => error_of(refusal, options),
     })?;
     let mut bags = Bags { material: Material::default(), password, work };
@@ -291,7 +291,7 @@ fn error_of(refusal: Refusal, options: &Options<'_>) -> Error {
             if for_somebody { error.remedy("export it again with a password, not for a user or group") } else { error }
         }
         Refusal::TooMuchWork(found) => Error::new(Code::WorkTooLarge).found(found),
-        Refusal::WrongPassword if options.password.is_none() => Error::new(Code::PasswordMissing).found("no password"),
+        Refusal::WrongPassword if options.password.is_none() => missing(),
         Refusal::WrongPassword => Error::new(Code::PasswordWrong)
             .found("an integrity code that does not fit this password")
             .expected("the password that the file was exported with, and an undamaged file"),
@@ -302,6 +302,10 @@ fn error_of(refusal: Refusal, options: &Options<'_>) -> Error {
 const CERTIFICATE_PROTECTION: &str = "with a certificate instead of a password";
 /// Bags in bags: nobody writes more than one level.
 const BAG_DEPTH_MAX: usize = 4;
+
+fn missing() -> Error {
+    Error::new(Code::PasswordMissing).found("no password").expected("the password that it was exported with")
+}
 
 /// 1.2.840.113549.1.7.1.
 pub(super) const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
