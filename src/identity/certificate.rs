@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::{ExtendedKeyUsage, GeneralName, GeneralSubtree, ParsedExtension};
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralName, GeneralSubtree, KeyUsage, ParsedExtension};
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
     OID_SIG_ED25519, OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_SUBJECT_KEY_IDENTIFIER,
@@ -64,13 +64,21 @@ pub(super) fn check_leaf(leaf: &X509Certificate<'_>, purposes: Purposes, at: Tim
     check_key(leaf.public_key(), &subject, report);
 }
 
+/// What a key may be used for, in words; a usage without any bit says so.
+fn usage_text(usage: &KeyUsage) -> String {
+    match usage.to_string() {
+        text if text.is_empty() => "a key usage without any use".to_owned(),
+        text => text,
+    }
+}
+
 fn check_leaf_key_usage(leaf: &X509Certificate<'_>, subject: &str, report: &mut Report) {
     match leaf.key_usage() {
         Err(error) => report.add(unreadable(subject, "key usage", &error.to_string())),
         Ok(Some(usage)) if !usage.value.digital_signature() || usage.value.key_cert_sign() => report.add(
             Error::new(Code::KeyUsageWrong)
                 .subject(subject)
-                .found(usage.value.to_string())
+                .found(usage_text(usage.value))
                 .expected("digitalSignature, and not keyCertSign"),
         ),
         Ok(_) => {}

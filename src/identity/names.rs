@@ -147,7 +147,11 @@ pub(super) fn listed(names: &[Option<String>]) -> String {
     let mut shown = String::new();
     let mut count = 0;
     for name in names.iter().take(8) {
-        let text = name.as_deref().unwrap_or("(not a text)");
+        let text = match name.as_deref() {
+            None => "(not a text)",
+            Some("") => "(empty)",
+            Some(text) => text,
+        };
         if count > 0 && shown.len() + text.len() > 300 {
             break;
         }

@@ -24,8 +24,14 @@ fn verdict(root: &Issued, chain: &[&Issued], policy: IdentityPolicy) -> Vec<Code
     let chain: Vec<_> = chain.iter().map(|one| one.der()).collect();
     match root.trust(&[]) {
         Err(report) => codes(&report),
-        Ok(trust) => verify_peer(&trust, &policy, &chain, Some(&name()), now())
-            .map_or_else(|report| codes(&report), |_| Vec::new()),
+        Ok(trust) => match verify_peer(&trust, &policy, &chain, Some(&name()), now()) {
+            Ok(_) => Vec::new(),
+            Err(report) => {
+                // Rule I3: each says something.
+                assert!(report.findings().iter().all(|finding| !finding.found_text().is_empty()), "{report}");
+                codes(&report)
+            }
+        },
     }
 }
 
@@ -56,6 +62,14 @@ fn i2_each_fault_alone_has_its_own_code() {
         ("any", |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any], Code::EkuIncomplete),
         ("encipherment only", |p| p.key_usages = vec![KeyUsagePurpose::KeyEncipherment], Code::KeyUsageWrong),
         ("list signer only", |p| p.key_usages = vec![KeyUsagePurpose::CrlSign], Code::KeyUsageWrong),
+        (
+            "no use at all",
+            |p| {
+                p.key_usages.clear();
+                p.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 15], vec![3, 2, 7, 0]));
+            },
+            Code::KeyUsageWrong,
+        ),
         ("no SAN", |p| p.subject_alt_names.clear(), Code::SanMissing),
         ("address only", |p| p.subject_alt_names = vec![SanType::IpAddress([10, 0, 0, 7].into())], Code::SanMissing),
         (
