@@ -5,6 +5,9 @@
 //! build.rs reads the `Name = number` lines of this file to write the C constants.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::text_form::text_form;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -283,6 +286,20 @@ impl Code {
         self as u16
     }
 }
+
+impl FromStr for Code {
+    type Err = String;
+
+    /// Of `FP1202`, of the codes that this release knows.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix("FP").and_then(|digits| digits.parse().ok());
+        number
+            .and_then(Self::from_number)
+            .ok_or_else(|| format!("\"{}\" is no code of this release", text.escape_debug()))
+    }
+}
+
+text_form!(Code);
 
 impl fmt::Display for Code {
     /// `FP1202`.

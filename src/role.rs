@@ -1,6 +1,11 @@
 //! What a node is in the chain.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::text_form::text_form;
 
 /// A node's role. It comes only from the group's approval, never from a certificate (rule I1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,3 +45,17 @@ impl fmt::Display for Role {
         f.write_str(self.as_str())
     }
 }
+
+impl FromStr for Role {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        (1..).map_while(Self::from_number).find(|role| role.as_str() == text).ok_or_else(|| {
+            Error::new(Code::ConfigBadValue)
+                .found(format!("\"{}\"", crate::error::printable(text)))
+                .expected("agent, gateway or management-server")
+        })
+    }
+}
+
+text_form!(Role);

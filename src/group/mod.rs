@@ -6,6 +6,14 @@
 #[cfg(feature = "management-server")]
 mod approval;
 mod assignment;
+#[cfg(feature = "management-server")]
+mod audit;
+#[cfg(feature = "management-server")]
+mod delivery;
+#[cfg(feature = "management-server")]
+mod inventory;
+#[cfg(feature = "management-server")]
+mod operation;
 mod record;
 #[cfg(feature = "management-server")]
 mod session;
@@ -21,6 +29,19 @@ pub use assignment::{Assignment, AssignmentRecord, Upstream};
 pub(crate) use assignment::{AssignmentKey, SignedAssignment};
 #[cfg(feature = "management-server")]
 pub(crate) use assignment::{Candidate, GroupKey, may_assign, server_unknown};
+#[cfg(feature = "management-server")]
+pub(crate) use audit::By;
+#[cfg(feature = "management-server")]
+pub use audit::{AuditRecord, Author, AuthorKind};
+#[cfg(feature = "management-server")]
+pub use delivery::{Delivery, DeliveryGap};
+#[cfg(feature = "management-server")]
+pub use inventory::{Cursor, Inventory};
+#[cfg(feature = "management-server")]
+pub(crate) use operation::{
+    Answer, ApprovalsOperation, AssignmentsOperation, AuditOperation, DownstreamOperation, InventoryOperation,
+    Operation, TokensOperation,
+};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
 #[cfg(test)]
 pub(crate) use session::SessionGrant;

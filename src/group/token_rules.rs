@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::token::TokenHash;
@@ -12,7 +14,7 @@ use crate::role::Role;
 use crate::time::Timestamp;
 
 /// A one-time token as the group knows it: whose it is, not what it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TokenRecord {
     /// The node that it is for.

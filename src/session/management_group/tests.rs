@@ -1,5 +1,11 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
-use crate::group::{AgentState, EnrolmentClaim, GatewayState, TokenAnswer, TokenUse};
+use crate::group::{AgentState, EnrolmentClaim, EnrolmentToken, GatewayState, TokenAnswer, TokenUse, UnknownAgents};
+use crate::name::Name;
+use crate::role::Role;
+use crate::session::clock::wall as now;
 
 /// A group in a directory of its own.
 async fn group() -> (tempfile::TempDir, String, ManagementGroup) {

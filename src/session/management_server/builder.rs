@@ -20,6 +20,7 @@ use crate::code::Code;
 use crate::config::Config;
 use crate::disk::StateDirectory;
 use crate::error::{Error, Result};
+use crate::group::{ApprovalsOperation, Author, By};
 use crate::identity::Identity;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -260,7 +261,8 @@ async fn prepare(
     let facts = group.store().call(move |store| {
         store.register_server(&server, &address, wall)?;
         if unknown_agents != crate::config::UnknownAgents::default() {
-            store.set_unknown_agents(unknown_agents)?;
+            let author = Author::group("a management server's configuration", server.as_str());
+            store.perform(&ApprovalsOperation::SetUnknownAgents { unknown_agents }.into(), &By { author, at: wall })?;
         }
         Ok((store.group()?, store.assignment_key()?, store.challenge_secret()?))
     });

@@ -12,6 +12,7 @@
 //! The runtime has a worker of its own: notices are heard while nobody asks for anything.
 
 mod approvals;
+mod audit;
 mod columns;
 mod connection;
 mod deliveries;

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod assignments;
+mod audit;
 mod columns;
 mod deliveries;
 mod down;

@@ -1,0 +1,91 @@
+//! What operators ask of the group, as data: the same whether it comes from a program beside the store or from afar.
+//!
+//! Each area has its own questions and changes. A change is one durable transaction together with its entry in the audit
+//! log (rule G4); a question changes nothing. In JSON it is `{"approvals":{"approve_agent":{…}}}`.
+
+mod approvals;
+mod assignments;
+mod audit;
+mod downstream;
+mod inventory;
+mod tokens;
+
+use serde::{Deserialize, Serialize};
+
+use crate::group::{
+    AgentRecord, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, ServerRecord, TokenRecord,
+    UnknownAgents,
+};
+
+pub(crate) use approvals::ApprovalsOperation;
+pub(crate) use assignments::AssignmentsOperation;
+pub(crate) use audit::AuditOperation;
+pub(crate) use downstream::DownstreamOperation;
+pub(crate) use inventory::InventoryOperation;
+pub(crate) use tokens::TokensOperation;
+
+/// What an operator asks of the group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operation {
+    Approvals(ApprovalsOperation),
+    Assignments(AssignmentsOperation),
+    Audit(AuditOperation),
+    Downstream(DownstreamOperation),
+    Inventory(InventoryOperation),
+    Tokens(TokensOperation),
+}
+
+impl Operation {
+    /// Whether it changes anything: a read-only operator may ask only what does not.
+    pub(crate) fn is_change(&self) -> bool {
+        match self {
+            Self::Approvals(operation) => operation.is_change(),
+            Self::Assignments(operation) => operation.is_change(),
+            Self::Audit(operation) => operation.is_change(),
+            Self::Downstream(operation) => operation.is_change(),
+            Self::Inventory(operation) => operation.is_change(),
+            Self::Tokens(operation) => operation.is_change(),
+        }
+    }
+}
+
+macro_rules! from_areas {
+    ($($area:ident($operation:ident),)*) => { $(
+        impl From<$operation> for Operation {
+            fn from(operation: $operation) -> Self {
+                Self::$area(operation)
+            }
+        }
+    )* };
+}
+
+from_areas! {
+    Approvals(ApprovalsOperation),
+    Assignments(AssignmentsOperation),
+    Audit(AuditOperation),
+    Downstream(DownstreamOperation),
+    Inventory(InventoryOperation),
+    Tokens(TokensOperation),
+}
+
+/// What the group answers; which one, each operation says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// The change is made.
+    Done,
+    /// A number: of a message, of how many there are or were.
+    Number(u64),
+    Text(String),
+    Agents(Vec<AgentRecord>),
+    Audit(Vec<AuditRecord>),
+    Cursors(Vec<Cursor>),
+    Deliveries(Vec<Delivery>),
+    Gaps(Vec<DeliveryGap>),
+    Gateways(Vec<GatewayRecord>),
+    Inventory(Box<Inventory>),
+    Servers(Vec<ServerRecord>),
+    Tokens(Vec<TokenRecord>),
+    UnknownAgents(UnknownAgents),
+}

@@ -1,0 +1,1 @@
+-- refused attempts
