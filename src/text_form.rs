@@ -44,7 +44,7 @@ pub(crate) mod hexadecimal {
         serializer.serialize_str(&text)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: From<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         let bytes: Option<Vec<u8>> = text
             .as_bytes()
@@ -54,7 +54,8 @@ pub(crate) mod hexadecimal {
                 value(0).zip(value(1)).map(|(high, low)| (high * 16 + low) as u8)
             })
             .collect();
-        bytes.map(T::from).ok_or_else(|| D::Error::custom("hexadecimal digits in pairs are expected"))
+        let value = bytes.and_then(|bytes| T::try_from(bytes).ok());
+        value.ok_or_else(|| D::Error::custom("hexadecimal digits in pairs are expected, of the right number"))
     }
 }
 

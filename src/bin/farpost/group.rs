@@ -3,6 +3,7 @@
 //! They work on the group's store, whether or not a management server runs; what they change takes effect on all
 //! of them within 2 s (rule G2).
 
+mod audit;
 mod inventory;
 
 use std::io::Read as _;
@@ -46,6 +47,8 @@ pub(crate) enum GroupCommand {
     },
     /// Send a message to an agent
     Send(SendArguments),
+    /// Who changed what in the group, and when
+    Audit(audit::AuditArguments),
 }
 
 /// The arguments of `approve`.
@@ -182,6 +185,7 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
             Ok(())
         }),
         GroupCommand::Send(arguments) => wait(send(arguments)),
+        GroupCommand::Audit(arguments) => wait(audit::audit(arguments)),
     }
 }
 

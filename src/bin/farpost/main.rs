@@ -19,6 +19,7 @@ mod run;
 mod secret;
 mod status;
 mod token;
+mod when;
 
 use std::process::ExitCode;
 
