@@ -72,6 +72,7 @@ pub use group::{
 };
 #[cfg(feature = "management-server")]
 pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
+pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
 pub use identity::{CertificateRequest, KeyKind};

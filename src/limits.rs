@@ -206,6 +206,30 @@ pub(crate) const ISSUES_AT_ONCE_MAX: usize = 64;
 pub(crate) const ISSUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Enrolments that one gateway has passed on and that are not answered yet.
 pub(crate) const ENROLMENTS_PER_LINK_MAX: usize = 64;
+/// REPORT with its header: the standbys of the longest assignment, and as many refusals as fit beside them.
+pub(crate) const REPORT_FRAME_BYTES_MAX: usize = 8 << 10;
+/// A text of a report: a line for people, cut to what a table shows.
+pub(crate) const REPORT_TEXT_BYTES_MAX: usize = 256;
+/// Standbys of a report: an assignment has as many upstreams at most.
+pub(crate) const STANDBYS_PER_REPORT_MAX: usize = 16;
+/// Refusals of one report; more go with the next.
+pub(crate) const REFUSALS_PER_REPORT_MAX: usize = 32;
+/// The least time between two reports on one channel: 20,000 agents that all change at once are 4,000 reports a second.
+pub(crate) const REPORT_INTERVAL_MIN: Duration = Duration::from_secs(5);
+/// Reports of one channel that are taken at once: what was sent apart may arrive together.
+pub(crate) const REPORTS_AT_ONCE_MAX: u32 = 3;
+/// How long a change waits for others to go with it; less than the 2 s in which an operator is to see it.
+pub(crate) const REPORT_WITHIN: Duration = Duration::from_secs(1);
+/// How often a node's figures are looked at, and told if they are not what was told last.
+pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How old the news of a standby that goes on being ready may get: only what it proves is new, not that.
+pub(crate) const REPORT_PROOF_AGE_MAX: Duration = Duration::from_secs(900);
+/// Refusals that a node keeps apart until they are told: further ones are joined under their code.
+pub(crate) const REFUSALS_HELD_MAX: usize = 1_024;
+/// Refused attempts of all gateways that a management server keeps apart until they are written down: 2 MB.
+pub(crate) const REFUSALS_BOOK_MAX: usize = 8_192;
+/// Ends of connections that a management server keeps until they are written down: all agents of a large gateway.
+pub(crate) const GONE_HELD_MAX: usize = 20_000;
 /// The first and the longest wait of a node whose renewal failed.
 pub(crate) const RENEWAL_BACKOFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(6 * 3600));
 /// What is taken of a peer's word on when to ask again: neither a storm nor a certificate that is never asked for.

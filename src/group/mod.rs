@@ -16,6 +16,8 @@ mod inventory;
 mod operation;
 mod record;
 #[cfg(feature = "management-server")]
+mod report;
+#[cfg(feature = "management-server")]
 mod session;
 mod token;
 #[cfg(feature = "management-server")]
@@ -43,6 +45,8 @@ pub(crate) use operation::{
     Operation, TokensOperation,
 };
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
+#[cfg(feature = "management-server")]
+pub use report::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 #[cfg(test)]
 pub(crate) use session::SessionGrant;
 #[cfg(feature = "management-server")]

@@ -24,6 +24,7 @@ pub(crate) mod gateway;
 pub(crate) mod management_server;
 mod reception;
 pub(crate) mod renewal;
+pub(crate) mod reporting;
 mod timers;
 pub(crate) mod uplink;
 
@@ -54,6 +55,12 @@ impl LinkId {
 
     pub(crate) fn accepted(count: u64) -> Self {
         Self(count << 1 | 1)
+    }
+
+    /// Odd for a link that was accepted.
+    #[cfg(feature = "management-server")]
+    fn number(self) -> u64 {
+        self.0
     }
 
     pub(crate) fn is_dialled(self) -> bool {

@@ -245,7 +245,8 @@ impl GatewayBuilder {
             tokio::spawn(accept_enrolments(listener, identity.clone(), Failures::new(&events), answer))
         });
         let socket = status::serve(config.state_directory.as_deref(), report);
-        let listening = accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone());
+        let listening =
+            accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone(), |_, _| {});
         let accepting = tokio::spawn(listening);
         let reloading = reloader.clone().start(watches);
         let (stop, stopped) = watch::channel(false);

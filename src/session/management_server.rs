@@ -6,6 +6,7 @@ mod deliveries;
 mod output_file;
 mod perform;
 mod registrar;
+mod reports;
 mod store_health;
 mod verify;
 

@@ -64,6 +64,7 @@ impl World {
                 let is_false = matches!(event.code, Code::AttestationInvalid | Code::SuccessionInvalid);
                 assert!(!is_false, "I5 {event}");
             }
+            Effect::Reported(_) | Effect::Refused(_) | Effect::Entered(_) | Effect::Left { .. } => {}
             Effect::Stopped => {}
         }
     }

@@ -7,6 +7,7 @@ use crate::wire::messages::{
     Assign, Attestation, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, Refuse, State, Succeed, Welcome,
     read_message, read_number,
 };
+use crate::wire::reports::read_report;
 use crate::wire::run::{Fragment, Run};
 
 /// Reads a frame's body with the reader that its kind has.
@@ -36,6 +37,7 @@ pub(crate) fn read_body(frame: &Frame) -> Result<(), Error> {
         Kind::Enrol => read_message::<Enrol>(frame).map(drop),
         Kind::Enrolled => read_message::<Enrolled>(frame).map(drop),
         Kind::Succeed => read_message::<Succeed>(frame).map(drop),
+        Kind::Report => read_report(frame).map(drop),
         Kind::Ping | Kind::Pong | Kind::Ack | Kind::Credit | Kind::DownAck => read_number(frame).map(|_| ()),
         Kind::Data => read_run(frame),
         Kind::Fragment => read_fragment(frame),

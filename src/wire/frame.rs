@@ -79,6 +79,8 @@ kinds! {
     Enrolled = 0x18;
     /// A gateway's former key vouches for the one of this link.
     Succeed = 0x19;
+    /// How a node stands.
+    Report = 0x1c;
 }
 
 /// One frame; the body shares the memory it was read into.

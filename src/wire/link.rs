@@ -210,6 +210,11 @@ impl Link {
         self.chunks_in_flight = self.chunks_in_flight.saturating_sub(1);
     }
 
+    /// When the last bytes of the peer came.
+    pub(crate) fn last_received(&self) -> Instant {
+        self.last_received
+    }
+
     pub(crate) fn has_control(&self) -> bool {
         !self.control.is_empty()
     }
@@ -278,6 +283,7 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Issued => from_upstream && phase == Open,
         Kind::Enrol => from_downstream && phase == Open && link,
         Kind::Enrolled => from_upstream && phase == Open && link,
+        Kind::Report => from_downstream && phase == Open,
     }
 }
 

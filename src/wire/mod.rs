@@ -53,6 +53,7 @@
 //! | 0x17 | ENROL | downstream | 0 | protobuf |
 //! | 0x18 | ENROLLED | upstream | 0 | protobuf |
 //! | 0x19 | SUCCEED | downstream | 0 | protobuf |
+//! | 0x1c | REPORT | downstream | 0 or a channel | protobuf |
 //!
 //! An unknown type below 0x80 ends the link (FP2003). One from 0x80 up is skipped whole: it counts as a sign of life
 //! and in nothing else. So what an older node may miss gets a number from 0x80 up, and what it may not gets a new
@@ -62,8 +63,8 @@
 //!
 //! proto3: a field with its default value is not written, a field that is not known is passed over, of a single field
 //! that came twice the last one counts. `forwarded` alone has presence (`optional`). A body that cannot be decoded is
-//! FP2005. HELLO and OPEN are at most 4,096 bytes with their header, REQUEST and ENROL 8,192 (FP2002); the others what a
-//! frame bears.
+//! FP2005. HELLO and OPEN are at most 4,096 bytes with their header, REQUEST, ENROL and REPORT 8,192 (FP2002); the
+//! others what a frame bears.
 //!
 //! ```text
 //! HELLO      1 version u32              the highest that the dialler speaks; at least 1
@@ -153,6 +154,36 @@
 //! SUCCEED    1 chain bytes              32: the SHA-256 of a CHAIN, the sender's former one; section 8
 //!            2 scheme u32               TLS SignatureScheme
 //!            3 signature bytes
+//! REPORT     1 software string          section 14; ages are in milliseconds
+//!            2 upstream string          the name of the one in use; empty: none
+//!            3 upstream_code u32        why that one; 0: it is the primary
+//!            4 upstream_text string
+//!            5 since_ms u64             age: how long the node has been there
+//!            6 standbys STANDBY *       at most 16
+//!            7 queue_messages u64
+//!            8 queue_bytes u64
+//!            9 oldest_ms u64            age of the oldest undelivered message; means nothing without messages
+//!           10 delivered u64            messages in all: of the agent's epoch, or since the gateway's start
+//!           11 certificate_until_ms int64    unix milliseconds
+//!           12 assignment_version u64   the one that is applied
+//!           13 assignment_pending u64   a newer one (section 11); 0: none
+//!           14 agents_connected u32
+//!           15 agents_silent u32
+//!           16 agents_pending u32
+//!           17 refusals REFUSAL *       at most 32
+//! STANDBY    1 name string
+//!            2 ready bool
+//!            3 code u32                 why not ready; 0: not tried yet
+//!            4 text string
+//!            5 proven_ms u64            age of that knowledge; means nothing where it was not tried yet
+//! REFUSAL    1 name string              as the peer proved it; empty: it proved none
+//!            2 role u32                 as it said; 0: it said none
+//!            3 address string
+//!            4 code u32
+//!            5 text string              what was found and expected, for people
+//!            6 first_ms u64             age
+//!            7 last_ms u64              age
+//!            8 count u64
 //! ```
 //!
 //! # 4. Phases
@@ -163,7 +194,7 @@
 //! |---|---|---|
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
-//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, REQUEST, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
+//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, REQUEST, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
 //!
 //! 1. The downstream end sends HELLO and then nothing until it is answered. Before the answer the upstream end takes
 //!    this one frame of at most 4,096 bytes; anything else is refused by its type, before its body is awaited, types
@@ -406,6 +437,25 @@
 //! is good for one group, name, role and gateway, and nobody on the way can use it for another request. A gateway passes
 //! ENROL on upstream on channel 0, writing `id`, unique on this link, and `address`; at most 64 of them unanswered. The
 //! management server takes the gateway's name from its link, checks the token, and answers with ENROLLED of that `id`.
+//!
+//! # 14. Reports
+//!
+//! A node tells its management server how it stands: a gateway with REPORT on channel 0, an agent on its open channel (not
+//! before, and not on channel 0: FP2004). Nobody answers it. A gateway checks it and passes it on as it came. It is what
+//! the node says of itself: for the inventory, and no permission ever hangs on it.
+//!
+//! A node sends one right after its link or channel was accepted, another within 2 s of a change of its upstream, of a
+//! standby's readiness, of its assignment or of its refusals, and one every 60 s while its figures change; never within 5 s
+//! of the last one on that channel. A receiver takes three at once and one every 5 s on; what comes sooner is counted and
+//! not looked at, which ends nothing. A probe sends none.
+//!
+//! No text is longer than 256 bytes; names are in the form of HELLO's. What is beyond its bounds is FP2005.
+//!
+//! **Refusals** are attempts to connect that a gateway refused by itself, which its management server would not hear of
+//! otherwise: in TLS, before or at HELLO, at an agent's channel before it was opened. Those of one name, address and code
+//! are one entry, with what was found the last time. The address is without a port. Entries that are too many for the
+//! gateway to keep apart are joined under their code, with neither name nor address. A gateway tells an entry again in its
+//! next report until one that had it was written to the link; what is new of it then begins at a count of 0.
 
 #[cfg(any(fuzzing, test))]
 mod bodies;
@@ -417,6 +467,7 @@ mod golden;
 mod link;
 mod messages;
 mod order;
+mod reports;
 mod run;
 
 #[cfg(any(fuzzing, test))]
@@ -429,4 +480,5 @@ pub(crate) use frame::{Frame, HEADER_BYTES, Kind, put_header};
 pub(crate) use link::{CHUNK_BYTES, Link, Phase};
 pub(crate) use messages::*;
 pub(crate) use order::Order;
+pub(crate) use reports::{Report, ReportedRefusal, ReportedStandby, read_report, report_text};
 pub(crate) use run::{Content, FRAGMENT_PAYLOAD_MAX, Fragment, PAYLOAD_IN_RUN_MAX, Run, put_data};

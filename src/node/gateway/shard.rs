@@ -13,13 +13,14 @@ use crate::group::AssignmentKey;
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::reception::{Caller, LinksOfNames, role_unexpected};
+use crate::node::reporting::Pace;
 use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, Verdict};
 use crate::role::Role;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{
     Challenge, Close, CreditPool, Fragment, Frame, GapFrame, Hello, Issued, Kind, Open, Opened, Order, ReceiveCredit,
-    Request, Run, STATUS_ACCEPTED, State, check_request_length, read_message, read_number,
+    Request, Run, STATUS_ACCEPTED, State, check_request_length, read_message, read_number, read_report,
 };
 
 /// One agent's link.
@@ -43,6 +44,7 @@ struct DownChannel {
     grant_due: bool,
     /// A request for a certificate went up and was not answered yet: one at a time.
     requested: bool,
+    reported: Pace,
 }
 
 /// See the module's text.
@@ -50,6 +52,8 @@ struct DownChannel {
 pub(super) struct Shard {
     me: Introduction,
     group_key: Option<AssignmentKey>,
+    /// When the input that is being handled came.
+    now: Instant,
     downs: BTreeMap<LinkId, Down>,
     names: LinksOfNames,
     timers: Timers<LinkId>,
@@ -66,6 +70,7 @@ impl Shard {
         Self {
             me,
             group_key,
+            now: Instant::default(),
             downs: BTreeMap::new(),
             names: LinksOfNames::default(),
             timers: Timers::new(),
@@ -94,6 +99,7 @@ impl Shard {
     }
 
     pub(super) fn handle(&mut self, input: LinkInput, now: Instant) {
+        self.now = now;
         match input {
             LinkInput::Accepted { link, peer, address, shown } => {
                 let caller = Caller::new(link, peer, address, shown, &self.me, now);
@@ -206,6 +212,11 @@ impl Shard {
                 channel.request(&frame)?;
                 self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
             }
+            Kind::Report => {
+                if channel.reports(&frame, self.now)? {
+                    self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
+                }
+            }
             Kind::Attest => self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body }),
             Kind::Close => {
                 channel.credit.release(&mut down.pool);
@@ -263,6 +274,7 @@ impl Shard {
             acknowledged: None,
             grant_due: false,
             requested: false,
+            reported: Pace::default(),
         });
         open.address.clone_from(&down.caller.address);
         let relay = RelayId { link, channel: id };
@@ -458,6 +470,19 @@ impl DownChannel {
                 .expected("one at a time, on an open channel"));
         }
         Ok(())
+    }
+
+    /// Checks a report; answers whether it goes on. Those that come too soon are not looked at (rule D7).
+    fn reports(&mut self, frame: &Frame, now: Instant) -> Result<bool, Error> {
+        if !self.open {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found("a report before the channel was opened")
+                .expected("one on an open channel"));
+        }
+        if self.reported.take(now).is_none() {
+            return Ok(false);
+        }
+        read_report(frame).map(|_| true)
     }
 
     /// A part of the answer passes; with the last part the next request may come.

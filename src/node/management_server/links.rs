@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::attesting::Told;
+use super::reports::Reporting;
 use super::succession::FormerKeys;
 use super::{Chain, Effect, ManagementServer, Standing, Subject};
 use crate::code::Code;
@@ -36,6 +37,7 @@ pub(super) struct Downlink {
     pub(super) due: Vec<u64>,
     assignment_told: u64,
     pub(super) refusals: Told,
+    pub(super) reporting: Reporting,
     pub(super) touched: bool,
 }
 
@@ -68,6 +70,7 @@ impl ManagementServer {
                         due: Vec::new(),
                         assignment_told: 0,
                         refusals: Told::default(),
+                        reporting: Reporting::default(),
                         touched: false,
                     },
                 );
@@ -117,6 +120,7 @@ impl ManagementServer {
             Kind::Hello => self.handle_hello(link, &read_message(&frame)?),
             Kind::Chain => self.handle_chain(link, &read_message(&frame)?),
             Kind::Request if frame.channel == 0 => self.handle_link_request(link, &frame),
+            Kind::Report if frame.channel == 0 => self.handle_link_report(link, &frame),
             Kind::Enrol => self.handle_enrol(link, read_message(&frame)?),
             Kind::Succeed => self.handle_succeed(link, &read_message(&frame)?),
             _ => self.handle_channel_frame(link, frame),
@@ -233,6 +237,7 @@ impl ManagementServer {
         if down.role() == Some(Role::Gateway) && !is_probe {
             let event = Event::new(Code::GatewayConnected, down.caller.subject(), "");
             self.effects.push_back(Effect::Event(event));
+            self.enter_link(link);
         }
         self.touch(link);
     }
@@ -289,6 +294,7 @@ impl ManagementServer {
 
     /// Tells the peer why, and closes the link with its channels; the others notice nothing (rules D7 and G5).
     pub(super) fn refuse_link(&mut self, link: LinkId, error: &Error) {
+        self.note_refused_link(link, error);
         if let Some(down) = self.links.get_mut(&link) {
             down.caller.refuse(error, &mut self.output);
         }
@@ -298,6 +304,7 @@ impl ManagementServer {
     fn forget_link(&mut self, link: LinkId, error: &Error) {
         let Some(down) = self.links.remove(&link) else { return };
         self.names.leave(&down.caller);
+        self.leave_link(link, &down);
         self.pending.remove(&Subject::Link(link));
         for id in down.channels.values() {
             self.forget_channel(*id);

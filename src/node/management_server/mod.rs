@@ -6,6 +6,7 @@ mod channel;
 mod delivery;
 mod links;
 mod opening;
+mod reports;
 mod succession;
 
 #[cfg(test)]
@@ -20,7 +21,8 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{
-    AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment,
+    AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, NodePresence, NodeReport, RefusedAttempt,
+    SessionAnswer, SessionRequest, SignedAssignment,
 };
 use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, ChallengeSecret, KeyHash, VerifiedPeer, challenge_of_period};
@@ -189,6 +191,17 @@ pub(crate) enum Effect {
         order: u64,
         what: Box<Order>,
     },
+    /// A node said how it stands.
+    Reported(Box<NodeReport>),
+    /// This server, or a gateway behind which it happened, refused an attempt to connect.
+    Refused(Box<RefusedAttempt>),
+    /// A gateway's link was let in, or an agent's channel is open.
+    Entered(Box<NodePresence>),
+    /// It is gone.
+    Left {
+        session: u64,
+        at: Timestamp,
+    },
     Event(Event),
     Stopped,
 }
@@ -205,6 +218,8 @@ pub(crate) enum Chain {
 pub(crate) struct ManagementServer {
     config: Config,
     wall: Timestamp,
+    /// When the input that is being handled came.
+    now: Instant,
     challenge: Option<Challenge>,
     links: BTreeMap<LinkId, Downlink>,
     names: LinksOfNames,
@@ -232,6 +247,7 @@ impl ManagementServer {
         let mut server = Self {
             config,
             wall,
+            now: Instant::default(),
             challenge: None,
             links: BTreeMap::new(),
             names: LinksOfNames::default(),
@@ -256,6 +272,7 @@ impl ManagementServer {
     }
 
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
+        self.now = now;
         if self.stop_by.is_some() {
             return self.handle_while_stopping(input, now);
         }
@@ -310,6 +327,7 @@ impl ManagementServer {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         match self.stop_by {
             // The store does not take it: it comes again, marked.
             Some(stop_by) if now >= stop_by => self.stop(),

@@ -14,6 +14,7 @@ use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
 use super::perform::{CursorSource, Performer, follow_group, tick};
 use super::registrar::Registrar;
+use super::reports::ReportBook;
 use super::store_health::StoreHealth;
 use super::verify::Verifiers;
 use crate::code::Code;
@@ -171,8 +172,15 @@ impl ManagementServerBuilder {
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe_with(health.clone()));
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar::new(&config, group.store().clone(), &reloader, certificate_authority, &events);
+        let reports = ReportBook::default();
+        let refused = {
+            let (reports, server) = (reports.clone(), server.clone());
+            move |address: &str, error: &Error| reports.refused_stranger(&server, address, error)
+        };
+        let listening =
+            accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone(), refused);
         let mut tasks = vec![
-            tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
+            tokio::spawn(listening),
             tokio::spawn(follow_group(group.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
         ];
@@ -189,6 +197,7 @@ impl ManagementServerBuilder {
             knocks: Arc::default(),
             sessions: Arc::default(),
             registrar,
+            reports,
             health,
             pace: CommitPace::new(pace),
             position,

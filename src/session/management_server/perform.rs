@@ -10,6 +10,7 @@ use super::BatchSender;
 use super::commit_pace::CommitPace;
 use super::output_file::Lengths;
 use super::registrar::Registrar;
+use super::reports::ReportBook;
 use super::store_health::{Call, StoreHealth};
 use super::verify::{Attestation, Verification, Verifiers};
 use crate::code::Code;
@@ -43,6 +44,7 @@ pub(super) struct Performer {
     pub(super) knocks: Waiting<(Subject, Knock)>,
     pub(super) sessions: Waiting<(u64, SessionRequest)>,
     pub(super) registrar: Registrar,
+    pub(super) reports: ReportBook,
     pub(super) health: StoreHealth,
     pub(super) pace: CommitPace,
     /// The file output's path and lengths.
@@ -88,6 +90,10 @@ impl Performer {
                     mailbox.post(Input::Issued { order, answer });
                 });
             }
+            Effect::Reported(report) => self.reports.reported(*report),
+            Effect::Refused(refused) => self.reports.refused(*refused),
+            Effect::Entered(presence) => self.reports.entered(*presence),
+            Effect::Left { session, at } => self.reports.left(session, at),
             Effect::Event(event) => self.events.emit(event),
             Effect::Stopped => {
                 self.events.emit(Event::new(Code::ShuttingDown, "", ""));
