@@ -170,9 +170,10 @@ impl Control {
     /// The former keys vouch for the one that was shown on the link in use, before the first channel is opened on it.
     fn vouch_for_the_key(&mut self) {
         let Some(shown) = self.uplink.shown() else { return };
+        let statements = self.rotation.statements_for(shown.key);
         self.to_shard.push(ToShard::SpeaksFor(self.rotation.keys_with(shown.key)));
         let Some((_, link)) = self.uplink.link() else { return };
-        for succession in self.rotation.statements_for(shown.key) {
+        for succession in statements {
             if self.chains_sent.insert(ChainHash::of(&succession.chain)) {
                 send_chain(link, succession.chain.clone());
             }
@@ -218,8 +219,9 @@ impl Control {
         self.quiet_by = None;
         self.tell_unavailable_at = None;
         self.rotation.begin_link();
-        self.vouch_for_the_key();
+        // First what was sent on and what was not: an agent that must connect anew does not doubt the rest (rule D5).
         self.end_suspended(Code::LinkClosed);
+        self.vouch_for_the_key();
         self.tell_challenge();
         if self.uplink.is_available() {
             self.tell_availability(true);
