@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, Answer, ApprovalsOperation, Assignment, AssignmentsOperation, Author, By, Cursor, Delivery,
-    DeliveryGap, DownstreamOperation, GatewayRecord, InventoryOperation, Operation, ServerRecord, TokenRecord,
-    TokensOperation, UnknownAgents,
+    AgentRecord, Answer, ApprovalsOperation, Assignment, AssignmentRecord, AssignmentsOperation, Author, By, Cursor,
+    Delivery, DeliveryGap, DownstreamOperation, GatewayRecord, InventoryOperation, Operation, ServerRecord,
+    TokenRecord, TokensOperation, UnknownAgents,
 };
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -77,6 +77,11 @@ pub(crate) trait Asking: Store {
     fn assign(&mut self, node: &Name, assignment: &Assignment) -> Result<()> {
         let (node, assignment) = (node.clone(), assignment.clone());
         self.change_group(AssignmentsOperation::Assign { node, assignment }, Timestamp::default())
+    }
+
+    fn assignments(&mut self) -> Result<Vec<AssignmentRecord>> {
+        let asked = ask!(self, Timestamp::default(), InventoryOperation::Inventory, Inventory)?;
+        Ok(asked.assignments)
     }
 
     fn cursors(&mut self) -> Result<Vec<(Name, Epoch, Sequence)>> {

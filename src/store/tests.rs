@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod golden;
 mod places;
 mod sessions;
 pub(super) mod tokens;
