@@ -228,6 +228,16 @@ pub(crate) const REPORT_PROOF_AGE_MAX: Duration = Duration::from_secs(900);
 pub(crate) const REFUSALS_HELD_MAX: usize = 1_024;
 /// Refused attempts of all gateways that a management server keeps apart until they are written down: 2 MB.
 pub(crate) const REFUSALS_BOOK_MAX: usize = 8_192;
+/// Refused attempts that the group store keeps, each of one name, address and reason: what an administrator can read,
+/// and a few megabytes.
+#[cfg(feature = "management-server")]
+pub(crate) const REFUSALS_STORED_MAX: u64 = 10_000;
+/// How long it keeps them after the last one.
+#[cfg(feature = "management-server")]
+pub(crate) const REFUSALS_STORED_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// How often a server writes those that came meanwhile: whoever just failed looks at once.
+#[cfg(feature = "management-server")]
+pub(crate) const REFUSALS_WRITTEN_EVERY: Duration = Duration::from_secs(1);
 /// Ends of connections that a management server keeps until they are written down: all agents of a large gateway.
 pub(crate) const GONE_HELD_MAX: usize = 20_000;
 /// The first and the longest wait of a node whose renewal failed.

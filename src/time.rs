@@ -58,6 +58,12 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// The time before it by so much.
+    #[cfg(feature = "management-server")]
+    pub(crate) fn earlier_by(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// Of seconds since 1970.
     pub fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))

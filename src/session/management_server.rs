@@ -5,6 +5,7 @@ mod commit_pace;
 mod deliveries;
 mod output_file;
 mod perform;
+mod refusals;
 mod registrar;
 mod reports;
 mod store_health;

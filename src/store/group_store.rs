@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::group::{
-    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, SessionAnswer, SessionRequest,
-    SignedAssignment, TokenAnswer, TokenUse,
+    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
+    SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
 };
 use crate::name::Name;
 use crate::store::changes::Changes;
@@ -41,6 +41,13 @@ impl<E: Engine> Store for GroupStore<E> {
         } else {
             self.engine.read(|records| operations::perform(records, &context, operation))
         }
+    }
+
+    fn note_refusals(&mut self, refused: &[RefusedAttempt], before: Timestamp, most: u64) -> Result<()> {
+        self.engine.write(|records| {
+            records.add_refusals(refused)?;
+            records.forget_refusals(before, most)
+        })
     }
 
     fn group(&mut self) -> Result<String> {

@@ -22,8 +22,8 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::group::{
-    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, SessionAnswer, SessionRequest,
-    SignedAssignment, TokenAnswer, TokenUse,
+    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
+    SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
 };
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::Epoch;
@@ -50,6 +50,9 @@ pub(crate) trait Store: Send {
 
     /// Does what an operator asks: a change is one durable transaction with its entry in the audit log (rule G4).
     fn perform(&mut self, operation: &Operation, by: &By) -> Result<Answer>;
+
+    /// Adds attempts that were refused to those that are known; forgets those before a time, and the oldest above `most`.
+    fn note_refusals(&mut self, refused: &[RefusedAttempt], before: Timestamp, most: u64) -> Result<()>;
 
     /// The group's name, made with the store.
     fn group(&mut self) -> Result<String>;

@@ -4,6 +4,7 @@ mod approvals;
 mod audit;
 mod golden;
 mod places;
+mod refusals;
 mod sessions;
 pub(super) mod tokens;
 

@@ -5,6 +5,7 @@
 
 mod audit;
 mod inventory;
+mod refusals;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ pub(crate) enum GroupCommand {
     Send(SendArguments),
     /// Who changed what in the group, and when
     Audit(audit::AuditArguments),
+    /// Every attempt to connect that was refused, and why
+    Refusals(refusals::RefusalsArguments),
 }
 
 /// The arguments of `approve`.
@@ -186,6 +189,7 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
         }),
         GroupCommand::Send(arguments) => wait(send(arguments)),
         GroupCommand::Audit(arguments) => wait(audit::audit(arguments)),
+        GroupCommand::Refusals(arguments) => wait(refusals::refusals(arguments)),
     }
 }
 

@@ -13,8 +13,8 @@ mod tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::group::{
-    AgentRecord, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, ServerRecord, TokenRecord,
-    UnknownAgents,
+    AgentRecord, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, RefusedAttempt, ServerRecord,
+    TokenRecord, UnknownAgents,
 };
 
 pub(crate) use approvals::ApprovalsOperation;
@@ -85,6 +85,7 @@ pub(crate) enum Answer {
     Gaps(Vec<DeliveryGap>),
     Gateways(Vec<GatewayRecord>),
     Inventory(Box<Inventory>),
+    Refusals(Vec<RefusedAttempt>),
     Servers(Vec<ServerRecord>),
     Tokens(Vec<TokenRecord>),
     UnknownAgents(UnknownAgents),

@@ -13,6 +13,7 @@ use super::commit_pace::CommitPace;
 use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
 use super::perform::{CursorSource, Performer, follow_group, tick};
+use super::refusals::write_refusals;
 use super::registrar::Registrar;
 use super::reports::ReportBook;
 use super::store_health::StoreHealth;
@@ -183,6 +184,7 @@ impl ManagementServerBuilder {
             tokio::spawn(listening),
             tokio::spawn(follow_group(group.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
+            tokio::spawn(write_refusals(reports.clone(), group.store().clone(), health.clone())),
         ];
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));

@@ -8,10 +8,12 @@ use crate::group::{Answer, AuditOperation, By};
 use crate::store::records::{NewAuditRecord, Records};
 
 pub(super) fn perform(records: &mut dyn Records, operation: &AuditOperation) -> Result<Answer> {
+    let count = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
     match operation {
         AuditOperation::Entries { since, above, limit } => {
-            records.audit(*since, *above, usize::try_from(*limit).unwrap_or(usize::MAX)).map(Answer::Audit)
+            records.audit(*since, *above, count(*limit)).map(Answer::Audit)
         }
+        AuditOperation::Refusals { since, limit } => records.refusals(*since, count(*limit)).map(Answer::Refusals),
     }
 }
 

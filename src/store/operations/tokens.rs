@@ -31,8 +31,7 @@ pub(super) fn perform(records: &mut dyn Records, context: &Context<'_>, operatio
 fn create(records: &mut dyn Records, record: &TokenRecord, by: &By) -> Result<()> {
     records.lock_group()?;
     check_name(records, record)?;
-    let remembered = i64::try_from(TOKEN_REMEMBERED.as_millis()).unwrap_or(i64::MAX);
-    records.forget_tokens(Timestamp::from_unix_millis(record.created.unix_millis().saturating_sub(remembered)))?;
+    records.forget_tokens(record.created.earlier_by(TOKEN_REMEMBERED))?;
     // Where there is no room, first those go that only tell their users that they are late, then those that wait for an
     // answer.
     if records.count_tokens()? >= TOKENS_MAX {

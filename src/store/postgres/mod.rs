@@ -20,6 +20,7 @@ mod down;
 mod failure;
 mod listen;
 mod records;
+mod refusals;
 mod schema;
 mod sessions;
 mod tls;

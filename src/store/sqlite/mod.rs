@@ -12,6 +12,7 @@ mod down;
 mod failure;
 mod file;
 mod records;
+mod refusals;
 mod schema;
 mod sessions;
 #[cfg(test)]
