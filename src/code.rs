@@ -206,6 +206,7 @@ codes! {
     GatewayConnected = 2118, Info, 20020, "a gateway is connected", "";
     GatewayGone = 2119, Warning, 20022, "a gateway is no longer connected", "look at the gateway and the network";
     ShuttingDown = 2120, Info, 0, "the node is shutting down", "";
+    AssignmentPending = 2130, Info, 0, "a new assignment is not in use yet: none of its upstreams was reached", "nothing, unless it lasts: then look at the upstreams that it names";
 
 
     // ── FP3xxx group ──

@@ -58,7 +58,6 @@ impl LinkId {
     }
 
     /// Odd for a link that was accepted.
-    #[cfg(feature = "management-server")]
     fn number(self) -> u64 {
         self.0
     }

@@ -1,13 +1,131 @@
-//! What the reports of nodes need at both ends: how often one is taken, and which refusals are worth telling.
+//! What the reports of nodes need at both ends: when one is made, how often one is taken, and which refusals are worth
+//! telling. Section 14 of the wire specification.
+
+use std::time::Duration;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::limits::{REPORT_INTERVAL_MIN, REPORTS_AT_ONCE_MAX};
+use crate::limits::{REPORT_EVERY, REPORT_INTERVAL_MIN, REPORT_PROOF_AGE_MAX, REPORT_WITHIN, REPORTS_AT_ONCE_MAX};
 use crate::name::Name;
 use crate::node::reception::Caller;
 use crate::role::Role;
-use crate::time::Instant;
-use crate::wire::{Phase, Refuse, report_text};
+use crate::time::{Instant, Timestamp};
+use crate::wire::{Phase, Refuse, Report, report_text};
+
+/// What only the shell knows of how a node stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) queue_messages: u64,
+    pub(crate) queue_bytes: u64,
+    /// The age of the oldest undelivered message.
+    pub(crate) oldest: Option<Duration>,
+    /// When the node's own certificate ends.
+    pub(crate) certificate_until: Option<Timestamp>,
+}
+
+impl Figures {
+    /// Writes them into a report.
+    pub(super) fn describe(&self, report: &mut Report) {
+        report.queue_messages = self.queue_messages;
+        report.queue_bytes = self.queue_bytes;
+        report.oldest_ms = self.oldest.map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        report.certificate_until_ms = self.certificate_until.map_or(0, Timestamp::unix_millis);
+    }
+}
+
+/// When a node reports. A `Place` names the channel, or the link, that reports go on.
+///
+/// It asks the shell for its figures when a report may be due, and then finds out whether there is anything to tell: an
+/// idle node looks at itself once a minute and says nothing.
+#[derive(Debug)]
+pub(super) struct Reporter<Place> {
+    place: Option<Place>,
+    /// What changes when something does that is told soon.
+    standing: u64,
+    /// When to ask the shell.
+    due: Option<Instant>,
+    /// The shell was asked and has not answered.
+    asked: bool,
+    /// The last report on this place.
+    told: Option<Told>,
+}
+
+/// What a report said, without the ages, and since when that was so.
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    report: Report,
+    since: Option<Instant>,
+    proofs: Vec<Instant>,
+}
+
+impl<Place> Default for Reporter<Place> {
+    fn default() -> Self {
+        Self { place: None, standing: 0, due: None, asked: false, told: None }
+    }
+}
+
+impl<Place: PartialEq> Reporter<Place> {
+    /// Takes note of where reports go now and of what is told soon; answers whether the shell is to be asked.
+    pub(super) fn look(&mut self, place: Option<Place>, standing: u64, now: Instant) -> bool {
+        if self.place != place {
+            self.due = place.is_some().then_some(now);
+            (self.place, self.told) = (place, None);
+        }
+        if std::mem::replace(&mut self.standing, standing) != standing {
+            self.hurry(now);
+        }
+        let is_due = !self.asked && self.place.is_some() && self.due.is_some_and(|due| due <= now);
+        self.asked |= is_due;
+        is_due
+    }
+
+    /// Something is to be told soon, with what else changes meanwhile.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let rested = self.told.as_ref().map_or(now, |told| told.at + REPORT_INTERVAL_MIN);
+        let soon = rested.max(now + REPORT_WITHIN);
+        self.due = self.due.map(|due| due.min(soon));
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.asked)
+    }
+
+    /// The shell answered: the place to report on, if there still is one.
+    pub(super) fn answered(&mut self, now: Instant) -> Option<&Place> {
+        self.asked = false;
+        self.due = self.place.is_some().then_some(now + REPORT_EVERY);
+        let too_soon = self.told.as_ref().is_some_and(|told| now < told.at + REPORT_INTERVAL_MIN);
+        if too_soon {
+            // It was asked for another place.
+            self.hurry(now);
+            return None;
+        }
+        self.place.as_ref()
+    }
+
+    /// Whether this report says what the last one on this place did not; then it counts as told. `since` is when the node
+    /// came to where it is, `proofs` when its standbys were proven.
+    pub(super) fn is_news(&mut self, report: &Report, since: Instant, proofs: Vec<Instant>, now: Instant) -> bool {
+        let said = without_ages(report);
+        let is_old = |told: &Told| {
+            let is_fresh = |(new, old): (&Instant, &Instant)| new.since(*old) < REPORT_PROOF_AGE_MAX;
+            told.report == said && told.since == Some(since) && proofs.iter().zip(&told.proofs).all(is_fresh)
+        };
+        if self.told.as_ref().is_some_and(is_old) && report.refusals.is_empty() {
+            return false;
+        }
+        self.told = Some(Told { at: now, report: said, since: Some(since), proofs });
+        true
+    }
+}
+
+/// Ages grow by themselves. The oldest message's does not: that it still waits is worth telling.
+fn without_ages(report: &Report) -> Report {
+    let mut report = Report { since_ms: 0, refusals: Vec::new(), ..report.clone() };
+    report.standbys.iter_mut().for_each(|standby| standby.proven_ms = 0);
+    report
+}
 
 /// How many reports of one channel are taken (section 14 of the wire specification).
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,9 +221,8 @@ fn without_port(address: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::wire::ReportedStandby;
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(1_000_000_000 + seconds * 1_000_000)
@@ -129,6 +246,52 @@ mod tests {
         for arrival in [0, 5, 15, 15, 20, 25, 35, 35, 40] {
             assert_eq!(pace.take(at(arrival)), Some(0), "at {arrival} s");
         }
+    }
+
+    /// Looks at a node every tenth of a second, as its turns do; answers when it reported.
+    fn reports(seconds: u64, state: impl Fn(u64) -> (Option<u32>, u64, Report)) -> Vec<u64> {
+        let (mut reporter, mut told) = (Reporter::default(), Vec::new());
+        for tenth in 0..seconds * 10 {
+            let now = at(0) + Duration::from_millis(tenth * 100);
+            let (place, standing, report) = state(tenth);
+            if reporter.look(place, standing, now)
+                && reporter.answered(now).is_some()
+                && reporter.is_news(&report, at(0), vec![at(tenth / 10)], now)
+            {
+                told.push(tenth);
+            }
+        }
+        told
+    }
+
+    fn ready(delivered: u64) -> Report {
+        let standby = ReportedStandby { name: "gw2".into(), ready: true, ..ReportedStandby::default() };
+        Report { delivered, standbys: vec![standby], ..Report::default() }
+    }
+
+    #[test]
+    fn i4_an_idle_node_reports_once_and_then_only_that_its_standbys_are_still_proven() {
+        assert_eq!(reports(3_000, |_| (Some(1), 0, ready(0))), [0, 9_000, 18_000, 27_000]);
+        assert_eq!(reports(300, |_| (None, 0, ready(0))), [0; 0], "nowhere");
+    }
+
+    #[test]
+    fn i4_a_change_is_told_within_two_seconds_and_never_within_five_of_the_last_report() {
+        let changes = |at: u64| move |tenth: u64| (Some(1), u64::from(tenth >= at), ready(u64::from(tenth >= at)));
+        assert_eq!(reports(30, changes(200)), [0, 210]);
+        assert_eq!(reports(30, changes(20)), [0, 50]);
+        let always = reports(100, |tenth| (Some(1), tenth, ready(tenth)));
+        assert!(always.windows(2).all(|pair| (50..=61).contains(&(pair[1] - pair[0]))), "{always:?}");
+        // Figures alone are told once a minute.
+        assert_eq!(reports(200, |tenth| (Some(1), 0, ready(tenth))), [0, 600, 1_200, 1_800]);
+    }
+
+    #[test]
+    fn i4_a_new_channel_hears_at_once_what_was_told_on_the_last_one() {
+        let moved = |tenth: u64| (Some(if tenth < 25 { 1 } else { 2 }), 0, ready(0));
+        assert_eq!(reports(30, moved), [0, 25]);
+        let away = |tenth: u64| (Some(1).filter(|_| !(20..40).contains(&tenth)), 0, ready(0));
+        assert_eq!(reports(30, away), [0, 40]);
     }
 
     #[test]

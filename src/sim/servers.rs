@@ -64,7 +64,17 @@ impl World {
                 let is_false = matches!(event.code, Code::AttestationInvalid | Code::SuccessionInvalid);
                 assert!(!is_false, "I5 {event}");
             }
-            Effect::Reported(_) | Effect::Refused(_) | Effect::Entered(_) | Effect::Left { .. } => {}
+            Effect::Entered(presence) => {
+                let since = (presence.name.clone(), self.now);
+                self.unreported.insert((node, self.nodes[node].life, presence.session), since);
+            }
+            Effect::Reported(report) => {
+                self.unreported.remove(&(node, self.nodes[node].life, report.session));
+            }
+            Effect::Left { session, .. } => {
+                self.unreported.remove(&(node, self.nodes[node].life, session));
+            }
+            Effect::Refused(_) => {}
             Effect::Stopped => {}
         }
     }

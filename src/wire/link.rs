@@ -41,7 +41,8 @@ pub(crate) struct Link {
     phase: Phase,
     input: BytesMut,
     control: BytesMut,
-    chunks_in_flight: u8,
+    chunks_sent: u64,
+    chunks_written: u64,
     heartbeat: Duration,
     peer_heartbeat: Duration,
     hello_timeout: Duration,
@@ -70,7 +71,8 @@ impl Link {
             phase: Phase::Introduction,
             input: BytesMut::new(),
             control: BytesMut::new(),
-            chunks_in_flight: 0,
+            chunks_sent: 0,
+            chunks_written: 0,
             heartbeat,
             peer_heartbeat: heartbeat,
             hello_timeout: HELLO_TIMEOUT,
@@ -190,7 +192,7 @@ impl Link {
 
     /// Whether a chunk may be built now: at most two are on their way, so that a heartbeat waits behind little.
     pub(crate) fn is_writable(&self) -> bool {
-        self.chunks_in_flight < CHUNKS_IN_FLIGHT_MAX
+        self.chunks_sent - self.chunks_written < CHUNKS_IN_FLIGHT_MAX
     }
 
     /// The start of the next chunk: control before data. The owner appends data up to [`CHUNK_BYTES`], then calls
@@ -201,13 +203,28 @@ impl Link {
 
     /// Counts a chunk as on its way.
     pub(crate) fn sent(&mut self, now: Instant) {
-        self.chunks_in_flight += 1;
+        self.chunks_sent += 1;
         self.last_sent = now;
     }
 
     /// A chunk was written entirely.
     pub(crate) fn handle_written(&mut self) {
-        self.chunks_in_flight = self.chunks_in_flight.saturating_sub(1);
+        self.chunks_written = self.chunks_sent.min(self.chunks_written + 1);
+    }
+
+    /// The number of the chunk that the control frames ride in which are queued now.
+    pub(crate) fn next_chunk(&self) -> u64 {
+        self.chunks_sent + 1
+    }
+
+    /// How many chunks were written entirely.
+    pub(crate) fn chunks_written(&self) -> u64 {
+        self.chunks_written
+    }
+
+    /// Whether the peer is overdue with a sign of life: it was to come an entire heartbeat ago.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        now > self.last_received + self.peer_heartbeat * 2
     }
 
     /// When the last bytes of the peer came.
@@ -289,7 +306,7 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
 
 /// Bytes of one chunk; two of them are what the TLS writer may hold.
 pub(crate) const CHUNK_BYTES: usize = WRITER_BYTES_MAX / 2;
-const CHUNKS_IN_FLIGHT_MAX: u8 = 2;
+const CHUNKS_IN_FLIGHT_MAX: u64 = 2;
 const PING_BYTES: usize = 8;
 /// Where a frame has its type (section 1).
 const TYPE_AT: usize = 3;

@@ -380,7 +380,9 @@
 //!
 //! text(x) is the length of x as u16 and x. `count` is 1 to 16, the primary first, no name twice. The node takes it if
 //! its pinned key signed it, for its group and its name, with a higher version; a lower or equal one is ignored. A
-//! wrong signature ends the link (FP3010). A node without a pinned key takes `key` with the first assignment from an
+//! wrong signature ends the link (FP3010). It is *pending* until the node reached one of its upstreams (which accepted it,
+//! and is available), at once if that is the one in use; only then the node applies it: it keeps it, and states its version
+//! in HELLO and OPEN. Until then the last one applies. A node without a pinned key takes `key` with the first assignment from an
 //! upstream that it was configured with. What is configured stays the last resort after the assignment.
 //!
 //! # 12. Errors
@@ -454,8 +456,8 @@
 //! **Refusals** are attempts to connect that a gateway refused by itself, which its management server would not hear of
 //! otherwise: in TLS, before or at HELLO, at an agent's channel before it was opened. Those of one name, address and code
 //! are one entry, with what was found the last time. The address is without a port. Entries that are too many for the
-//! gateway to keep apart are joined under their code, with neither name nor address. A gateway tells an entry again in its
-//! next report until one that had it was written to the link; what is new of it then begins at a count of 0.
+//! gateway to keep apart are joined under their code, with neither name nor address. A gateway tells an entry again
+//! if the link ended before the report that had it was written to it; what is told is not counted again.
 
 #[cfg(any(fuzzing, test))]
 mod bodies;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::certificates::Certificates;
+use super::reports::Reports;
 use super::rotation::Rotation;
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
@@ -59,6 +60,8 @@ pub(super) struct Control {
     tell_unavailable_at: Option<Instant>,
     quiet_by: Option<Instant>,
     pub(super) certificates: Certificates,
+    pub(super) software: String,
+    pub(super) reports: Reports,
     rotation: Rotation,
     to_shard: Vec<ToShard>,
     pub(super) effects: VecDeque<Effect>,
@@ -66,6 +69,7 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(uplink: UplinkConfig, now: Instant) -> Self {
+        let software = uplink.me.software.clone();
         let mut control = Self {
             uplink: Uplink::new(uplink, now),
             channels: BTreeMap::new(),
@@ -78,6 +82,8 @@ impl Control {
             tell_unavailable_at: None,
             quiet_by: None,
             certificates: Certificates::default(),
+            software,
+            reports: Reports::default(),
             rotation: Rotation::default(),
             to_shard: Vec::new(),
             effects: VecDeque::new(),
@@ -117,7 +123,13 @@ impl Control {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.uplink.poll_timeout().into_iter().chain(self.quiet_by).chain(self.tell_unavailable_at).min()
+        self.uplink
+            .poll_timeout()
+            .into_iter()
+            .chain(self.quiet_by)
+            .chain(self.tell_unavailable_at)
+            .chain(self.poll_report())
+            .min()
     }
 
     pub(super) fn stop(&mut self) {
@@ -141,6 +153,7 @@ impl Control {
             self.end_suspended(Code::LinkClosed);
         }
         self.ask_for_certificates();
+        self.look_at_reports(now);
         self.uplink.end_turn(now);
         self.drain_uplink(now);
         self.show_when_it_stands();
@@ -280,6 +293,7 @@ impl Control {
                 }
             }
             ToControl::Close { relay } => self.close(relay),
+            ToControl::Refused(attempt) => self.note_refused(attempt, now),
         }
         self.drain_uplink(now);
     }
@@ -337,6 +351,7 @@ impl Control {
         match frame.kind {
             Kind::Ack => {
                 let through = Sequence(read_number(&frame)?);
+                self.reports.delivered += through.0.saturating_sub(channel.acknowledged.0);
                 channel.acknowledged = channel.acknowledged.max(through);
                 self.to_shard.push(ToShard::Ack { relay, through });
             }
@@ -364,6 +379,17 @@ impl Control {
             other => return Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} at a gateway"))),
         }
         Ok(())
+    }
+
+    /// Messages and bytes that wait here for their turn on the link.
+    pub(super) fn queued(&self) -> (u64, u64) {
+        let of = |channel: &UpChannel| {
+            let last = channel.queue.iter().rev().find_map(|queued| queued.last).unwrap_or(channel.forwarded);
+            let bytes: usize = channel.queue.iter().map(|queued| queued.body.len()).sum();
+            (last.0.saturating_sub(channel.forwarded.0), bytes as u64)
+        };
+        let waiting = self.channels.values().filter(|channel| !channel.queue.is_empty()).map(of);
+        waiting.fold((0, 0), |sum, channel| (sum.0 + channel.0, sum.1 + channel.1))
     }
 
     /// A planned move: nothing more is sent; once nothing is out, the channels change the link (rule D5).

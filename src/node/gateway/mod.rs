@@ -4,6 +4,7 @@
 
 mod certificates;
 mod control;
+mod reports;
 mod rotation;
 mod shard;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::group::{AssignmentKey, SignedAssignment};
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::renewal::{Ask, Renewed};
+use crate::node::reporting::{Attempt, Figures};
 use crate::node::uplink::{Uplink, UplinkConfig};
 use crate::node::{IdentityInput, Introduction, LinkEffect, LinkId, LinkInput};
 use crate::time::Instant;
@@ -59,6 +61,8 @@ enum ToControl {
     Close {
         relay: RelayId,
     },
+    /// Somebody who proved a certificate was refused here.
+    Refused(Attempt),
 }
 
 /// From the upstream side to an agent's side.
@@ -108,6 +112,10 @@ pub(crate) enum Input {
         enrol: Enrol,
     },
     Identity(IdentityInput),
+    /// The answer to [`Effect::AskFigures`].
+    Figures(Figures),
+    /// Somebody did not come through TLS.
+    Refused(Attempt),
     Stop,
 }
 
@@ -127,6 +135,8 @@ pub(crate) enum Effect {
     Show {
         generation: u64,
     },
+    /// How does the node stand? Asked about once a minute, for its report.
+    AskFigures,
     Event(Event),
     Stopped,
 }
@@ -164,6 +174,11 @@ impl Gateway {
                 }
                 self.control.handle_identity(input, now);
             }
+            Input::Figures(figures) => {
+                let crowd = self.shard.crowd(now);
+                self.control.report(&figures, crowd, now);
+            }
+            Input::Refused(attempt) => self.control.note_refused(attempt, now),
             Input::Stop => {
                 self.shard.stop();
                 self.control.stop();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::reports::Crowd;
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::group::AssignmentKey;
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::reception::{Caller, LinksOfNames, role_unexpected};
-use crate::node::reporting::Pace;
+use crate::node::reporting::{Attempt, Pace};
 use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, Verdict};
 use crate::role::Role;
@@ -98,6 +99,18 @@ impl Shard {
         (introduced.count(), self.downs.values().filter(open).count())
     }
 
+    /// How many agents there are, for a report.
+    pub(super) fn crowd(&self, now: Instant) -> Crowd {
+        let mut crowd = Crowd::default();
+        let is_agent = |down: &&Down| down.caller.introduced.as_ref().is_some_and(|introduced| !introduced.is_probe);
+        for down in self.downs.values().filter(is_agent) {
+            crowd.connected += 1;
+            crowd.silent += u32::from(down.caller.link.is_silent(now));
+            crowd.pending += u32::from(down.channel.as_ref().is_some_and(|channel| !channel.open));
+        }
+        crowd
+    }
+
     pub(super) fn handle(&mut self, input: LinkInput, now: Instant) {
         self.now = now;
         match input {
@@ -150,6 +163,7 @@ impl Shard {
     /// The peer broke a rule: it hears why, its channel ends, the others notice nothing (rule D7).
     fn refuse(&mut self, link: LinkId, error: &Error) {
         if let Some(down) = self.downs.get_mut(&link) {
+            self.to_control.extend(refused(down, error).map(ToControl::Refused));
             down.caller.refuse(error, &mut self.links);
         }
         self.forget(link, error);
@@ -515,6 +529,14 @@ impl DownChannel {
                 Ok(self.order.fragment(&fragment)?.then_some(fragment.sequence))
             }
         }
+    }
+}
+
+/// What of a refusal the management server is told: it would not hear of it otherwise.
+fn refused(down: &Down, error: &Error) -> Option<Attempt> {
+    match (&down.channel, &down.caller.introduced) {
+        (Some(channel), Some(agent)) => Attempt::of_channel(&agent.name, &down.caller.address, channel.open, error),
+        _ => Attempt::of_caller(&down.caller, error),
     }
 }
 
