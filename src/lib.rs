@@ -66,6 +66,8 @@ pub use config::{
 pub use error::{Error, Result};
 pub use event::Event;
 pub use group::EnrolmentToken;
+#[cfg(feature = "management-server")]
+pub use group::{Access, OperatorRecord, OperatorState};
 pub use group::{
     AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, ServerRecord, UnknownAgents,
     Upstream,
@@ -86,7 +88,7 @@ pub use role::Role;
 #[cfg(feature = "agent")]
 pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
-pub use session::{ApprovedFor, ManagementGroup};
+pub use session::{ApprovedFor, ManagementGroup, OperatorConnection};
 #[cfg(feature = "management-server")]
 pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
 pub use session::{CertificateImport, PreparedImport, WaitingKey};

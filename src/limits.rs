@@ -298,3 +298,26 @@ pub(crate) const CHANGE_READ_AGAIN: Duration = Duration::from_secs(15);
 /// make 40 transactions a second, whatever the number of agents and messages.
 #[cfg(feature = "postgres")]
 pub(crate) const DATABASE_COMMIT_PACE: Duration = Duration::from_millis(50);
+/// Operators of a group: a large operations team ten times over.
+pub(crate) const OPERATORS_MAX: usize = 1_000;
+/// Links of operators at one management server, in all: programs that watch, and people at their terminals.
+pub(crate) const OPERATOR_LINKS_MAX: usize = 64;
+/// What an operator asks, in JSON: the longest change is a message to an agent, twice its bytes as hexadecimal digits.
+pub(crate) const ASK_BYTES_MAX: usize = 256 << 10;
+/// What it is answered, in JSON: the inventory of the largest group (DESIGN section 10) takes a fifth of it.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Answers of one management server to all operators that were not taken yet: four of the largest.
+pub(crate) const ANSWERS_BYTES_MAX: usize = 4 * ANSWER_BYTES_MAX;
+/// Asks of one operator's link that are not answered: they are done one after the other.
+pub(crate) const ASKS_IN_FLIGHT_MAX: usize = 4;
+/// Asks of one link that begin at once, and in a second: a program that approves a site's agents one by one is done in
+/// a minute, and the store has time for agents' cursors in between.
+pub(crate) const ASKS_BURST: u32 = 100;
+/// See [`ASKS_BURST`].
+pub(crate) const ASKS_PER_SECOND: u32 = 50;
+/// An operator that takes nothing of its answer for this long holds the memory of it for nothing.
+pub(crate) const ANSWER_TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// Rows of one answer that a limit bounds; who wants more asks again above the last one.
+pub(crate) const ANSWER_ROWS_MAX: u64 = 10_000;
+/// How long an operator waits for the answer to a question: a store that is busy takes 5 s, one that comes back longer.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

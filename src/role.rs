@@ -17,6 +17,8 @@ pub enum Role {
     Gateway = 2,
     /// The end of a chain: hands messages to the application.
     ManagementServer = 3,
+    /// A person or program that asks and changes what the group knows, at a management server; no part of a chain.
+    Operator = 4,
 }
 
 impl Role {
@@ -26,16 +28,18 @@ impl Role {
             1 => Some(Self::Agent),
             2 => Some(Self::Gateway),
             3 => Some(Self::ManagementServer),
+            4 => Some(Self::Operator),
             _ => None,
         }
     }
 
-    /// `agent`, `gateway` or `management-server`.
+    /// `agent`, `gateway`, `management-server` or `operator`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Agent => "agent",
             Self::Gateway => "gateway",
             Self::ManagementServer => "management-server",
+            Self::Operator => "operator",
         }
     }
 }
@@ -53,7 +57,7 @@ impl FromStr for Role {
         (1..).map_while(Self::from_number).find(|role| role.as_str() == text).ok_or_else(|| {
             Error::new(Code::ConfigBadValue)
                 .found(format!("\"{}\"", crate::error::printable(text)))
-                .expected("agent, gateway or management-server")
+                .expected("agent, gateway, management-server or operator")
         })
     }
 }

@@ -38,6 +38,11 @@ impl Author {
         Self { kind: AuthorKind::LocalUser, name: name.into(), from: from.into() }
     }
 
+    /// An operator from afar: the name that its certificate proved, and where it is.
+    pub(crate) fn operator(name: impl Into<String>, from: impl Into<String>) -> Self {
+        Self { kind: AuthorKind::Operator, name: name.into(), from: from.into() }
+    }
+
     pub(crate) fn group(name: impl Into<String>, from: impl Into<String>) -> Self {
         Self { kind: AuthorKind::Group, name: name.into(), from: from.into() }
     }

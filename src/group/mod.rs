@@ -14,6 +14,8 @@ mod delivery;
 mod inventory;
 #[cfg(feature = "management-server")]
 mod operation;
+#[cfg(feature = "management-server")]
+mod operator;
 mod record;
 #[cfg(feature = "management-server")]
 mod report;
@@ -42,8 +44,12 @@ pub use inventory::{Cursor, Inventory};
 #[cfg(feature = "management-server")]
 pub(crate) use operation::{
     Answer, ApprovalsOperation, AssignmentsOperation, AuditOperation, DownstreamOperation, InventoryOperation,
-    Operation, TokensOperation,
+    Operation, OperatorsOperation, TokensOperation,
 };
+#[cfg(feature = "management-server")]
+pub use operator::{Access, OperatorRecord, OperatorState};
+#[cfg(feature = "management-server")]
+pub(crate) use operator::{Bearers, may_be_node, may_be_operator, may_perform};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
 #[cfg(feature = "management-server")]
 pub use report::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};

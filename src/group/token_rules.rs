@@ -109,9 +109,9 @@ pub(crate) fn may_create_token(record: &TokenRecord, held: u64) -> Result<()> {
         let wrong = Error::new(Code::ArgumentInvalid).subject(record.name.as_str());
         Err(wrong.found(found).expected(expected))
     };
-    if record.role == Role::ManagementServer {
+    if !matches!(record.role, Role::Agent | Role::Gateway) {
         return refuse(
-            "a token for a management server".to_owned(),
+            format!("a token for the role {}", record.role),
             "agent or gateway; a management server has the group store and asks its CA itself",
         );
     }

@@ -22,6 +22,8 @@ pub(crate) mod agent;
 pub(crate) mod gateway;
 #[cfg(feature = "management-server")]
 pub(crate) mod management_server;
+#[cfg(feature = "management-server")]
+pub(crate) mod operator;
 mod reception;
 pub(crate) mod renewal;
 pub(crate) mod reporting;

@@ -6,7 +6,9 @@ mod audit;
 mod author;
 mod downstream;
 mod inventory;
+mod operators;
 mod place;
+mod remote;
 mod tokens;
 
 use std::fmt;
@@ -19,16 +21,27 @@ use crate::session::clock;
 use crate::store::StoreThread;
 
 use place::Place;
+pub use remote::OperatorConnection;
+use remote::Remote;
 
-/// A management group, by its store. Clones share one connection.
+/// A management group, by its store, or from afar through a management server ([`ManagementGroup::connect`]). Clones
+/// share one connection.
 ///
 /// What is changed here takes effect on every management server of the group and on live links within 2 s (rule G2),
 /// whichever process changes it.
 #[derive(Clone)]
 pub struct ManagementGroup {
-    store: Arc<StoreThread>,
+    backend: Backend,
     /// Whose name the audit log gets (rule G4).
     author: Author,
+}
+
+/// Where a group is asked.
+#[derive(Clone)]
+enum Backend {
+    Store(Arc<StoreThread>),
+    /// A management server, which knows the author by its certificate.
+    Remote(Arc<Remote>),
 }
 
 /// What a gateway is approved for.
@@ -65,7 +78,7 @@ impl ManagementGroup {
     async fn start(url: &str, management_group: Option<String>) -> Result<Self> {
         let place = Place::of(url)?;
         let store = StoreThread::start(move || place.open(management_group.as_deref()));
-        Ok(Self { store: Arc::new(store.await?), author: author::this_user() })
+        Ok(Self { backend: Backend::Store(Arc::new(store.await?)), author: author::this_user() })
     }
 
     /// The same group, with another name in the audit log (rule G4) than that of the user whose process this is: for a
@@ -73,20 +86,36 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::ArgumentInvalid`] for an empty name, one above 255 bytes, or one with control characters.
+    /// [`Code::ArgumentInvalid`] for an empty name, one above 255 bytes, or one with control characters;
+    /// [`Code::OperationLocal`] from afar: there the certificate's name counts.
     pub fn acting_as(&self, name: &str) -> Result<Self> {
-        Ok(Self { store: self.store.clone(), author: author::acting_as(&self.author, name)? })
+        let backend = Backend::Store(self.store()?.clone());
+        Ok(Self { backend, author: author::acting_as(&self.author, name)? })
     }
 
     /// The store's thread, for the management server that runs on this group.
-    pub(crate) fn store(&self) -> &Arc<StoreThread> {
-        &self.store
+    ///
+    /// # Errors
+    ///
+    /// [`Code::OperationLocal`] for a group from afar.
+    pub(crate) fn store(&self) -> Result<&Arc<StoreThread>> {
+        match &self.backend {
+            Backend::Store(store) => Ok(store),
+            Backend::Remote(_) => {
+                let error = Error::new(Code::OperationLocal).subject("management group");
+                Err(error.found("a group from afar").expected("one that was opened by its store's URL"))
+            }
+        }
     }
 
     /// Asks something of the group.
     async fn ask(&self, operation: impl Into<Operation>) -> Result<Answer> {
         let (operation, author) = (operation.into(), self.author.clone());
-        self.store.call(move |store| store.perform(&operation, &By { author, at: clock::wall() })).await
+        let store = match &self.backend {
+            Backend::Store(store) => store,
+            Backend::Remote(remote) => return remote.ask(operation).await,
+        };
+        store.call(move |store| store.perform(&operation, &By { author, at: clock::wall() })).await
     }
 }
 

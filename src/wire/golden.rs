@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::{Numbered, Priority, Sequence};
 use crate::time::Timestamp;
+use crate::wire::asking::{Answered, Ask};
 use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind, next_frame};
 use crate::wire::messages::{
@@ -52,6 +53,8 @@ fn file(kind: Kind) -> &'static str {
         Kind::Enrol => hex!("enrol"),
         Kind::Enrolled => hex!("enrolled"),
         Kind::Succeed => hex!("succeed"),
+        Kind::Ask => hex!("ask"),
+        Kind::Answer => hex!("answer"),
         Kind::Report => hex!("report"),
     }
 }
@@ -96,6 +99,8 @@ fn encoded(kind: Kind, golden: &BytesMut) -> BytesMut {
         Kind::Issued => body(&frame, &issued()),
         Kind::Enrol => body(&frame, &enrol()),
         Kind::Enrolled => body(&frame, &enrolled()),
+        Kind::Ask => body(&frame, &Ask { id: 3, more: true, operation: "{\"inventory\":".into() }),
+        Kind::Answer => body(&frame, &answered()),
         Kind::Report => body(&frame, &report()),
         Kind::Data => data(&frame),
         Kind::Fragment => fragment(&frame),
@@ -293,6 +298,19 @@ fn report() -> Report {
         agents_silent: 3,
         agents_pending: 1,
         refusals: vec![refusal],
+    }
+}
+
+fn answered() -> Answered {
+    Answered {
+        id: 3,
+        more: true,
+        answer: "\"done\"".into(),
+        code: 3023,
+        subject: "ms9".into(),
+        found: "found".into(),
+        expected: "expected".into(),
+        remedy: "remedy".into(),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Phase {
     Pending,
     /// Channels and data.
     Open,
+    /// The downstream end is an operator: it asks and is answered.
+    Asking,
 }
 
 /// The machine of one link. Bytes and time go in; frames that the phase allows and bytes to write come out.
@@ -195,6 +197,11 @@ impl Link {
         self.chunks_sent - self.chunks_written < CHUNKS_IN_FLIGHT_MAX
     }
 
+    /// Whether there is room in the next chunk, and that may be built now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.is_writable() && self.control.len() < CHUNK_BYTES
+    }
+
     /// The start of the next chunk: control before data. The owner appends data up to [`CHUNK_BYTES`], then calls
     /// [`Self::sent`] if the chunk is not empty.
     pub(crate) fn begin_chunk(&mut self) -> BytesMut {
@@ -279,7 +286,7 @@ impl Link {
 /// Whether `end` may receive this frame from its peer in this phase (rule of section 4: what is not listed is denied).
 /// The match has no default arm: a new kind is denied until somebody lists it.
 fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
-    use Phase::{Introduction, Open, Pending};
+    use Phase::{Asking, Introduction, Open, Pending};
     let link = channel == 0;
     let from_downstream = end == End::Upstream;
     let from_upstream = end == End::Downstream;
@@ -287,7 +294,7 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Hello => from_downstream && phase == Introduction && link,
         Kind::Welcome => from_upstream && matches!(phase, Introduction | Pending) && link,
         Kind::Refuse => from_upstream && (link || phase == Open),
-        Kind::Ping | Kind::Pong => matches!(phase, Pending | Open) && link,
+        Kind::Ping | Kind::Pong => matches!(phase, Pending | Open | Asking) && link,
         Kind::Chain | Kind::Succeed => from_downstream && phase == Open && link,
         Kind::Open | Kind::Data | Kind::Fragment | Kind::Gap | Kind::Attest | Kind::DownAck => {
             from_downstream && phase == Open && !link
@@ -300,6 +307,8 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Issued => from_upstream && phase == Open,
         Kind::Enrol => from_downstream && phase == Open && link,
         Kind::Enrolled => from_upstream && phase == Open && link,
+        Kind::Ask => from_downstream && phase == Asking && link,
+        Kind::Answer => from_upstream && phase == Asking && link,
         Kind::Report => from_downstream && phase == Open,
     }
 }

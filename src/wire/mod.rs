@@ -53,6 +53,8 @@
 //! | 0x17 | ENROL | downstream | 0 | protobuf |
 //! | 0x18 | ENROLLED | upstream | 0 | protobuf |
 //! | 0x19 | SUCCEED | downstream | 0 | protobuf |
+//! | 0x1a | ASK | downstream | 0 | protobuf |
+//! | 0x1b | ANSWER | upstream | 0 | protobuf |
 //! | 0x1c | REPORT | downstream | 0 or a channel | protobuf |
 //!
 //! An unknown type below 0x80 ends the link (FP2003). One from 0x80 up is skipped whole: it counts as a sign of life
@@ -68,10 +70,11 @@
 //!
 //! ```text
 //! HELLO      1 version u32              the highest that the dialler speaks; at least 1
-//!            2 role u32                 1 agent, 2 gateway, 3 management server
+//!            2 role u32                 1 agent, 2 gateway, 3 management server, 4 operator
 //!            3 purpose u32              1 use, 2 probe (F3)
 //!            4 name string              lower case, no trailing dot; its certificate proves it
-//!            5 group string             the management group; compared byte by byte
+//!            5 group string             the management group; compared byte by byte; an operator may
+//!                                       leave it empty: it takes the one of WELCOME
 //!            6 software string          for people
 //!            7 heartbeat_ms u32         section 7
 //!            8 features u64             no bit is defined: written 0, not looked at
@@ -154,6 +157,17 @@
 //! SUCCEED    1 chain bytes              32: the SHA-256 of a CHAIN, the sender's former one; section 8
 //!            2 scheme u32               TLS SignatureScheme
 //!            3 signature bytes
+//! ASK        1 id u64                   section 15; the operator's number for it
+//!            2 more bool                the next ASK continues this one
+//!            3 operation bytes          JSON
+//! ANSWER     1 id u64                   the ASK that is answered
+//!            2 more bool
+//!            3 answer bytes             JSON
+//!            4 code u32                 0 answered; else why not, and the rest of the error
+//!            5 subject string
+//!            6 found string
+//!            7 expected string
+//!            8 remedy string
 //! REPORT     1 software string          section 14; ages are in milliseconds
 //!            2 upstream string          the name of the one in use; empty: none
 //!            3 upstream_code u32        why that one; 0: it is the primary
@@ -195,12 +209,15 @@
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
 //! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, REQUEST, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
+//! | asking | PING, PONG, ASK | PING, PONG, REFUSE on 0, ANSWER |
+//!
+//! A link is *asking* where an operator's is accepted, and *open* where any other one's is.
 //!
 //! 1. The downstream end sends HELLO and then nothing until it is answered. Before the answer the upstream end takes
 //!    this one frame of at most 4,096 bytes; anything else is refused by its type, before its body is awaited, types
 //!    from 0x80 up included.
 //! 2. The upstream end checks, in this order: the version (FP2008), the group (FP2015), that the certificate proves the
-//!    name (FP1305, FP2014), the role (FP2017: a gateway takes agents, a management server agents and gateways), the
+//!    name (FP1305, FP2014), the role (FP2017: a gateway takes agents, a management server agents, gateways and operators), the
 //!    purpose (FP2005). A management server then asks whether the group lets that name in in that role (G1); a gateway
 //!    leaves that to the agent's channel.
 //! 3. It answers REFUSE and closes, or WELCOME. *Accepted* opens the link at both ends. *Pending* keeps it: both ends
@@ -458,7 +475,25 @@
 //! are one entry, with what was found the last time. The address is without a port. Entries that are too many for the
 //! gateway to keep apart are joined under their code, with neither name nor address. A gateway tells an entry again
 //! if the link ended before the report that had it was written to it; what is told is not counted again.
+//! # 15. Operators
+//!
+//! An operator is no part of a chain: it dials a management server, to ask and change what the group knows. Its HELLO has
+//! the role 4; a name that the group did not approve as operator is refused at once (FP3040) and waits for nothing. Its
+//! link carries ASK and ANSWER beside heartbeats, and no CHALLENGE and STATE.
+//!
+//! ASK brings an operation of the group's as JSON, at most 256 KiB in as many parts as it needs. The parts of one come
+//! together, none is empty, and the next ASK begins after the last one (FP2005, FP2002). At most four are without their
+//! answer, and no `id` is used again while it is (FP2136). They are done one after the other and, beyond a hundred, fifty
+//! in a second; later ones wait. ANSWER brings the answer, at most 64 MiB in parts alike, or the code and the texts of
+//! why there is none: the operation cannot be read (FP2137: an older release does not know it), the operator may only
+//! look (FP3041), it is done beside the store only (FP3042), or what the operation itself found. The management server
+//! looks at what the operator may in the transaction of what it asks.
+//!
+//! A server holds what the link takes and the answers that are not taken, together at most 256 MiB: then other asks wait.
+//! An operator that takes nothing of its answer for 30 s is cut off (FP2019). If a link ends before a change was answered,
+//! the operator cannot know whether it was made: it asks for the audit log, and never makes it again by itself (FP2135).
 
+mod asking;
 #[cfg(any(fuzzing, test))]
 mod bodies;
 mod certificates;
@@ -472,6 +507,7 @@ mod order;
 mod reports;
 mod run;
 
+pub(crate) use asking::{AnswerAssembly, Ask, AskAssembly, OutgoingAnswer};
 #[cfg(any(fuzzing, test))]
 pub(crate) use bodies::read_body;
 pub(crate) use certificates::*;

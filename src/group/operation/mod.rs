@@ -8,13 +8,14 @@ mod assignments;
 mod audit;
 mod downstream;
 mod inventory;
+mod operators;
 mod tokens;
 
 use serde::{Deserialize, Serialize};
 
 use crate::group::{
-    AgentRecord, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, RefusedAttempt, ServerRecord,
-    TokenRecord, UnknownAgents,
+    AgentRecord, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, OperatorRecord, RefusedAttempt,
+    ServerRecord, TokenRecord, UnknownAgents,
 };
 
 pub(crate) use approvals::ApprovalsOperation;
@@ -22,6 +23,7 @@ pub(crate) use assignments::AssignmentsOperation;
 pub(crate) use audit::AuditOperation;
 pub(crate) use downstream::DownstreamOperation;
 pub(crate) use inventory::InventoryOperation;
+pub(crate) use operators::OperatorsOperation;
 pub(crate) use tokens::TokensOperation;
 
 /// What an operator asks of the group.
@@ -33,6 +35,7 @@ pub(crate) enum Operation {
     Audit(AuditOperation),
     Downstream(DownstreamOperation),
     Inventory(InventoryOperation),
+    Operators(OperatorsOperation),
     Tokens(TokensOperation),
 }
 
@@ -45,8 +48,31 @@ impl Operation {
             Self::Audit(operation) => operation.is_change(),
             Self::Downstream(operation) => operation.is_change(),
             Self::Inventory(operation) => operation.is_change(),
+            Self::Operators(operation) => operation.is_change(),
             Self::Tokens(operation) => operation.is_change(),
         }
+    }
+
+    /// Whether it is done beside the store only: what agents sent is the application's, whatever an operator may do.
+    pub(crate) fn is_local_only(&self) -> bool {
+        matches!(self, Self::Inventory(InventoryOperation::Deliveries { .. }))
+    }
+
+    /// Whether a read-only operator may not ask it: a change, or who the operators are.
+    pub(crate) fn needs_full_access(&self) -> bool {
+        self.is_change() || matches!(self, Self::Operators(_))
+    }
+
+    /// The same for an asker that is not trusted with the memory of who answers: at most this many rows.
+    pub(crate) fn at_most(mut self, rows: u64) -> Self {
+        match &mut self {
+            Self::Audit(AuditOperation::Entries { limit, .. })
+            | Self::Inventory(InventoryOperation::Deliveries { limit, .. } | InventoryOperation::Gaps { limit, .. }) => {
+                *limit = rows.min(*limit);
+            }
+            _ => {}
+        }
+        self
     }
 }
 
@@ -66,6 +92,7 @@ from_areas! {
     Audit(AuditOperation),
     Downstream(DownstreamOperation),
     Inventory(InventoryOperation),
+    Operators(OperatorsOperation),
     Tokens(TokensOperation),
 }
 
@@ -85,6 +112,7 @@ pub(crate) enum Answer {
     Gaps(Vec<DeliveryGap>),
     Gateways(Vec<GatewayRecord>),
     Inventory(Box<Inventory>),
+    Operators(Vec<OperatorRecord>),
     Refusals(Vec<RefusedAttempt>),
     Servers(Vec<ServerRecord>),
     Tokens(Vec<TokenRecord>),

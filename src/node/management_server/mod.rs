@@ -6,6 +6,7 @@ mod channel;
 mod delivery;
 mod links;
 mod opening;
+mod operators;
 mod reports;
 mod succession;
 
@@ -40,6 +41,8 @@ use channel::{Channel, Stage};
 use delivery::Outlet;
 pub(crate) use delivery::{Batch, Delivery};
 use links::Downlink;
+pub(crate) use operators::OperatorAsk;
+use operators::Operators;
 
 /// What a management server starts with.
 #[derive(Clone, Debug)]
@@ -129,6 +132,11 @@ pub(crate) enum Input {
         order: u64,
         answer: Answer,
     },
+    /// The answer to [`Effect::Perform`], in JSON.
+    Performed {
+        order: u64,
+        result: Result<Bytes, Error>,
+    },
     Stop,
 }
 
@@ -202,6 +210,8 @@ pub(crate) enum Effect {
         session: u64,
         at: Timestamp,
     },
+    /// Ask the group's store what an operator asks.
+    Perform(OperatorAsk),
     Event(Event),
     Stopped,
 }
@@ -235,6 +245,7 @@ pub(crate) struct ManagementServer {
     join_bytes: usize,
     stalled: VecDeque<u64>,
     desk: Desk,
+    operators: Operators,
     output: VecDeque<LinkEffect>,
     effects: VecDeque<Effect>,
     /// While what the application has acknowledged is being committed before the links close.
@@ -262,6 +273,7 @@ impl ManagementServer {
             join_bytes: 0,
             stalled: VecDeque::new(),
             desk: Desk::default(),
+            operators: Operators::default(),
             output: VecDeque::new(),
             effects: VecDeque::new(),
             stop_by: None,
@@ -282,7 +294,7 @@ impl ManagementServer {
             Input::Identity(input) => self.handle_identity(input),
             Input::SuccessionVerified { link, chain, result } => self.handle_succession_verified(link, chain, result),
             Input::AgentVerified { channel, result } => self.handle_agent_verified(channel, result),
-            Input::Authorised { subject, result } => self.handle_authorised(subject, result),
+            Input::Authorised { subject, result } => self.handle_authorised(subject, result, now),
             Input::SessionOpened { channel, result } => self.handle_session_opened(channel, result),
             Input::CursorAnswered { channel, result } => self.handle_cursor_answered(channel, result),
             Input::Acknowledged { batch } => self.outlet.handle_acknowledged(batch),
@@ -297,6 +309,7 @@ impl ManagementServer {
             }
             Input::DownFetched { channel, messages } => self.handle_down_fetched(channel, messages),
             Input::Issued { order, answer } => self.handle_issued(order, &answer),
+            Input::Performed { order, result } => self.handle_performed(order, result, now),
             Input::Stop => self.stop_by = Some(now + COMMIT_WITHIN),
         }
     }
@@ -332,14 +345,17 @@ impl ManagementServer {
             // The store does not take it: it comes again, marked.
             Some(stop_by) if now >= stop_by => self.stop(),
             Some(_) => {}
-            None => self.handle_link_timeouts(now),
+            None => {
+                self.end_stalled_answers(now);
+                self.handle_link_timeouts(now);
+            }
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.stop_by {
             Some(stop_by) => Some(stop_by).filter(|_| !self.stopped),
-            None => self.timers.next(),
+            None => self.timers.next().into_iter().chain(self.operators.deadline()).min(),
         }
     }
 
@@ -347,6 +363,7 @@ impl ManagementServer {
     pub(crate) fn end_turn(&mut self, now: Instant) {
         if self.stop_by.is_none() {
             self.deliver();
+            self.begin_asks(now);
         }
         if self.config.output != Output::Store
             && let Some((writes, batch)) = self.outlet.next_commit()

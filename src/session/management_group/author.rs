@@ -23,6 +23,11 @@ pub(super) fn this_user() -> Author {
     Author::local_user(name, computer.unwrap_or_else(|| "this computer".to_owned()))
 }
 
+/// Whom a management server knows by its certificate; it writes the name itself.
+pub(super) fn operator(name: &str) -> Author {
+    Author::operator(name, "")
+}
+
 /// Another name, from the same place.
 pub(super) fn acting_as(author: &Author, name: &str) -> Result<Author> {
     check(name)?;

@@ -8,6 +8,7 @@ use crate::group::{
     AgentState, Answer, ApprovalsOperation, By, GatewayState, UnknownAgents, may_approve_agent, may_approve_gateway,
 };
 use crate::name::Name;
+use crate::store::operations::operators::check_no_operator;
 use crate::store::operations::{Context, agent, audit, gateway, names, new_agent, new_gateway, server};
 use crate::store::records::{Records, Which};
 
@@ -47,6 +48,7 @@ fn approve_gateway(records: &mut dyn Records, name: &Name, parent: &Name, by: &B
     records.lock_group()?;
     let servers = records.servers()?;
     let agent = agent(records, name)?;
+    check_no_operator(records, name)?;
     may_approve_gateway(name, agent.as_ref(), (parent, server(&servers, parent)), &names(&servers))?;
     if agent.is_some() {
         records.remove_agent(name)?;
@@ -80,6 +82,7 @@ fn delete_gateway(records: &mut dyn Records, name: &Name, by: &By) -> Result<()>
 fn approve_agent(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> {
     records.lock_group()?;
     let gateway = gateway(records, name)?;
+    check_no_operator(records, name)?;
     may_approve_agent(name, gateway.as_ref())?;
     if gateway.is_some() {
         // An operator says that this very name is an agent: what it asked to be before counts no longer.
@@ -92,6 +95,7 @@ fn approve_agent(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> 
 
 fn reject_agent(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> {
     records.lock_group()?;
+    check_no_operator(records, name)?;
     if gateway(records, name)?.is_some_and(|gateway| gateway.state == GatewayState::Approved) {
         return Err(Error::new(Code::RoleNotApproved)
             .subject(name.as_str())

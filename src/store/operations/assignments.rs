@@ -9,6 +9,7 @@ use crate::group::{
     SignedAssignment, may_assign, server_unknown,
 };
 use crate::name::Name;
+use crate::store::operations::operators::check_no_operator;
 use crate::store::operations::{Context, agent, audit, distinct, gateway, names, server};
 use crate::store::records::{Records, Which, corrupt};
 use crate::time::Timestamp;
@@ -35,6 +36,7 @@ pub(in crate::store) fn register_server(
     at: Timestamp,
 ) -> Result<()> {
     records.lock_group()?;
+    check_no_operator(records, name)?;
     let servers = records.servers()?;
     let known = server(&servers, name);
     let record = ServerRecord {

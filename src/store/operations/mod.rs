@@ -6,6 +6,7 @@ mod audit;
 pub(super) mod deliveries;
 pub(super) mod down;
 mod inventory;
+mod operators;
 pub(super) mod sessions;
 pub(super) mod tokens;
 
@@ -29,12 +30,14 @@ pub(super) struct Context<'a> {
 /// Does what an operator asks. Whatever changes anything locks the group first, writes its entry of the audit log, and
 /// moves the group's number of changes where nodes or operators follow it.
 pub(super) fn perform(records: &mut dyn Records, context: &Context<'_>, operation: &Operation) -> Result<Answer> {
+    operators::check_author(records, context.by, operation)?;
     match operation {
         Operation::Approvals(operation) => approvals::perform(records, context, operation),
         Operation::Assignments(operation) => assignments::perform(records, context, operation),
         Operation::Audit(operation) => audit::perform(records, operation),
         Operation::Downstream(operation) => down::perform(records, context, operation),
         Operation::Inventory(operation) => inventory::perform(records, context, operation),
+        Operation::Operators(operation) => operators::perform(records, context, operation),
         Operation::Tokens(operation) => tokens::perform(records, context, operation),
     }
 }

@@ -19,6 +19,7 @@ mod deliveries;
 mod down;
 mod failure;
 mod listen;
+mod operators;
 mod records;
 mod refusals;
 mod schema;

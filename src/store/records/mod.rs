@@ -4,6 +4,7 @@
 //! Calls take sets, so that an engine behind a network needs a fixed number of round trips for a batch.
 
 mod audit;
+mod operators;
 mod refusals;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::store::{DownMessage, OutputPosition};
 use crate::time::Timestamp;
 
 pub(super) use audit::{AuditRecords, NewAuditRecord};
+pub(super) use operators::OperatorRecords;
 pub(super) use refusals::RefusalRecords;
 
 /// A database that keeps one group's records.
@@ -96,7 +98,7 @@ pub(super) struct StoredGap<'a> {
 }
 
 /// The records of a group within one transaction.
-pub(super) trait Records: AuditRecords + RefusalRecords {
+pub(super) trait Records: AuditRecords + OperatorRecords + RefusalRecords {
     /// Keeps everybody else from changing approvals, servers and assignments until the transaction ends: called
     /// before they are read by whoever will write them.
     fn lock_group(&mut self) -> Result<()>;

@@ -11,6 +11,7 @@ mod deliveries;
 mod down;
 mod failure;
 mod file;
+mod operators;
 mod records;
 mod refusals;
 mod schema;
