@@ -410,7 +410,8 @@ impl Shard {
     }
 
     /// An agent that met a key which nobody takes attestations for any more connects anew and meets the present one. It
-    /// takes three keys within the life of one link to come to this.
+    /// takes three keys within the life of one link to come to this, and it comes when the gateway moves: its channel has
+    /// ended before, with nothing out (rule D5).
     fn end_links_of_other_keys(&mut self, keys: &[KeyHash]) {
         let is_other = |down: &Down| !keys.contains(&down.caller.shown.key);
         let other: Vec<LinkId> = self.downs.iter().filter(|(_, down)| is_other(down)).map(|(id, _)| *id).collect();
