@@ -67,9 +67,10 @@ impl Uplink {
         if pending.is_wide {
             upstreams = with_last_resort(&pending.assignment, &self.last_good);
         }
+        let assigned = pending.assignment.upstreams().count();
         let event = Event::new(Code::AssignmentPending, self.me.name.to_string(), text);
         self.output.push_back(UplinkOutput::Event(event));
-        self.replace_upstreams(upstreams, now);
+        self.replace_upstreams(upstreams, assigned, now);
     }
 
     /// The link in use is lost before an upstream of the pending assignment was reached: those of the last good one are
@@ -78,7 +79,8 @@ impl Uplink {
         let Some(pending) = self.pending.as_mut().filter(|pending| !pending.is_wide) else { return };
         pending.is_wide = true;
         let upstreams = with_last_resort(&pending.assignment, &self.last_good);
-        self.replace_upstreams(upstreams, now);
+        let assigned = pending.assignment.upstreams().count();
+        self.replace_upstreams(upstreams, assigned, now);
     }
 
     /// An upstream was reached: what is pending and names it is applied.
@@ -95,13 +97,16 @@ impl Uplink {
         let upstreams = with_last_resort(&assignment, &self.configured);
         let text = format!("version {version}: {}", list(&upstreams));
         self.last_good.clone_from(&upstreams);
-        self.replace_upstreams(upstreams, now);
+        self.replace_upstreams(upstreams, assignment.upstreams().count(), now);
         let event = Event::new(Code::AssignmentChanged, self.me.name.to_string(), text);
         self.output.push_back(UplinkOutput::Event(event));
     }
 
-    fn replace_upstreams(&mut self, upstreams: Vec<Upstream>, now: Instant) {
+    /// Of these upstreams the first `assigned` ones are the assignment's: a link to any other one, a last resort too, is
+    /// left as soon as one of them accepts.
+    fn replace_upstreams(&mut self, upstreams: Vec<Upstream>, assigned: usize, now: Instant) {
         let current = self.upstream().and_then(|upstream| upstreams.iter().position(|known| known == upstream));
+        let current = current.filter(|index| *index < assigned);
         self.upstreams = upstreams;
         self.troubles.keep(&self.upstreams);
         // Dials to upstreams that may have another place now, or none, are begun anew.

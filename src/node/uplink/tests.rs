@@ -201,7 +201,7 @@ fn i4_a_report_says_why_a_failover_is_in_use_and_why_a_standby_is_not_ready() {
     lab.pass(200);
     assert_ne!(standing, lab.uplink.standing(), "they were tried");
     let standing = lab.uplink.standing();
-    lab.pass(700);
+    lab.pass(600);
     assert_eq!(standing, lab.uplink.standing(), "they were tried again, which is nothing new");
 
     lab.reachable.remove("ms1.example");

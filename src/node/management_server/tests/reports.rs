@@ -18,12 +18,13 @@ fn with_gateway() -> (Lab, Identity, LinkId) {
 
 impl Lab {
     /// Opens an agent's channel through a gateway.
-    fn agent(&mut self, gateway: &Identity, link: LinkId, channel: u32) {
+    fn agent(&mut self, gateway: &Identity, link: LinkId, channel: u32) -> Identity {
         let agent = self.group.node(AGENT);
         self.teach(link, &agent);
         let attestation = attest(&agent, gateway, self.period(), SESSION);
         self.tell(link, channel, &opening(&agent, attestation, SESSION));
         assert_eq!(self.outcome(link, channel), Some(Ok(())), "{:?}", self.events);
+        agent
     }
 
     fn reports(&self) -> Vec<&NodeReport> {
@@ -103,11 +104,10 @@ fn d7_reports_that_come_too_soon_are_counted_and_end_nothing() {
 #[test]
 fn d7_a_report_out_of_bounds_or_out_of_place_ends_the_channel_that_it_came_on_and_no_other() {
     let (mut lab, gateway, link) = with_gateway();
-    lab.agent(&gateway, link, 1);
+    let agent = lab.agent(&gateway, link, 1);
     lab.tell(link, 1, &Report { software: "x".repeat(257), ..Report::default() });
     assert_eq!(lab.outcome(link, 1), Some(Err(Code::FrameMalformed)));
     lab.holds_checks = true;
-    let agent = lab.group.node(AGENT);
     lab.tell(link, 2, &opening(&agent, attest(&agent, &gateway, lab.period(), SESSION), SESSION));
     lab.tell(link, 2, &Report::default());
     assert_eq!(lab.outcome(link, 2), Some(Err(Code::FrameUnexpected)), "before OPENED");
