@@ -183,7 +183,11 @@ impl Attempt {
     }
 
     fn new(name: Option<Name>, role: Option<Role>, address: &str, error: &Error) -> Self {
-        let text = Refuse::of_error(error).text;
+        let mut text = Refuse::of_error(error).text;
+        if !error.subject_text().is_empty() {
+            // What a certificate that was not accepted says of itself, say.
+            text = format!("{}: {text}", error.subject_text());
+        }
         let address = report_text(without_port(address));
         Self { name, role, address, code: error.code(), text: report_text(&text) }
     }

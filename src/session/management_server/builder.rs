@@ -201,7 +201,7 @@ impl ManagementServerBuilder {
             knocks: Arc::default(),
             sessions: Arc::default(),
             registrar,
-            reports,
+            reports: reports.clone(),
             health,
             pace: CommitPace::new(pace),
             position,
@@ -220,6 +220,7 @@ impl ManagementServerBuilder {
             tasks,
             output,
             reloader,
+            reports,
         })
     }
 }

@@ -164,6 +164,9 @@ fn key_of(refused: &RefusedAttempt) -> Key {
     (refused.by.clone(), refused.name.clone(), refused.address.clone(), refused.code)
 }
 
+#[cfg(all(test, feature = "agent", feature = "gateway"))]
+mod chain_tests;
+
 #[cfg(test)]
 mod tests {
     use super::*;
