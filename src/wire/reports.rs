@@ -236,7 +236,7 @@ mod tests {
             Report { standbys: vec![standby(&name); 17], ..good.clone() },
             Report { refusals: vec![refusal("", 0); 33], ..good.clone() },
             Report { refusals: vec![refusal("*", 0)], ..good.clone() },
-            Report { refusals: vec![refusal(&name, 4)], ..good.clone() },
+            Report { refusals: vec![refusal(&name, 5)], ..good.clone() },
         ];
         for report in bad {
             assert_eq!(read(&report).unwrap_err().code(), Code::FrameMalformed, "{report:?}");
