@@ -3,6 +3,7 @@
 mod approvals;
 mod audit;
 mod golden;
+mod operators;
 mod places;
 mod refusals;
 mod sessions;

@@ -62,10 +62,10 @@ impl Answered {
         Self {
             id,
             code: u32::from(error.code().number()),
-            subject: printable(error.subject_text()),
-            found: printable(error.found_text()),
-            expected: printable(error.expected_text()),
-            remedy: printable(error.remedy_text()),
+            subject: short(error.subject_text()),
+            found: short(error.found_text()),
+            expected: short(error.expected_text()),
+            remedy: short(error.remedy_text()),
             ..Self::default()
         }
     }
@@ -94,11 +94,21 @@ impl Ask {
     }
 }
 
+/// A text for people, escaped and so short that four of them fit into a frame.
+fn short(text: &str) -> String {
+    let mut text = printable(text);
+    let end = (0..=text.len().min(TEXT_BYTES_MAX)).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or(0));
+    text
+}
+
 /// An answer on its way out: its frames are made as the link takes them.
 #[derive(Debug)]
 pub(crate) struct OutgoingAnswer {
     id: u64,
+    /// What is left shares its memory with what has gone.
     rest: Bytes,
+    bytes: usize,
     error: Option<Error>,
     done: bool,
 }
@@ -109,7 +119,7 @@ impl OutgoingAnswer {
             Ok(answer) => (answer, None),
             Err(error) => (Bytes::new(), Some(error)),
         };
-        Self { id, rest, error, done: false }
+        Self { id, bytes: rest.len(), rest, error, done: false }
     }
 
     /// The ask that it answers.
@@ -117,9 +127,9 @@ impl OutgoingAnswer {
         self.id
     }
 
-    /// What it still holds.
+    /// The memory that it holds until its last frame is made.
     pub(crate) fn bytes(&self) -> usize {
-        self.rest.len()
+        self.bytes
     }
 
     /// Its next frame; none after the last one.
@@ -199,6 +209,8 @@ fn join(
     Ok(Some((id, whole.freeze())))
 }
 
+/// One of an error's four texts.
+const TEXT_BYTES_MAX: usize = 2 << 10;
 /// The bytes of one part: a frame without its header, the id, and what protobuf writes before each.
 const PART_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES - 32;
 
@@ -233,7 +245,7 @@ mod tests {
                 whole = answers.handle(&part).unwrap();
             }
             assert_eq!(whole, Some((u64::MAX, Ok(bytes(count)))));
-            assert_eq!(answer.bytes(), 0);
+            assert_eq!(answer.bytes(), count, "it is held as a whole until it has gone");
         }
     }
 
@@ -256,9 +268,10 @@ mod tests {
         let part = outgoing.next_part().unwrap();
         assert_eq!(AnswerAssembly::default().handle(&part), Ok(Some((7, Err(error)))));
         assert_eq!(outgoing.next_part(), None);
-        let long = "\u{202e}".repeat(100_000);
-        let error = Error::new(Code::Internal).subject(&long).found(&long).expected(&long).remedy(&long);
-        put_message(&mut BytesMut::new(), 0, &Answered::of_error(7, &error));
+        for long in ["\u{202e}", "\u{10ffff}", "x", "é\n"].map(|text| text.repeat(100_000)) {
+            let error = Error::new(Code::Internal).subject(&long).found(&long).expected(&long).remedy(&long);
+            put_message(&mut BytesMut::new(), 0, &Answered::of_error(7, &error));
+        }
         let unknown = Answered { id: 7, code: 60_000, ..Answered::default() };
         assert_eq!(unknown.error().unwrap().code(), Code::PeerRefused);
     }

@@ -23,5 +23,6 @@ mod crowds;
 mod frames;
 mod group;
 mod introductions;
+mod operators;
 mod renewals;
 mod successions;

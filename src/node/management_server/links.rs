@@ -332,6 +332,10 @@ impl ManagementServer {
         if error.code() == Code::LinkDown && self.is_replaced(&down) {
             return self.effects.push_back(Effect::Event(Event::new(Code::LinkClosed, subject, "a newer one stands")));
         }
+        if error.code() == Code::LinkDown && down.role() == Some(Role::Operator) {
+            // It has asked what it wanted.
+            return self.effects.push_back(Effect::Event(Event::new(Code::LinkClosed, subject, "an operator's")));
+        }
         self.effects.push_back(Effect::Event(Event::of_error(subject.clone(), error)));
         if down.is_open_gateway() && !is_probe {
             let text = format!("{} agents behind it", down.channels.len());

@@ -167,9 +167,18 @@ impl Remote {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let until = clock::now() + self.answer_timeout;
         let question = Question { id, operation: json.into(), is_change: operation.is_change(), until };
-        self.mailbox.try_post(Input::Ask(question))?;
-        let answer = answer.await.unwrap_or_else(|_| Err(Error::new(Code::Closed)))?;
+        self.mailbox.try_post(Input::Ask(question)).inspect_err(|_| self.forget(id))?;
+        // The node answers each in time; unless the runtime that it ran on is gone.
+        let answer = tokio::time::timeout(self.answer_timeout + ANSWERED_BY_THEN, answer).await;
+        let answer = answer.inspect_err(|_| self.forget(id)).unwrap_or(Ok(Err(Error::new(Code::Closed))));
+        let answer = answer.unwrap_or_else(|_| Err(Error::new(Code::Closed)))?;
         serde_json::from_slice(&answer).map_err(|error| unreadable("the management server's answer", &error))
+    }
+}
+
+impl Remote {
+    fn forget(&self, id: u64) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 }
 
@@ -192,3 +201,6 @@ fn perform(effect: Effect, links: &mut Links<Node>, waiting: &Waiting) -> bool {
     }
     true
 }
+
+/// How much later than its deadline the node may tell that a question was not answered.
+const ANSWERED_BY_THEN: Duration = Duration::from_secs(5);
