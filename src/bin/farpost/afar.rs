@@ -60,7 +60,8 @@ pub(crate) async fn group(store: Option<&str>) -> Result<Option<ManagementGroup>
     if store.is_some() {
         return Err(Failure::new(Code::Usage, "--server").found("--store as well").expected("one of the two"));
     }
-    let files = IdentityFiles { directory: Some(directory.clone()), ..IdentityFiles::default() };
+    let mut files = IdentityFiles::default();
+    files.directory = Some(directory.clone());
     let name = match name {
         Some(name) => name.clone(),
         None => only_name(&files, directory)?,
