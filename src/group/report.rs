@@ -142,14 +142,14 @@ pub struct NodePresence {
 
 /// Names, roles and times as texts and numbers.
 macro_rules! as_plain {
-    ($module:ident, $type:ty, $plain:ty, |$value:ident| $to:expr, |$read:ident| $from:expr) => {
+    ($module:ident, $shown:ty, $type:ty, $plain:ty, |$value:ident| $to:expr, |$read:ident| $from:expr) => {
         mod $module {
             use serde::de::Error as _;
             use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
             use super::*;
 
-            pub(super) fn serialize<S: Serializer>($value: &$type, serializer: S) -> Result<S::Ok, S::Error> {
+            pub(super) fn serialize<S: Serializer>($value: &$shown, serializer: S) -> Result<S::Ok, S::Error> {
                 $to.serialize(serializer)
             }
 
@@ -161,27 +161,43 @@ macro_rules! as_plain {
     };
 }
 
-as_plain!(text_of_name, Name, String, |name| name.as_str(), |text| Name::parse(&text));
-as_plain!(text_of_name_if_any, Option<Name>, Option<String>, |name| name.as_ref().map(Name::as_str), |text| {
-    text.map(|text| Name::parse(&text)).transpose()
-});
+as_plain!(text_of_name, Name, Name, String, |name| name.as_str(), |text| Name::parse(&text));
+as_plain!(
+    text_of_name_if_any,
+    Option<Name>,
+    Option<Name>,
+    Option<String>,
+    |name| name.as_ref().map(Name::as_str),
+    |text| { text.map(|text| Name::parse(&text)).transpose() }
+);
 as_plain!(
     texts_of_names,
+    [Name],
     Vec<Name>,
     Vec<String>,
     |names| names.iter().map(Name::as_str).collect::<Vec<_>>(),
     |texts| texts.iter().map(|text| Name::parse(text)).collect::<Result<Vec<_>, _>>()
 );
-as_plain!(number_of_role, Role, u32, |role| (*role as u32), |number| role_of(number));
-as_plain!(number_of_role_if_any, Option<Role>, Option<u32>, |role| role.map(|role| role as u32), |number| {
-    number.map(role_of).transpose()
-});
-as_plain!(unix_millis, Timestamp, i64, |at| at.unix_millis(), |millis| {
+as_plain!(number_of_role, Role, Role, u32, |role| (*role as u32), |number| role_of(number));
+as_plain!(
+    number_of_role_if_any,
+    Option<Role>,
+    Option<Role>,
+    Option<u32>,
+    |role| role.map(|role| role as u32),
+    |number| { number.map(role_of).transpose() }
+);
+as_plain!(unix_millis, Timestamp, Timestamp, i64, |at| at.unix_millis(), |millis| {
     Ok::<_, &str>(Timestamp::from_unix_millis(millis))
 });
-as_plain!(unix_millis_if_any, Option<Timestamp>, Option<i64>, |at| at.map(Timestamp::unix_millis), |millis| {
-    Ok::<_, &str>(millis.map(Timestamp::from_unix_millis))
-});
+as_plain!(
+    unix_millis_if_any,
+    Option<Timestamp>,
+    Option<Timestamp>,
+    Option<i64>,
+    |at| at.map(Timestamp::unix_millis),
+    |millis| { Ok::<_, &str>(millis.map(Timestamp::from_unix_millis)) }
+);
 
 fn role_of(number: u32) -> Result<Role, &'static str> {
     Role::from_number(number).ok_or("no role has this number")

@@ -4,11 +4,11 @@
 //! the link in use.
 
 mod assignment;
+#[cfg(test)]
+mod assignment_tests;
 mod greeting;
 mod renewal;
 mod report;
-#[cfg(all(test, feature = "management-server"))]
-mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -585,7 +585,7 @@ fn of_this_node(error: Error) -> Error {
 }
 
 #[cfg(test)]
-mod refusal_tests {
+mod tests {
     use super::*;
 
     #[test]

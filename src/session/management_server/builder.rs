@@ -165,7 +165,7 @@ impl ManagementServerBuilder {
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
         let follow = store.call(|store| Ok((store.changes(), store.change()?, store.commit_pace())));
         let (changes, change, pace) = follow.await?;
-        let lengths = Lengths::default();
+        let (lengths, reports) = (Lengths::default(), ReportBook::default());
         let file = open_output(&config, &store, lengths.clone(), state.clone()).await?;
         let output = file.zip(deliveries.take_if(|_| config.output.path.is_some()));
         let output = output.map(|(file, deliveries)| tokio::spawn(file.run(deliveries, events.clone())));
@@ -175,15 +175,9 @@ impl ManagementServerBuilder {
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe_with(health.clone()));
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar::new(&config, store.clone(), &reloader, certificate_authority, &events);
-        let reports = ReportBook::default();
-        let refused = {
-            let (reports, server) = (reports.clone(), server.clone());
-            move |address: &str, error: &Error| reports.refused_stranger(&server, address, error)
-        };
-        let listening =
-            accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone(), refused);
+        let (refused, within) = (reports.of_strangers(&server), config.hello_timeout);
         let mut tasks = vec![
-            tokio::spawn(listening),
+            tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), within, events.clone(), refused)),
             tokio::spawn(follow_group(store.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
             tokio::spawn(write_refusals(reports.clone(), store.clone(), health.clone())),
@@ -208,11 +202,10 @@ impl ManagementServerBuilder {
         };
         let reloading = reloader.clone().start(watches);
         let stopped = spawn_node(node_config, inbox, links, performer, (socket, state, reloading));
-        let first_events = Mutex::new(Some(first_events));
         Ok(ManagementServer {
             mailbox,
             events,
-            first_events,
+            first_events: Mutex::new(Some(first_events)),
             address,
             enrolment_address,
             deliveries,

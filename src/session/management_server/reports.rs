@@ -67,8 +67,13 @@ impl ReportBook {
         self.pages().add(refused);
     }
 
-    /// Somebody did not come through TLS at this server.
-    pub(super) fn refused_stranger(&self, me: &Name, address: &str, error: &Error) {
+    /// Hears of everybody who does not come through TLS at this server.
+    pub(super) fn of_strangers(&self, me: &Name) -> impl Fn(&str, &Error) + Clone + Send + Sync + use<> {
+        let (book, me) = (self.clone(), me.clone());
+        move |address, error| book.refused_stranger(&me, address, error)
+    }
+
+    fn refused_stranger(&self, me: &Name, address: &str, error: &Error) {
         let Attempt { name, role, address, code, text } = Attempt::of_stranger(address, error);
         let (by, code, at) = (me.clone(), code.number(), clock::wall());
         self.refused(RefusedAttempt { by, name, role, address, code, text, first: at, last: at, count: 1 });
@@ -164,7 +169,7 @@ fn key_of(refused: &RefusedAttempt) -> Key {
     (refused.by.clone(), refused.name.clone(), refused.address.clone(), refused.code)
 }
 
-#[cfg(all(test, feature = "agent", feature = "gateway"))]
+#[cfg(test)]
 mod chain_tests;
 
 #[cfg(test)]

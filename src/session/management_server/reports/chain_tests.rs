@@ -1,5 +1,7 @@
 //! Three nodes over real links: what comes into the book of the server. What the book does by itself is tested beside it.
 
+#![cfg(all(feature = "agent", feature = "gateway"))]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

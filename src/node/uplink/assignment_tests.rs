@@ -1,5 +1,7 @@
 //! Assignments in two phases and what a report says of upstreams, by hand: the test is the network and the group.
 
+#![cfg(feature = "management-server")]
+
 use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
