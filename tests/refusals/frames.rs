@@ -5,7 +5,7 @@ use farpost::Code;
 
 use crate::lab::{HONEST, Lab};
 use crate::peer::Peer;
-use crate::wire::{AGENT, DATA, HELLO, Hello, OPENED, PING, WELCOME, frame, run};
+use crate::wire::{AGENT, ANSWER, ASK, DATA, HELLO, Hello, OPENED, PING, WELCOME, frame, run};
 
 /// Before HELLO is answered a peer gets one frame, HELLO, of at most 4 KiB: refused by its length, or by its type.
 #[tokio::test]
@@ -48,7 +48,9 @@ async fn d7_on_an_open_link_a_frame_that_is_not_the_peers_to_send_is_refused() {
         (frame(HELLO, 0, &[]), Code::FrameUnexpected),
         (frame(DATA, 0, &run(1, 1, b"x")), Code::FrameUnexpected),
         (frame(DATA, 1, &run(1, 1, b"x")), Code::ChannelUnknown),
-        (frame(0x1a, 0, &[]), Code::FrameUnknown),
+        (frame(ASK, 0, &[]), Code::FrameUnexpected),
+        (frame(ANSWER, 0, &[]), Code::FrameUnexpected),
+        (frame(0x7e, 0, &[]), Code::FrameUnknown),
         // An agent asks for certificates on its channel, and passes no enrolments on.
         (frame(0x15, 0, &[]), Code::FrameUnexpected),
         (frame(0x17, 0, &[]), Code::FrameUnexpected),
