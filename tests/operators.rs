@@ -77,21 +77,21 @@ impl Site {
     }
 
     /// As this operator, from afar.
-    fn from_afar(&self, who: &str, arguments: &[&str]) -> Output {
+    fn afar(&self, who: &str, arguments: &[&str]) -> Output {
         let server = format!("{SERVER}:{}", self.port);
         let identity = self.at(who);
         let before = ["--server", &server, "--identity", &identity, "--address", "127.0.0.1"];
         self.run(&[&before[..], arguments].concat())
     }
 
-    fn done_from_afar(&self, who: &str, arguments: &[&str]) -> String {
-        let output = self.from_afar(who, arguments);
+    fn done_afar(&self, who: &str, arguments: &[&str]) -> String {
+        let output = self.afar(who, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn refused_from_afar(&self, who: &str, arguments: &[&str], code: &str) {
-        let output = self.from_afar(who, arguments);
+    fn refused_afar(&self, who: &str, arguments: &[&str], code: &str) {
+        let output = self.afar(who, arguments);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.starts_with(code), "{told}");
@@ -116,7 +116,7 @@ fn until(file: &Path, wanted: &str) -> String {
 fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
     let site = Site::new();
     let store = site.store();
-    site.refused_from_afar(ANN, &["inventory"], "FP3040 ");
+    site.refused_afar(ANN, &["inventory"], "FP3040 ");
     until(&site.log(), "FP3040");
     site.done(&["operator", "approve", ANN, "--store", &store]);
     for command in [
@@ -129,26 +129,26 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
         &["token", "create", "--name", "pc8.branch.example", "--role", "agent"],
         &["token", "list"],
     ] {
-        site.done_from_afar(ANN, command);
+        site.done_afar(ANN, command);
     }
     let local = site.done(&["inventory", "--json", "--store", &store]);
     for who in [ANN, BOB] {
-        assert_eq!(site.done_from_afar(who, &["inventory", "--json"]), local, "{who}");
-        assert!(site.done_from_afar(who, &["agent", "list"]).contains(AGENT));
+        assert_eq!(site.done_afar(who, &["inventory", "--json"]), local, "{who}");
+        assert!(site.done_afar(who, &["agent", "list"]).contains(AGENT));
     }
-    let operators = site.done_from_afar(ANN, &["operator", "list"]);
+    let operators = site.done_afar(ANN, &["operator", "list"]);
     assert!(operators.contains(BOB) && operators.contains("read-only"), "{operators}");
 
-    site.refused_from_afar(BOB, &["agent", "reject", AGENT], "FP3041 ");
-    site.refused_from_afar(BOB, &["operator", "list"], "FP3041 ");
-    site.refused_from_afar(AGENT, &["inventory"], "FP3005 ");
-    site.refused_from_afar(SERVER, &["inventory"], "FP3005 ");
-    site.refused_from_afar(ANN, &["agent", "approve", "'; drop table agents"], "FP");
+    site.refused_afar(BOB, &["agent", "reject", AGENT], "FP3041 ");
+    site.refused_afar(BOB, &["operator", "list"], "FP3041 ");
+    site.refused_afar(AGENT, &["inventory"], "FP3005 ");
+    site.refused_afar(SERVER, &["inventory"], "FP3005 ");
+    site.refused_afar(ANN, &["agent", "approve", "'; drop table agents"], "FP");
     for code in ["FP3041", "FP3005"] {
         until(&site.log(), code);
     }
-    site.done_from_afar(ANN, &["operator", "delete", BOB]);
-    site.refused_from_afar(BOB, &["inventory"], "FP3040 ");
+    site.done_afar(ANN, &["operator", "delete", BOB]);
+    site.refused_afar(BOB, &["inventory"], "FP3040 ");
 }
 
 #[test]

@@ -280,9 +280,8 @@ mod tests {
     }
 
     fn operators(count: u64) -> Operators {
-        let mut operators = Operators::default();
-        operators.links = (1..=count).map(|number| (link(number), Asks::new(at(0)))).collect();
-        operators
+        let links = (1..=count).map(|number| (link(number), Asks::new(at(0)))).collect();
+        Operators { links, ..Operators::default() }
     }
 
     /// What begins now.

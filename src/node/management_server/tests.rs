@@ -1,6 +1,7 @@
 //! A management server by hand: the test is its peers, its shell, the group and the clock.
 
 mod attestations;
+mod operators;
 mod reports;
 
 use std::collections::BTreeMap;
