@@ -253,7 +253,8 @@ impl GroupKey {
     /// [`Code::StoreCorrupt`] if it is none.
     pub(crate) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, Error> {
         Ed25519KeyPair::from_pkcs8(pkcs8).map(Self).map_err(|error| {
-            Error::new(Code::StoreCorrupt).found(format!("a signing key that cannot be read: {error}"))
+            let error = Error::new(Code::StoreCorrupt).found(format!("a signing key that cannot be read: {error}"));
+            error.expected("an Ed25519 key, PKCS#8")
         })
     }
 

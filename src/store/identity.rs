@@ -57,6 +57,11 @@ impl NewGroup {
 }
 
 impl GroupIdentity {
+    /// Whether both are of one group, and not of two that have the same name.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.group == other.group && self.key.public() == other.key.public()
+    }
+
     /// Of the row that a store holds; `wanted` is the group that its opener expects, if any.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use farpost::{ApprovedFor, Code, Config, ManagementGroup};
+use farpost::{ApprovedFor, Code, Config, ManagementGroup, Name};
 
 use crate::failure::Failure;
 use crate::{afar, files};
@@ -207,22 +207,29 @@ pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
             Ok(())
         }),
         AgentCommand::Approve { store, name } => wait(async {
+            let name = parsed(&name)?;
             let group = store.open().await?;
             for name in name {
-                group.approve_agent(&name).await?;
+                group.approve_agent(name.as_str()).await?;
                 println!("The agent {name} is approved.");
             }
             Ok(())
         }),
         AgentCommand::Reject { store, name } => wait(async {
+            let name = parsed(&name)?;
             let group = store.open().await?;
             for name in name {
-                group.reject_agent(&name).await?;
+                group.reject_agent(name.as_str()).await?;
                 println!("The agent {name} is rejected.");
             }
             Ok(())
         }),
     }
+}
+
+/// All names, before the first of them is used: a list with a mistake in it changes nothing.
+fn parsed(names: &[String]) -> Result<Vec<Name>, Failure> {
+    Ok(names.iter().map(|name| Name::parse(name)).collect::<farpost::Result<_>>()?)
 }
 
 async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {

@@ -31,18 +31,20 @@ impl Failure {
             Some(db) => {
                 let state = db.code();
                 let found = format!("{} (SQLSTATE {})", db.message(), state.code());
-                Self { kind: kind(state), error: Error::new(code(state)).found(found) }
+                let code = code(state);
+                Self { kind: kind(state), error: Error::new(code).found(found).expected(expected(code)) }
             }
             None => {
                 let code = if is_certificate(error) { Code::StoreUntrusted } else { Code::StoreUnavailable };
-                Self { kind: Kind::Lost, error: Error::new(code).found(chain(error)) }
+                Self { kind: Kind::Lost, error: Error::new(code).found(chain(error)).expected(expected(code)) }
             }
         }
     }
 
     /// No answer within the time that a call may take.
     pub(super) fn silent() -> Self {
-        Self { kind: Kind::Lost, error: Error::new(Code::StoreUnavailable).found("no answer in time") }
+        let code = Code::StoreUnavailable;
+        Self { kind: Kind::Lost, error: Error::new(code).found("no answer in time").expected(expected(code)) }
     }
 }
 
@@ -67,6 +69,18 @@ fn code(state: &SqlState) -> Code {
         // Our own statements fail by the data, or by a table that is gone, only if somebody else changed them.
         _ if is_of(state, &["22", "23", "42"]) => Code::StoreCorrupt,
         _ => Code::StoreUnavailable,
+    }
+}
+
+/// What would have been right.
+fn expected(code: Code) -> &'static str {
+    match code {
+        Code::StoreLoginFailed => "a user who may log in like this",
+        Code::StoreForbidden => "a user who may use the tables of the schema farpost",
+        Code::StoreUntrusted => "a certificate for the host's name, by a CA of sslrootcert",
+        Code::StoreBusy => "its turn within 10 s",
+        Code::StoreCorrupt => "the tables as farpost made them",
+        _ => "a database server that answers, can be written and has this database",
     }
 }
 

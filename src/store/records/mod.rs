@@ -194,7 +194,7 @@ pub(super) fn path_of(via: &str) -> Result<Vec<Name>> {
 
 /// The error of a stored value that farpost would not have written.
 pub(super) fn corrupt(what: &str) -> crate::error::Error {
-    crate::error::Error::new(crate::code::Code::StoreCorrupt).found(what.to_owned())
+    crate::error::Error::new(crate::code::Code::StoreCorrupt).found(what.to_owned()).expected("what farpost writes")
 }
 
 /// A number for a page of rows, which databases count with a sign.

@@ -8,7 +8,13 @@ use crate::error::Error;
 /// The error of a failed SQLite call; its subject, the file, is added by the store.
 #[expect(clippy::needless_pass_by_value, reason = "goes to map_err by name")]
 pub(super) fn of(error: rusqlite::Error) -> Error {
-    Error::new(code(&error)).found(error.to_string())
+    let code = code(&error);
+    let expected = match code {
+        Code::StoreBusy => "its turn within 5 s",
+        Code::StoreCorrupt => "a store as farpost wrote it",
+        _ => "a file that can be read and written",
+    };
+    Error::new(code).found(error.to_string()).expected(expected)
 }
 
 fn code(error: &rusqlite::Error) -> Code {

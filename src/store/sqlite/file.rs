@@ -1,7 +1,7 @@
 //! The store's file: made for its owner alone, since it holds the group's signing key.
 
 use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +11,31 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::store::sqlite::failure;
+
+/// Which file a path names: a file that was taken away and one that stands in its place are not the one that was
+/// opened, and what is written to that one is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    number: u64,
+}
+
+impl FileIdentity {
+    /// Of what is at the path now.
+    ///
+    /// # Errors
+    ///
+    /// `StoreUnavailable` if nothing is.
+    pub(super) fn at(path: &Path) -> Result<Self> {
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            Error::new(Code::StoreUnavailable)
+                .found(error.to_string())
+                .expected("the file of the group's store, which was there before")
+                .remedy("put it back, or a backup of it: it is used again without a restart")
+        })?;
+        Ok(Self { device: metadata.dev(), number: metadata.ino() })
+    }
+}
 
 /// Opens the file for reading and writing, made first if `create`.
 pub(super) fn open(path: &Path, create: bool, busy: Duration) -> Result<Connection> {
@@ -42,7 +67,13 @@ pub(super) fn open(path: &Path, create: bool, busy: Duration) -> Result<Connecti
 fn prepare(path: &Path, create: bool) -> Result<()> {
     let unusable = |error: std::io::Error| {
         let error = Error::new(Code::StoreUnavailable).found(error.to_string());
-        if create { error } else { error.expected("the store of a group; a management server makes it when it starts") }
+        if create {
+            error.expected("a file, or a directory in which one can be made")
+        } else {
+            error
+                .expected("the store of a group; a management server makes it when it starts")
+                .remedy("correct the store's URL, or start a management server on it")
+        }
     };
     if create && !path.exists() {
         make(path).map_err(unusable)?;
