@@ -68,13 +68,16 @@ pub use event::Event;
 pub use group::EnrolmentToken;
 #[cfg(feature = "management-server")]
 pub use group::{Access, OperatorRecord, OperatorState};
+pub use group::{AgentChoice, AgentDecision, GatewayTerms};
 pub use group::{
     AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, ServerRecord, UnknownAgents,
     Upstream,
 };
+pub use group::{ApprovalRule, KeyDemand, KeyPin, NamePattern, RuleName, RuleTest};
 #[cfg(feature = "management-server")]
 pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
+pub use identity::key_of_certificate;
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
 pub use identity::{CertificateRequest, KeyKind};

@@ -141,6 +141,19 @@ pub(crate) const FAILING_SOURCES_MAX: usize = 4_096;
 pub(crate) const CONTROL_BYTES_MAX: usize = 8 << 20;
 /// Peers that wait for approval with an open link (rule G5), per node.
 pub(crate) const PENDING_LINKS_MAX: usize = 1_024;
+/// How long a name that waits for approval is remembered without being seen: a week's holiday of its operator.
+pub(crate) const PENDING_UNSEEN_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// How often a management server forgets who waited for too long: seven days are kept to the hour.
+pub(crate) const PENDING_EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+/// Rules of approval: people read them from top to bottom, and each knock of an unknown agent asks all of them.
+pub(crate) const APPROVAL_RULES_MAX: usize = 256;
+/// Patterns of the agents that one gateway may speak for: asked with each of its agents' knocks.
+pub(crate) const GATEWAY_PATTERNS_MAX: usize = 64;
+/// Names of one decision of an operator: all or nothing in one transaction, twice the agents of the largest gateway.
+pub(crate) const DECIDED_AT_ONCE_MAX: usize = 40_000;
+/// How long a pinned key that was renewed still stands: links that it opened are renewed within seconds, an agent's
+/// attestation lapses after two periods (rule I6), and a standby's probe comes within six minutes.
+pub(crate) const FORMER_PIN_STANDS: Duration = Duration::from_secs(3_600);
 /// Links of one name at one node: the one in use, one that takes over, a probe, and those that died unseen.
 pub(crate) const LINKS_PER_NAME_MAX: usize = 16;
 /// Channels of one link: the agents of the largest gateway (DESIGN section 10), twice.

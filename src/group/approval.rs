@@ -1,20 +1,20 @@
 //! Who may come in (rules G1, G3): a decision per knock, from what the group knows of the name.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use crate::code::Code;
 use crate::error::Error;
 use crate::group::assignment::{Assignment, server_unknown};
 use crate::group::operator::{OperatorRecord, an_operator, decide_operator};
+use crate::group::pattern::NamePattern;
+use crate::group::pin::KeyPin;
 use crate::group::record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
+use crate::group::rule::{ApprovalRule, RuleName, first_that_fits};
 use crate::identity::KeyHash;
-use crate::limits::PENDING_LINKS_MAX;
+use crate::limits::{GATEWAY_PATTERNS_MAX, PENDING_LINKS_MAX, PENDING_UNSEEN_MAX};
 use crate::name::Name;
 use crate::role::Role;
 use crate::time::Timestamp;
-
-/// How long a name that waits for approval is remembered without being seen.
-const PENDING_UNSEEN_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// A peer that wants in: what its certificate proved and what it asked to be.
 #[derive(Clone, Debug)]
@@ -23,6 +23,10 @@ pub(crate) struct Knock {
     pub(crate) name: Name,
     /// SHA-256 of the leaf's SubjectPublicKeyInfo.
     pub(crate) key: KeyHash,
+    /// SHA-256 of the SubjectPublicKeyInfo of the CA that issued the leaf, as the verified chain proves it.
+    pub(crate) issuer: KeyHash,
+    /// Whether it is in already and its standing is looked at again.
+    pub(crate) is_in: bool,
     /// As seen by the node that it connected to; for people.
     pub(crate) address: String,
     /// The management server that asks.
@@ -84,13 +88,17 @@ pub(crate) struct Facts {
     pub(crate) assignment: Option<Assignment>,
     /// Whether the gateway in between is approved; false where there is none.
     pub(crate) via_approved: bool,
+    /// Whether that gateway may speak only for other agents than this one (H4).
+    pub(crate) is_not_vias: bool,
     /// Names that wait behind the same gateway, or directly at the same server.
     pub(crate) pending: usize,
     pub(crate) unknown_agents: UnknownAgents,
+    /// What decides about agents that no operator has decided about, in order.
+    pub(crate) rules: Arc<[ApprovalRule]>,
 }
 
 /// What the store writes down after a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Remember {
     /// Nothing at all.
     Nothing,
@@ -98,8 +106,10 @@ pub(crate) enum Remember {
     Seen,
     /// A gateway that now waits, new or once deleted.
     PendingGateway,
-    /// A new agent with this state.
-    Agent(AgentState),
+    /// An agent with this state, new or one that waited, and the rule that says so.
+    Agent(AgentState, Option<RuleName>),
+    /// That the pinned name came with another key.
+    OtherKey,
 }
 
 /// Decides about a knock.
@@ -131,6 +141,9 @@ fn decide_gateway(facts: &Facts, knock: &Knock) -> (Decision, Remember) {
     }
     match &facts.gateway {
         Some(gateway) if gateway.state == GatewayState::Approved => {
+            if !gateway.pin.allows(knock.key, knock.at) {
+                return (not_pinned(&gateway.pin, knock), Remember::OtherKey);
+            }
             (gateway_at_its_place(facts, gateway, knock), Remember::Seen)
         }
         Some(gateway) if gateway.state == GatewayState::Pending => {
@@ -152,8 +165,9 @@ fn gateway_at_its_place(facts: &Facts, gateway: &GatewayRecord, knock: &Knock) -
         Some(via) => facts.via_approved.then_some(via),
         None => Some(&knock.server),
     };
-    let at_home = gateway.parent.as_ref() == Some(&knock.server) || assigned(&knock.server);
-    if through.is_some_and(|upstream| at_home || assigned(upstream)) {
+    let is_parent = |name: &Name| gateway.parent.as_ref() == Some(name);
+    let at_home = is_parent(&knock.server) || assigned(&knock.server);
+    if through.is_some_and(|upstream| at_home || is_parent(upstream) || assigned(upstream)) {
         return approved(knock);
     }
     let parent = gateway.parent.as_ref().map_or("no server", Name::as_str);
@@ -169,22 +183,50 @@ fn decide_agent(facts: &Facts, knock: &Knock) -> (Decision, Remember) {
             refusal(Code::RoleNotApproved, knock).found(format!("a gateway, {}", gateway.state)).expected("an agent");
         return (Decision::Refused(error), Remember::Nothing);
     }
-    match (facts.agent.as_ref().map(|agent| agent.state), facts.unknown_agents) {
-        (Some(AgentState::Rejected), _) => (Decision::Refused(refusal(Code::NameRejected, knock)), Remember::Seen),
-        (Some(AgentState::Pending), _) => (Decision::Pending(Code::AgentPending), Remember::Seen),
-        (Some(AgentState::Approved), _) => (agent_at_its_place(facts, knock), Remember::Seen),
-        (None, UnknownAgents::Reject) => {
-            let error = refusal(Code::NameRejected, knock).found("an unknown agent").expected("an approved one");
-            (Decision::Refused(error), Remember::Nothing)
+    match &facts.agent {
+        Some(agent) if agent.state == AgentState::Rejected => {
+            (Decision::Refused(refusal(Code::NameRejected, knock)), Remember::Seen)
         }
-        (None, UnknownAgents::Approve) => match agent_at_its_place(facts, knock) {
-            decision @ Decision::Approved(_) => (decision, Remember::Agent(AgentState::Approved)),
+        // Before anything is remembered of it: a gateway fills no list with names that it has no business with.
+        _ if facts.is_not_vias => {
+            let error = refusal(Code::GatewayMayNotSpeak, knock).found(place(knock));
+            (Decision::Refused(error.expected("a gateway that may speak for it")), Remember::Nothing)
+        }
+        Some(agent) if agent.state == AgentState::Approved => {
+            if !agent.pin.allows(knock.key, knock.at) {
+                return (not_pinned(&agent.pin, knock), Remember::OtherKey);
+            }
+            (agent_at_its_place(facts, knock), Remember::Seen)
+        }
+        waiting => decide_undecided_agent(facts, knock, waiting.is_some()),
+    }
+}
+
+/// Of an agent that no operator has decided about the first rule that fits decides, else the default. The default does
+/// not change what already waits.
+fn decide_undecided_agent(facts: &Facts, knock: &Knock, is_waiting: bool) -> (Decision, Remember) {
+    // It was let in and deleted since: its next knock is that of an unknown one.
+    if knock.is_in && !is_waiting {
+        return (Decision::Refused(refusal(Code::ApprovalWithdrawn, knock)), Remember::Nothing);
+    }
+    let rule = first_that_fits(&facts.rules, &knock.name, knock.via.as_ref(), Some(knock.issuer));
+    let by = rule.map(|rule| rule.name.clone());
+    match rule.map_or(facts.unknown_agents, |rule| rule.action) {
+        _ if is_waiting && rule.is_none() => (Decision::Pending(Code::AgentPending), Remember::Seen),
+        UnknownAgents::Pending if is_waiting => (Decision::Pending(Code::AgentPending), Remember::Seen),
+        UnknownAgents::Reject => {
+            let found = by.as_ref().map_or_else(|| "an unknown agent".to_owned(), |rule| format!("rule {rule}"));
+            let error = refusal(Code::NameRejected, knock).found(found).expected("an approved agent");
+            // Who was never remembered is not remembered for this: the rule says it again.
+            let remember = if is_waiting { Remember::Agent(AgentState::Rejected, by) } else { Remember::Nothing };
+            (Decision::Refused(error), remember)
+        }
+        UnknownAgents::Approve => match agent_at_its_place(facts, knock) {
+            decision @ Decision::Approved(_) => (decision, Remember::Agent(AgentState::Approved, by)),
             decision => (decision, Remember::Nothing),
         },
-        (None, UnknownAgents::Pending) if facts.pending >= PENDING_LINKS_MAX => {
-            (pending_full(knock), Remember::Nothing)
-        }
-        (None, UnknownAgents::Pending) => (Decision::Pending(Code::AgentPending), Remember::Agent(AgentState::Pending)),
+        UnknownAgents::Pending if facts.pending >= PENDING_LINKS_MAX => (pending_full(knock), Remember::Nothing),
+        UnknownAgents::Pending => (Decision::Pending(Code::AgentPending), Remember::Agent(AgentState::Pending, by)),
     }
 }
 
@@ -223,6 +265,15 @@ pub(crate) fn may_approve_gateway(
         }
         _ => {}
     }
+    may_be_gateway(gateway, agent)
+}
+
+/// Whether an operator may approve a name as a gateway: unless it is an approved agent.
+///
+/// # Errors
+///
+/// [`Code::RoleNotApproved`].
+pub(crate) fn may_be_gateway(gateway: &Name, agent: Option<&AgentRecord>) -> Result<(), Error> {
     match agent {
         Some(agent) if agent.state == AgentState::Approved => Err(Error::new(Code::RoleNotApproved)
             .subject(gateway.as_str())
@@ -248,6 +299,43 @@ pub(crate) fn may_approve_agent(agent: &Name, gateway: Option<&GatewayRecord>) -
     }
 }
 
+/// Whether an operator may approve a gateway behind another one: `parents` says whose parent is which.
+///
+/// # Errors
+///
+/// [`Code::ParentLoop`].
+pub(crate) fn may_be_behind<'n>(
+    gateway: &'n Name,
+    parent: &'n Name,
+    parent_of: impl Fn(&Name) -> Option<&'n Name>,
+) -> Result<(), Error> {
+    let (mut above, mut path) = (Some(parent), vec![gateway.as_str()]);
+    while let Some(next) = above {
+        path.push(next.as_str());
+        if next == gateway {
+            return Err(Error::new(Code::ParentLoop).subject(gateway.as_str()).found(path.join(", behind ")));
+        }
+        // No chain is that long; whatever stands in the store, this ends.
+        above = parent_of(next).filter(|_| path.len() < CHAIN_OF_GATEWAYS_MAX);
+    }
+    Ok(())
+}
+
+/// Whether a set of patterns may be a gateway's.
+///
+/// # Errors
+///
+/// [`Code::ArgumentInvalid`] if they are too many.
+pub(crate) fn may_limit_gateway(patterns: &[NamePattern]) -> Result<(), Error> {
+    if patterns.len() <= GATEWAY_PATTERNS_MAX {
+        return Ok(());
+    }
+    Err(Error::new(Code::ArgumentInvalid)
+        .subject("the agents of a gateway")
+        .found(format!("{} patterns", patterns.len()))
+        .expected(format!("at most {GATEWAY_PATTERNS_MAX}")))
+}
+
 /// Who waits and was not seen since then is forgotten.
 pub(crate) fn pending_expired_before(now: Timestamp) -> Timestamp {
     let unseen = i64::try_from(PENDING_UNSEEN_MAX.as_millis()).unwrap_or(i64::MAX);
@@ -256,6 +344,11 @@ pub(crate) fn pending_expired_before(now: Timestamp) -> Timestamp {
 
 pub(super) fn approved(knock: &Knock) -> Decision {
     Decision::Approved(Approved { name: knock.name.clone(), role: knock.role })
+}
+
+fn not_pinned(pin: &KeyPin, knock: &Knock) -> Decision {
+    let error = refusal(Code::KeyNotPinned, knock).found(format!("the key {}", knock.key));
+    Decision::Refused(error.expected(format!("the key {}", pin.demand)))
 }
 
 fn pending_full(knock: &Knock) -> Decision {
@@ -274,6 +367,9 @@ fn place(knock: &Knock) -> String {
         None => knock.server.to_string(),
     }
 }
+
+/// Gateways one behind the other: a path of more names fits no frame that tells it.
+const CHAIN_OF_GATEWAYS_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests;

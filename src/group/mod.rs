@@ -16,9 +16,12 @@ mod inventory;
 mod operation;
 #[cfg(feature = "management-server")]
 mod operator;
+mod pattern;
+mod pin;
 mod record;
 #[cfg(feature = "management-server")]
 mod report;
+mod rule;
 #[cfg(feature = "management-server")]
 mod session;
 mod token;
@@ -27,7 +30,8 @@ mod token_rules;
 
 #[cfg(feature = "management-server")]
 pub(crate) use approval::{
-    Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, pending_expired_before,
+    Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, may_be_behind,
+    may_be_gateway, may_limit_gateway, pending_expired_before,
 };
 pub use assignment::{Assignment, AssignmentRecord, Upstream};
 pub(crate) use assignment::{AssignmentKey, SignedAssignment};
@@ -42,6 +46,8 @@ pub use delivery::{Delivery, DeliveryGap};
 #[cfg(feature = "management-server")]
 pub use inventory::{Cursor, Inventory};
 #[cfg(feature = "management-server")]
+pub use operation::{AgentChoice, AgentDecision, GatewayTerms};
+#[cfg(feature = "management-server")]
 pub(crate) use operation::{
     Answer, ApprovalsOperation, AssignmentsOperation, AuditOperation, DownstreamOperation, InventoryOperation,
     Operation, OperatorsOperation, TokensOperation,
@@ -50,9 +56,14 @@ pub(crate) use operation::{
 pub use operator::{Access, OperatorRecord, OperatorState};
 #[cfg(feature = "management-server")]
 pub(crate) use operator::{Bearers, may_be_node, may_be_operator, may_perform};
+pub use pattern::NamePattern;
+pub use pin::{KeyDemand, KeyPin};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
 #[cfg(feature = "management-server")]
 pub use report::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
+pub use rule::{ApprovalRule, RuleName, RuleTest};
+#[cfg(feature = "management-server")]
+pub(crate) use rule::{first_that_fits, with_rule, without_rule};
 #[cfg(test)]
 pub(crate) use session::SessionGrant;
 #[cfg(feature = "management-server")]

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::UnknownAgents;
+use crate::group::pattern::NamePattern;
+use crate::group::pin::KeyPin;
+use crate::group::rule::RuleName;
 use crate::identity::KeyHash;
+use crate::limits::PENDING_UNSEEN_MAX;
 use crate::name::Name;
 use crate::time::Timestamp;
 
@@ -102,6 +106,10 @@ pub struct AgentRecord {
     pub last_seen: Timestamp,
     /// When it last came with another key than before.
     pub key_changed: Option<Timestamp>,
+    /// The key that it must come with.
+    pub pin: KeyPin,
+    /// The rule that decided; none where an operator did, or the default for unknown agents.
+    pub rule: Option<RuleName>,
     pub(crate) key: Option<KeyHash>,
 }
 
@@ -109,6 +117,11 @@ impl AgentRecord {
     /// SHA-256 of its public key in hexadecimal, once it was seen.
     pub fn key_fingerprint(&self) -> Option<String> {
         self.key.map(|key| key.to_string())
+    }
+
+    /// When it is forgotten unless it is seen again; none for one that does not wait.
+    pub fn expires(&self) -> Option<Timestamp> {
+        (self.state == AgentState::Pending).then(|| expires(self.last_seen))
     }
 }
 
@@ -136,6 +149,10 @@ pub struct GatewayRecord {
     pub last_seen: Timestamp,
     /// When it last came with another key than before.
     pub key_changed: Option<Timestamp>,
+    /// The key that it must come with.
+    pub pin: KeyPin,
+    /// The agents that it may speak for; where there is no pattern, all.
+    pub agents: Vec<NamePattern>,
     pub(crate) key: Option<KeyHash>,
 }
 
@@ -144,6 +161,22 @@ impl GatewayRecord {
     pub fn key_fingerprint(&self) -> Option<String> {
         self.key.map(|key| key.to_string())
     }
+
+    /// Whether it may speak for this agent.
+    pub fn may_speak_for(&self, agent: &Name) -> bool {
+        self.agents.is_empty() || self.agents.iter().any(|pattern| pattern.fits(agent))
+    }
+
+    /// When it is forgotten unless it is seen again; none for one that does not wait.
+    pub fn expires(&self) -> Option<Timestamp> {
+        (self.state == GatewayState::Pending).then(|| expires(self.last_seen))
+    }
+}
+
+/// When who waits and was last seen then is forgotten.
+fn expires(last_seen: Timestamp) -> Timestamp {
+    let unseen = i64::try_from(PENDING_UNSEEN_MAX.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_millis(last_seen.unix_millis().saturating_add(unseen))
 }
 
 /// A management server of the group.

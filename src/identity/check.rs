@@ -9,7 +9,7 @@ use crate::identity::policy::IdentityPolicy;
 use crate::identity::report::Report;
 use crate::identity::trust::Trust;
 use crate::identity::verify::PeerCheck;
-use crate::identity::{kept, names, pem, signing_key, without_anchors};
+use crate::identity::{KeyHash, kept, names, pem, signing_key, without_anchors};
 use crate::name::Name;
 use crate::time::Timestamp;
 
@@ -59,6 +59,7 @@ pub fn check_certificate(
             out.report.add(finding.clone());
         }
     }
+    out.facts.extend(judged.facts.into_iter().filter(|(label, _)| *label == "issuer key"));
     out.warnings = judged.warnings;
     out
 }
@@ -68,7 +69,12 @@ impl PeerCheck<'_> {
     pub fn examine(&self, chain: &[CertificateDer<'_>]) -> CertificateCheck {
         let facts = facts_of(chain, Some(self.trust));
         match self.verify(chain) {
-            Ok(peer) => CertificateCheck { facts, report: Report::default(), warnings: peer.warnings().to_vec() },
+            Ok(peer) => {
+                // Proven, not read: what a rule of approval may ask for.
+                let issuer = ("issuer key", peer.issuer_key_hash().to_string());
+                let (facts, warnings) = (facts.into_iter().chain([issuer]).collect(), peer.warnings().to_vec());
+                CertificateCheck { facts, report: Report::default(), warnings }
+            }
             Err(report) => CertificateCheck { facts, report, warnings: Vec::new() },
         }
     }
@@ -80,6 +86,18 @@ impl PeerCheck<'_> {
             Err(error) => CertificateCheck { report: Report::of(error), ..CertificateCheck::default() },
         }
     }
+}
+
+/// SHA-256, in hexadecimal, of the public key of the first certificate in a file's bytes, PEM or DER: what a rule of
+/// approval knows a CA by, and a pin a node. Nothing is judged.
+///
+/// # Errors
+///
+/// [`Code::CertificateUnreadable`], [`Code::CertificateMissing`].
+pub fn key_of_certificate(certificate: &[u8]) -> Result<String, Error> {
+    let certificates = pem::certificates(certificate)?;
+    let first = certificates.first().ok_or_else(|| Error::new(Code::CertificateMissing))?;
+    Ok(KeyHash::of(parse(first)?.public_key().raw).to_string())
 }
 
 fn facts_of(chain: &[CertificateDer<'_>], trust: Option<&Trust>) -> Vec<(&'static str, String)> {
@@ -97,6 +115,7 @@ fn facts_of(chain: &[CertificateDer<'_>], trust: Option<&Trust>) -> Vec<(&'stati
     facts.push(("from", Timestamp::from_unix_seconds(validity.not_before.timestamp()).to_string()));
     facts.push(("until", Timestamp::from_unix_seconds(validity.not_after.timestamp()).to_string()));
     facts.push(("key", key_kind(leaf.public_key()).unwrap_or_else(|unaccepted| unaccepted)));
+    facts.push(("key sha256", KeyHash::of(leaf.public_key().raw).to_string()));
     if let Ok(Some(usage)) = leaf.extended_key_usage() {
         let usage = usage.value;
         let known =

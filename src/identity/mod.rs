@@ -45,7 +45,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
 
 pub(crate) use attestation::{ChallengeSecret, Claim, challenge_of_period};
-pub use check::{CertificateCheck, check_certificate};
+pub use check::{CertificateCheck, check_certificate, key_of_certificate};
 pub use form::CertificateForm;
 pub(crate) use hash::{ChainHash, KeyHash};
 pub use import::{SourceSummary, read_source};

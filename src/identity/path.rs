@@ -11,6 +11,7 @@ use x509_parser::certificate::X509Certificate;
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::identity::KeyHash;
 use crate::identity::certificate::{check_issuer, no_list_signer, parse, subject_of};
 use crate::identity::form::{CertificateForm, check_anchor_strictly, check_strictly};
 use crate::identity::policy::{ChainLimits, CrlPolicy};
@@ -34,8 +35,18 @@ pub(super) struct Search<'a> {
 pub(super) struct Path {
     /// Seconds since 1970: the first end of a validity on the path, the anchor's too.
     pub(super) not_after: i64,
+    /// The key of the CA that issued the leaf: the one that proved the leaf's signature.
+    pub(super) issuer: KeyHash,
     /// What [`CrlPolicy::Warn`] only tells.
     pub(super) warnings: Vec<Error>,
+}
+
+/// What a judged candidate has that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judged {
+    /// Seconds since 1970.
+    not_after: i64,
+    issuer: KeyHash,
 }
 
 /// What a search does about lists.
@@ -73,7 +84,7 @@ impl Search<'_> {
             CrlPolicy::IfGiven | CrlPolicy::Require => (self.search(Lists::Decide), Vec::new()),
         };
         match accepted {
-            Ok(not_after) => Some(Path { not_after, warnings }),
+            Ok(Judged { not_after, issuer }) => Some(Path { not_after, issuer, warnings }),
             Err(refusal) => {
                 report.merge(refusal.findings);
                 self.explain(refusal.error, report);
@@ -112,13 +123,13 @@ impl Search<'_> {
     }
 
     /// One search without lists.
-    pub(super) fn candidate(&self) -> Result<i64, Refusal> {
+    pub(super) fn candidate(&self) -> Result<Judged, Refusal> {
         self.search(Lists::Nothing)
     }
 
-    /// One search; the result is the first end of a validity on the path.
-    fn search(&self, lists: Lists) -> Result<i64, Refusal> {
-        let judged: RefCell<Result<i64, Report>> = RefCell::new(Err(Report::default()));
+    /// One search; the result has the first end of a validity on the path.
+    fn search(&self, lists: Lists) -> Result<Judged, Refusal> {
+        let judged: RefCell<Result<Judged, Report>> = RefCell::new(Err(Report::default()));
         let leaf =
             EndEntityCert::try_from(&self.chain[0]).map_err(|error| Refusal { error, findings: Report::default() })?;
         let judge = |path: &VerifiedPath<'_>| {
@@ -141,7 +152,7 @@ impl Search<'_> {
             Some(&judge),
         );
         match (found.err(), judged.into_inner()) {
-            (None, Ok(not_after)) => Ok(not_after),
+            (None, Ok(judged)) => Ok(judged),
             (error, judged) => {
                 Err(Refusal { error: error.unwrap_or(RULES), findings: judged.err().unwrap_or_default() })
             }
@@ -181,7 +192,7 @@ impl Search<'_> {
     }
 
     /// Our rules about a path that webpki found.
-    fn judge(&self, path: &VerifiedPath<'_>, lists: Lists) -> Result<i64, Report> {
+    fn judge(&self, path: &VerifiedPath<'_>, lists: Lists) -> Result<Judged, Report> {
         let mut report = Report::default();
         let mut not_after = self.leaf.validity().not_after.timestamp();
         let mut issuers = 0_u32;
@@ -214,7 +225,7 @@ impl Search<'_> {
         if lists != Lists::Nothing {
             self.judge_by_lists(path, lists, &mut report);
         }
-        if report.is_clean() { Ok(not_after) } else { Err(report) }
+        if report.is_clean() { Ok(Judged { not_after, issuer: issuer_of(path) }) } else { Err(report) }
     }
 
     fn judge_anchor(&self, anchor: &Anchor, issuers: u32, report: &mut Report) {
@@ -246,6 +257,14 @@ impl Search<'_> {
         if anchor.has_list && !anchor.may_sign_lists && self.check.policy.crl_policy != CrlPolicy::Warn {
             report.add(no_list_signer(&anchor.subject));
         }
+    }
+}
+
+/// The key that proved the leaf's signature: nobody without its private half can make another one stand here.
+fn issuer_of(path: &VerifiedPath<'_>) -> KeyHash {
+    match path.intermediate_certificates().next() {
+        Some(issuer) => KeyHash::of(&issuer.subject_public_key_info()),
+        None => KeyHash::of(&webpki::spki_for_anchor(path.anchor())),
     }
 }
 

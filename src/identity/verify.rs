@@ -125,6 +125,7 @@ impl<'a> PeerCheck<'a> {
                 chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
                 chain_hash: ChainHash::of(chain),
                 key_hash: KeyHash::of(leaf.public_key().raw),
+                issuer_key_hash: path.issuer,
                 not_before: Timestamp::from_unix_seconds(leaf.validity().not_before.timestamp()),
                 not_after: Timestamp::from_unix_seconds(path.not_after),
                 names: names.into(),
@@ -161,6 +162,7 @@ pub struct VerifiedPeer {
     chain: Arc<[CertificateDer<'static>]>,
     chain_hash: ChainHash,
     key_hash: KeyHash,
+    issuer_key_hash: KeyHash,
     not_before: Timestamp,
     not_after: Timestamp,
     names: Arc<[Name]>,
@@ -186,6 +188,17 @@ impl VerifiedPeer {
     /// SHA-256 of the leaf's SubjectPublicKeyInfo: what names the peer's key.
     pub fn key_sha256(&self) -> [u8; 32] {
         self.key_hash.0
+    }
+
+    /// What names the key of the CA that issued the leaf, as the verified path proves it.
+    pub(crate) fn issuer_key_hash(&self) -> KeyHash {
+        self.issuer_key_hash
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo of the CA that issued the leaf, as the verified path proves it: what rules of
+    /// approval know a CA by.
+    pub fn issuer_key_sha256(&self) -> [u8; 32] {
+        self.issuer_key_hash.0
     }
 
     /// The first end of a validity on the path, the anchor's included.

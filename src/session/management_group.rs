@@ -50,6 +50,8 @@ enum Backend {
 pub enum ApprovedFor<'a> {
     /// To connect to this management server, and to those that are assigned to it.
     ManagementServer(&'a str),
+    /// To connect to this gateway, which is approved already: chains of gateways work.
+    Gateway(&'a str),
 }
 
 impl ManagementGroup {

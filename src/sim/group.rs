@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::group::{
     AgentRecord, AgentState, Assignment, CursorOutcome, CursorWrite, Decision, Facts, GatewayRecord, GatewayState,
-    GroupKey, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
+    GroupKey, KeyPin, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
     UnknownAgents, cursor_after, decide, open,
 };
 use crate::message::{Epoch, Sequence};
@@ -69,6 +69,8 @@ impl Group {
             first_seen: Timestamp::default(),
             last_seen: Timestamp::default(),
             key_changed: None,
+            pin: KeyPin::default(),
+            agents: Vec::new(),
             key: None,
         };
         self.gateways.insert(name.clone(), record);
@@ -88,6 +90,8 @@ impl Group {
             first_seen: Timestamp::default(),
             last_seen: Timestamp::default(),
             key_changed: None,
+            pin: KeyPin::default(),
+            rule: None,
             key: None,
         };
         self.agents.insert(name.clone(), record);
@@ -114,12 +118,13 @@ impl Group {
             via_approved: knock.via.as_ref().and_then(|via| self.gateways.get(via)).is_some_and(approved),
             pending: 0,
             unknown_agents: UnknownAgents::Pending,
+            ..Facts::default()
         };
         let (decision, remember) = decide(&facts, knock);
         match remember {
-            Remember::Nothing | Remember::Seen => {}
+            Remember::Nothing | Remember::Seen | Remember::OtherKey => {}
             Remember::PendingGateway => self.set_gateway(&knock.name, GatewayState::Pending, None),
-            Remember::Agent(state) => self.set_agent(&knock.name, state),
+            Remember::Agent(state, _) => self.set_agent(&knock.name, state),
         }
         let assignment = match decision {
             Decision::Approved(_) => self.assignment(&knock.name),

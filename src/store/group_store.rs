@@ -5,9 +5,11 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::group::{
     Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
-    SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
+    SessionRequest, SignedAssignment, TokenAnswer, TokenUse, pending_expired_before,
 };
+use crate::identity::KeyHash;
 use crate::name::Name;
+use crate::role::Role;
 use crate::store::changes::Changes;
 use crate::store::operations::{self, Context, approvals, assignments, deliveries, down, sessions, tokens};
 use crate::store::records::Engine;
@@ -68,6 +70,14 @@ impl<E: Engine> Store for GroupStore<E> {
 
     fn authorise(&mut self, knocks: &[Knock]) -> Result<Vec<Decision>> {
         self.engine.write(|records| approvals::authorise(records, knocks))
+    }
+
+    fn key_renewed(&mut self, role: Role, name: &Name, key: KeyHash) -> Result<()> {
+        self.engine.write(|records| approvals::key_renewed(records, role, name, key))
+    }
+
+    fn expire_pending(&mut self, at: Timestamp) -> Result<()> {
+        self.engine.write(|records| records.expire_pending(pending_expired_before(at)))
     }
 
     fn signed_assignments(&mut self, nodes: &[Name]) -> Result<Vec<Option<SignedAssignment>>> {

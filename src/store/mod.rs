@@ -25,9 +25,11 @@ use crate::group::{
     Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
     SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
 };
+use crate::identity::KeyHash;
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::Epoch;
 use crate::name::Name;
+use crate::role::Role;
 use crate::time::Timestamp;
 use crate::wire::Content;
 
@@ -66,6 +68,12 @@ pub(crate) trait Store: Send {
 
     /// Decides who may come in, and remembers who knocked. Answers in the order of the knocks.
     fn authorise(&mut self, knocks: &[Knock]) -> Result<Vec<Decision>>;
+
+    /// The group's authority issues a certificate for this key to a node, on a request that its present key signed: a pin
+    /// moves with it once the node shows the new key.
+    fn key_renewed(&mut self, role: Role, name: &Name, key: KeyHash) -> Result<()>;
+    /// Forgets who waits for approval and was not seen for too long.
+    fn expire_pending(&mut self, at: Timestamp) -> Result<()>;
 
     /// The signed assignments of these nodes, in their order; `None` for one that has none.
     fn signed_assignments(&mut self, nodes: &[Name]) -> Result<Vec<Option<SignedAssignment>>>;

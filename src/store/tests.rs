@@ -6,6 +6,7 @@ mod golden;
 mod operators;
 mod places;
 mod refusals;
+mod rules;
 mod sessions;
 pub(super) mod tokens;
 
@@ -82,6 +83,8 @@ pub(super) fn knock(role: Role, who: &str, via: Option<&str>, when: i64) -> Knoc
         role,
         name: name(who),
         key: KeyHash([1; 32]),
+        issuer: KeyHash([9; 32]),
+        is_in: false,
         address: "10.0.0.7:50000".to_owned(),
         server: name("ms1"),
         via: via.map(name),

@@ -15,6 +15,7 @@ mod openssl;
 mod peer;
 mod wire;
 
+mod approvals;
 mod attestations;
 mod certificates;
 mod channels;

@@ -3,6 +3,7 @@
 //! They work on the group's store, whether or not a management server runs, or from afar through one (`--server`); what
 //! they change takes effect on all of them within 2 s (rule G2).
 
+pub(crate) mod approval;
 mod audit;
 mod inventory;
 mod operators;
@@ -12,10 +13,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use farpost::{ApprovedFor, Code, Config, ManagementGroup, Name};
+use farpost::{AgentDecision, ApprovedFor, Code, Config, GatewayTerms, ManagementGroup};
 
 use crate::failure::Failure;
 use crate::{afar, files};
+pub(crate) use approval::GatewayCommand;
+use approval::{ChoiceArguments, KeyArguments, RuleCommand};
 
 /// Where the group's store is.
 #[derive(Args)]
@@ -66,6 +69,14 @@ pub(crate) struct ApproveArguments {
     /// The management server that the gateway connects to
     #[arg(long, value_name = "NAME", required_if_eq("action", "create"))]
     management_server_name: Option<String>,
+    /// The agents that it may speak for: *.branch.example; without any, what was said before stays
+    #[arg(long, value_name = "PATTERN")]
+    agents: Vec<String>,
+    /// It may speak for any agent
+    #[arg(long, conflicts_with = "agents")]
+    any_agents: bool,
+    #[command(flatten)]
+    key: KeyArguments,
     /// The gateway
     #[arg(long, value_name = "NAME")]
     gateway_name: String,
@@ -138,19 +149,23 @@ pub(crate) enum AgentCommand {
     /// Let agents in
     Approve {
         #[command(flatten)]
-        store: StoreArguments,
-        /// The agents
-        #[arg(required = true)]
-        name: Vec<String>,
+        choice: ChoiceArguments,
+        #[command(flatten)]
+        key: KeyArguments,
     },
     /// Keep agents out until they are approved
     Reject {
         #[command(flatten)]
-        store: StoreArguments,
-        /// The agents
-        #[arg(required = true)]
-        name: Vec<String>,
+        choice: ChoiceArguments,
     },
+    /// Forget agents: they are disconnected, and unknown when they come again
+    Delete {
+        #[command(flatten)]
+        choice: ChoiceArguments,
+    },
+    /// The rules that decide about agents which no operator has decided about
+    #[command(subcommand)]
+    Rule(RuleCommand),
 }
 
 /// The arguments of `send`.
@@ -198,7 +213,7 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
     }
 }
 
-/// `farpost agent list`, `approve`, `reject`.
+/// `farpost agent list`, `approve`, `reject`, `delete`, `rule`.
 pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
     match command {
         AgentCommand::List { store, pending, json } => wait(async {
@@ -206,30 +221,19 @@ pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
             inventory::print_agents(&agents, pending, json);
             Ok(())
         }),
-        AgentCommand::Approve { store, name } => wait(async {
-            let name = parsed(&name)?;
-            let group = store.open().await?;
-            for name in name {
-                group.approve_agent(name.as_str()).await?;
-                println!("The agent {name} is approved.");
-            }
-            Ok(())
-        }),
-        AgentCommand::Reject { store, name } => wait(async {
-            let name = parsed(&name)?;
-            let group = store.open().await?;
-            for name in name {
-                group.reject_agent(name.as_str()).await?;
-                println!("The agent {name} is rejected.");
-            }
-            Ok(())
-        }),
+        AgentCommand::Approve { choice, key } => {
+            let decision = AgentDecision::Approve(key.demand()?);
+            wait(approval::decide(choice, decision))
+        }
+        AgentCommand::Reject { choice } => wait(approval::decide(choice, AgentDecision::Reject)),
+        AgentCommand::Delete { choice } => wait(approval::decide(choice, AgentDecision::Delete)),
+        AgentCommand::Rule(command) => wait(approval::rules(command)),
     }
 }
 
-/// All names, before the first of them is used: a list with a mistake in it changes nothing.
-fn parsed(names: &[String]) -> Result<Vec<Name>, Failure> {
-    Ok(names.iter().map(|name| Name::parse(name)).collect::<farpost::Result<_>>()?)
+/// `farpost gateway list`.
+pub(crate) fn execute_gateway(command: GatewayCommand) -> Result<(), Failure> {
+    wait(approval::gateways(command))
 }
 
 async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
@@ -239,12 +243,19 @@ async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
             .expected("a gateway that dials its server")
             .remedy("leave it out: it comes with a later release"));
     }
+    let mut terms = GatewayTerms::default();
+    if arguments.any_agents || !arguments.agents.is_empty() {
+        terms = terms.agents(&arguments.agents)?;
+    }
+    if let Some(key) = arguments.key.demand()? {
+        terms = terms.key(key);
+    }
     let group = arguments.store.open().await?;
     let gateway = &arguments.gateway_name;
     match arguments.action {
         Action::Create => {
             let server = arguments.management_server_name.unwrap_or_default();
-            group.approve_gateway(gateway, ApprovedFor::ManagementServer(&server)).await?;
+            group.approve_gateway_with(gateway, ApprovedFor::ManagementServer(&server), &terms).await?;
             println!("The approval of server {gateway} completed successfully.");
         }
         Action::Delete => {

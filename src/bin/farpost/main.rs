@@ -62,9 +62,9 @@ enum Command {
     /// Run an agent, or look at, approve and reject the group's agents
     #[command(subcommand)]
     Agent(AgentCommand),
-    /// Run a gateway
+    /// Run a gateway, or look at the group's gateways
     #[command(subcommand)]
-    Gateway(RunCommand),
+    Gateway(GatewayCommand),
     /// Run a management server
     #[command(subcommand)]
     ManagementServer(RunCommand),
@@ -76,6 +76,14 @@ enum AgentCommand {
     Run(run::RunArguments),
     #[command(flatten)]
     Group(group::AgentCommand),
+}
+
+#[derive(Subcommand)]
+enum GatewayCommand {
+    /// Run it until SIGTERM or SIGINT
+    Run(run::RunArguments),
+    #[command(flatten)]
+    Group(group::GatewayCommand),
 }
 
 #[derive(Subcommand)]
@@ -110,7 +118,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Group(command) => group::execute(command),
         Command::Agent(AgentCommand::Run(arguments)) => run::execute(Role::Agent, &arguments),
         Command::Agent(AgentCommand::Group(command)) => group::execute_agent(command),
-        Command::Gateway(RunCommand::Run(arguments)) => run::execute(Role::Gateway, &arguments),
+        Command::Gateway(GatewayCommand::Run(arguments)) => run::execute(Role::Gateway, &arguments),
+        Command::Gateway(GatewayCommand::Group(command)) => group::execute_gateway(command),
         Command::ManagementServer(RunCommand::Run(arguments)) => run::execute(Role::ManagementServer, &arguments),
     }
 }

@@ -10,6 +10,8 @@ fn knock(role: Role, via: Option<&str>, server: &str) -> Knock {
         role,
         name: name("node"),
         key: KeyHash([1; 32]),
+        issuer: KeyHash([9; 32]),
+        is_in: false,
         address: "10.0.0.7:50000".to_owned(),
         server: name(server),
         via: via.map(name),
@@ -30,6 +32,8 @@ fn gateway(state: GatewayState) -> GatewayRecord {
         first_seen: Timestamp::default(),
         last_seen: Timestamp::default(),
         key_changed: None,
+        pin: KeyPin::default(),
+        agents: Vec::new(),
         key: None,
     }
 }
@@ -45,6 +49,8 @@ fn agent(state: AgentState) -> AgentRecord {
         first_seen: Timestamp::default(),
         last_seen: Timestamp::default(),
         key_changed: None,
+        pin: KeyPin::default(),
+        rule: None,
         key: None,
     }
 }
@@ -119,8 +125,8 @@ fn g1_an_unknown_name_is_remembered_as_what_it_asked_to_be_and_only_then() {
     let remembered = |facts: &Facts, role| decide(facts, &knock(role, None, "ms1")).1;
     let unknown = |unknown_agents| Facts { unknown_agents, ..Facts::default() };
     assert_eq!(remembered(&unknown(UnknownAgents::Pending), Role::Gateway), Remember::PendingGateway);
-    assert_eq!(remembered(&unknown(UnknownAgents::Pending), Role::Agent), Remember::Agent(AgentState::Pending));
-    assert_eq!(remembered(&unknown(UnknownAgents::Approve), Role::Agent), Remember::Agent(AgentState::Approved));
+    assert_eq!(remembered(&unknown(UnknownAgents::Pending), Role::Agent), Remember::Agent(AgentState::Pending, None));
+    assert_eq!(remembered(&unknown(UnknownAgents::Approve), Role::Agent), Remember::Agent(AgentState::Approved, None));
     assert_eq!(remembered(&unknown(UnknownAgents::Reject), Role::Agent), Remember::Nothing);
     let deleted = Facts { gateway: Some(gateway(GatewayState::Deleted)), ..Facts::default() };
     assert_eq!(remembered(&deleted, Role::Gateway), Remember::PendingGateway);
@@ -232,4 +238,44 @@ fn who_waits_unseen_for_seven_days_is_forgotten() {
     let week = 7 * 86_400_000;
     assert_eq!(pending_expired_before(Timestamp::from_unix_millis(week + 5)).unix_millis(), 5);
     assert_eq!(pending_expired_before(Timestamp::from_unix_millis(i64::MIN)).unix_millis(), i64::MIN);
+}
+
+/// Every pair of what is known, what the first rule and the default say, where it comes from and with which key: nobody
+/// is let in whom neither an operator, nor a rule, nor the default approved, nor with another key than the pinned one.
+#[test]
+fn g1_h4_nobody_is_approved_without_a_word_of_an_operator_a_rule_or_the_default() {
+    let rules = |action: Option<UnknownAgents>| -> std::sync::Arc<[ApprovalRule]> {
+        action.map(|action| ApprovalRule::new("rule", "**", action).unwrap()).into_iter().collect()
+    };
+    let mut approved = 0;
+    for state in AGENT_STATES {
+        for action in [None, Some(UnknownAgents::Pending), Some(UnknownAgents::Reject), Some(UnknownAgents::Approve)] {
+            for unknown_agents in POLICIES {
+                for bits in 0..16_u8 {
+                    let [is_in, is_not_vias, via_approved, is_pinned] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
+                    let mut known = state.map(agent);
+                    if let Some(known) = known.as_mut().filter(|_| is_pinned) {
+                        known.pin = KeyPin::of(crate::group::KeyDemand::Sha256([7; 32]));
+                    }
+                    let rules = rules(action);
+                    let facts =
+                        Facts { agent: known, unknown_agents, rules, is_not_vias, via_approved, ..Facts::default() };
+                    let knock = Knock { is_in, ..knock(Role::Agent, Some("gw1"), "ms1") };
+                    let (decision, remember) = decide(&facts, &knock);
+                    let may = match (state, action) {
+                        (Some(AgentState::Approved), _) => !is_pinned,
+                        (Some(AgentState::Rejected), _) => false,
+                        (Some(AgentState::Pending), action) => action == Some(UnknownAgents::Approve),
+                        (None, action) => action.unwrap_or(unknown_agents) == UnknownAgents::Approve && !is_in,
+                    };
+                    let expected = may && via_approved && !is_not_vias;
+                    assert_eq!(matches!(decision, Decision::Approved(_)), expected, "{facts:?} {decision:?}");
+                    let becomes = matches!(remember, Remember::Agent(AgentState::Approved, _));
+                    assert!(!becomes || expected, "{remember:?}");
+                    approved += usize::from(expected);
+                }
+            }
+        }
+    }
+    assert!(approved > 0);
 }

@@ -14,11 +14,13 @@ mod tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::group::{
-    AgentRecord, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, OperatorRecord, RefusedAttempt,
-    ServerRecord, TokenRecord, UnknownAgents,
+    AgentRecord, ApprovalRule, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, OperatorRecord,
+    RefusedAttempt, RuleTest, ServerRecord, TokenRecord, UnknownAgents,
 };
+use crate::name::Name;
 
 pub(crate) use approvals::ApprovalsOperation;
+pub use approvals::{AgentChoice, AgentDecision, GatewayTerms};
 pub(crate) use assignments::AssignmentsOperation;
 pub(crate) use audit::AuditOperation;
 pub(crate) use downstream::DownstreamOperation;
@@ -112,8 +114,11 @@ pub(crate) enum Answer {
     Gaps(Vec<DeliveryGap>),
     Gateways(Vec<GatewayRecord>),
     Inventory(Box<Inventory>),
+    Names(Vec<Name>),
     Operators(Vec<OperatorRecord>),
     Refusals(Vec<RefusedAttempt>),
+    RuleTest(RuleTest),
+    Rules(Vec<ApprovalRule>),
     Servers(Vec<ServerRecord>),
     Tokens(Vec<TokenRecord>),
     UnknownAgents(UnknownAgents),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::group::KeyPin;
 use crate::group::{
     AgentState, ApprovalsOperation, AuditOperation, GatewayState, InventoryOperation, OperatorsOperation,
     TokensOperation, UnknownAgents, decide,
@@ -14,6 +15,8 @@ fn knock(role: Role, key: u8) -> Knock {
         role,
         name: name("ann"),
         key: KeyHash([key; 32]),
+        issuer: KeyHash([9; 32]),
+        is_in: false,
         address: "10.0.0.7:50000".to_owned(),
         server: name("ms1"),
         via: None,
@@ -48,6 +51,8 @@ fn agent(state: AgentState) -> AgentRecord {
         last_seen: Timestamp::default(),
         key_changed: None,
         key: None,
+        pin: KeyPin::default(),
+        rule: None,
     }
 }
 
@@ -64,6 +69,8 @@ fn gateway(state: GatewayState) -> GatewayRecord {
         last_seen: Timestamp::default(),
         key_changed: None,
         key: None,
+        pin: KeyPin::default(),
+        agents: Vec::new(),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::group::GatewayState;
+use crate::group::{GatewayState, KeyPin};
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -80,6 +80,8 @@ fn g1_a_rejected_name_and_one_of_another_role_do_not_enrol() {
         first_seen: at(0),
         last_seen: at(0),
         key_changed: None,
+        pin: KeyPin::default(),
+        rule: None,
         key: None,
     };
     let gateway = |state| GatewayRecord {
@@ -93,6 +95,8 @@ fn g1_a_rejected_name_and_one_of_another_role_do_not_enrol() {
         first_seen: at(0),
         last_seen: at(0),
         key_changed: None,
+        pin: KeyPin::default(),
+        agents: Vec::new(),
         key: None,
     };
     let decide = |role, agent: Option<AgentRecord>, gateway: Option<GatewayRecord>| {

@@ -155,6 +155,8 @@ impl ManagementServer {
             role: introduced.role,
             name: introduced.name.clone(),
             key: down.caller.peer.key_hash(),
+            issuer: down.caller.peer.issuer_key_hash(),
+            is_in: down.caller.link.phase() == Phase::Open,
             address: down.caller.address.clone(),
             server: self.config.me.name.clone(),
             via: None,
@@ -172,6 +174,16 @@ impl ManagementServer {
         let channels: Vec<u64> = self.channels.keys().copied().collect();
         for channel in channels {
             self.ask_standing_of_channel(channel);
+        }
+    }
+
+    /// Who waits with an open link is still there: its record must not be forgotten as one that was not seen for days.
+    pub(super) fn ask_standing_of_waiting(&mut self) {
+        for subject in self.pending.clone() {
+            match subject {
+                Subject::Link(link) => self.ask_standing_of_link(link),
+                Subject::Channel(channel) => self.ask_standing_of_channel(channel),
+            }
         }
     }
 

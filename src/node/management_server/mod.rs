@@ -334,6 +334,7 @@ impl ManagementServer {
             let challenge = Challenge { period, challenge: Bytes::copy_from_slice(&bytes) };
             self.challenge = Some(challenge.clone());
             self.tell_challenge(&challenge);
+            self.ask_standing_of_waiting();
         }
         self.end_lapsed(period);
         self.ask_unanswered();

@@ -116,6 +116,8 @@ impl ManagementServer {
             role: Role::Agent,
             name: channel.agent.clone(),
             key: peer.key_hash(),
+            issuer: peer.issuer_key_hash(),
+            is_in: matches!(channel.stage, Stage::Opening | Stage::Asking | Stage::Open),
             address: crate::error::printable(address),
             server: self.config.me.name.clone(),
             via: channel.via.clone(),

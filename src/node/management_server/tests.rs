@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::*;
-use crate::group::{Facts, GatewayRecord, GatewayState, GroupKey, SessionRecord, UnknownAgents, decide, open};
+use crate::group::{Facts, GatewayRecord, GatewayState, GroupKey, KeyPin, SessionRecord, UnknownAgents, decide, open};
 use crate::identity::testing::{Issued, now};
 use crate::identity::{Claim, Identity, IdentityPolicy, attestation, verify_peer};
 use crate::limits::FRAME_BYTES_MAX;
@@ -53,6 +53,8 @@ impl Group {
             first_seen: now(),
             last_seen: now(),
             key_changed: None,
+            pin: KeyPin::default(),
+            agents: Vec::new(),
             key: None,
         };
         let gateway = (knock.role == Role::Gateway).then_some(gateway);

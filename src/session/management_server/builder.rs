@@ -12,7 +12,7 @@ use super::ManagementServer;
 use super::commit_pace::CommitPace;
 use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
-use super::perform::{CursorSource, Performer, follow_group, tick};
+use super::perform::{CursorSource, Performer, expire_pending, follow_group, tick};
 use super::refusals::write_refusals;
 use super::registrar::Registrar;
 use super::reports::ReportBook;
@@ -180,6 +180,7 @@ impl ManagementServerBuilder {
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), within, events.clone(), refused)),
             tokio::spawn(follow_group(store.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
+            tokio::spawn(expire_pending(store.clone(), health.clone())),
             tokio::spawn(write_refusals(reports.clone(), store.clone(), health.clone())),
         ];
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));

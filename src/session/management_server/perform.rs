@@ -17,7 +17,7 @@ use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionRequest};
-use crate::limits::{DOWN_IN_FLIGHT_MAX, STORE_BATCH_MAX};
+use crate::limits::{DOWN_IN_FLIGHT_MAX, PENDING_EXPIRY_INTERVAL, STORE_BATCH_MAX};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{
@@ -361,6 +361,15 @@ pub(super) async fn tick(mailbox: Mailbox<Node>) {
     loop {
         tokio::time::sleep(TICK).await;
         mailbox.post(Input::Wall(clock::validity()));
+    }
+}
+
+/// Forgets who waits for approval and was not seen for too long, whether or not anybody new comes.
+pub(super) async fn expire_pending(store: Arc<StoreThread>, health: StoreHealth) {
+    loop {
+        let result = store.call(|store| store.expire_pending(clock::wall())).await;
+        health.note(Call::Write, &result);
+        tokio::time::sleep(PENDING_EXPIRY_INTERVAL).await;
     }
 }
 

@@ -164,10 +164,17 @@ impl Registrar {
         let none = || Error::new(Code::RenewalByHand).subject(self.group.as_str());
         let authority = self.authority.clone().ok_or_else(none)?;
         let current_not_after = peer.not_after();
-        let (role, via) = (knock.role, knock.via.clone());
+        let (role, via, name) = (knock.role, knock.via.clone(), knock.name.clone());
         let request = self.check_renewal(&knock, peer, request).await?;
         self.approved(knock).await?;
-        self.issue(authority, Order::new(request, role, via, Reason::Renewal { current_not_after })).await
+        let key = request.key_hash();
+        let order = Order::new(request, role, via, Reason::Renewal { current_not_after });
+        let answer = self.issue(authority, order).await?;
+        if let Answer::Issued(_) = answer {
+            // Before the node has it: one whose key is pinned must be let in with the next one.
+            self.store.call(move |store| store.key_renewed(role, &name, key)).await?;
+        }
+        Ok(answer)
     }
 
     /// The request is the node's own: signed with the key that it proved, which is good now, for its own name.

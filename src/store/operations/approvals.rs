@@ -1,15 +1,20 @@
 //! Gateways and agents as operators decide about them (rule G1); who knocks: `knocks`.
 
+mod agents;
 mod knocks;
+mod rules;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
-    AgentState, Answer, ApprovalsOperation, By, GatewayState, UnknownAgents, may_approve_agent, may_approve_gateway,
+    AgentDecision, AgentRecord, Answer, ApprovalsOperation, By, GatewayRecord, GatewayState, GatewayTerms, KeyPin,
+    UnknownAgents, may_approve_gateway, may_be_behind, may_be_gateway, may_limit_gateway,
 };
+use crate::identity::KeyHash;
 use crate::name::Name;
+use crate::role::Role;
 use crate::store::operations::operators::check_no_operator;
-use crate::store::operations::{Context, agent, audit, gateway, names, new_agent, new_gateway, server};
+use crate::store::operations::{Context, agent, audit, gateway, names, new_gateway, server};
 use crate::store::records::{Records, Which};
 
 pub(in crate::store) use knocks::authorise;
@@ -21,10 +26,26 @@ pub(super) fn perform(
 ) -> Result<Answer> {
     let by = context.by;
     match operation {
-        ApprovalsOperation::ApproveGateway { gateway, parent } => approve_gateway(records, gateway, parent, by)?,
+        ApprovalsOperation::ApproveGateway { gateway, parent } => {
+            approve_gateway(records, (gateway, parent), &GatewayTerms::default(), by)?;
+        }
+        ApprovalsOperation::ApproveGatewayWith { gateway, parent, terms } => {
+            approve_gateway(records, (gateway, parent), terms, by)?;
+        }
         ApprovalsOperation::DeleteGateway { gateway } => delete_gateway(records, gateway, by)?,
-        ApprovalsOperation::ApproveAgent { agent } => approve_agent(records, agent, by)?,
-        ApprovalsOperation::RejectAgent { agent } => reject_agent(records, agent, by)?,
+        ApprovalsOperation::ApproveAgent { agent } => {
+            agents::decide_named(records, agent, AgentDecision::Approve(None), by)?;
+        }
+        ApprovalsOperation::RejectAgent { agent } => agents::decide_named(records, agent, AgentDecision::Reject, by)?,
+        ApprovalsOperation::DecideAgents { choice, decision, rehearsal } => {
+            return agents::decide(records, (choice, *decision), *rehearsal, by).map(Answer::Names);
+        }
+        ApprovalsOperation::AddRule { rule, before } => rules::add(records, rule, before.as_ref(), by)?,
+        ApprovalsOperation::RemoveRule { rule } => rules::remove(records, rule, by)?,
+        ApprovalsOperation::Rules => return records.rules().map(Answer::Rules),
+        ApprovalsOperation::TestRules { agent, gateway, issuer } => {
+            return rules::test(records, agent, gateway.as_ref(), *issuer).map(Answer::RuleTest);
+        }
         ApprovalsOperation::SetUnknownAgents { unknown_agents } => set_unknown_agents(records, *unknown_agents, by)?,
         ApprovalsOperation::Gateways => return records.gateways(Which::All).map(Answer::Gateways),
         ApprovalsOperation::Agents => return records.agents(Which::All).map(Answer::Agents),
@@ -44,12 +65,18 @@ fn set_unknown_agents(records: &mut dyn Records, unknown_agents: UnknownAgents, 
     records.changed()
 }
 
-fn approve_gateway(records: &mut dyn Records, name: &Name, parent: &Name, by: &By) -> Result<()> {
+/// Approves a gateway for a management server, or, in a chain, for another gateway.
+fn approve_gateway(
+    records: &mut dyn Records,
+    (name, parent): (&Name, &Name),
+    terms: &GatewayTerms,
+    by: &By,
+) -> Result<()> {
     records.lock_group()?;
-    let servers = records.servers()?;
     let agent = agent(records, name)?;
     check_no_operator(records, name)?;
-    may_approve_gateway(name, agent.as_ref(), (parent, server(&servers, parent)), &names(&servers))?;
+    check_parent(records, name, parent, agent.as_ref())?;
+    may_limit_gateway(terms.agents.as_deref().unwrap_or_default())?;
     if agent.is_some() {
         records.remove_agent(name)?;
         records.withdraw_assignment(name)?;
@@ -59,9 +86,31 @@ fn approve_gateway(records: &mut dyn Records, name: &Name, parent: &Name, by: &B
     let mut record = before.clone().unwrap_or_else(|| new_gateway(name, GatewayState::Approved, by.at));
     record.state = GatewayState::Approved;
     record.parent = Some(parent.clone());
+    if let Some(key) = terms.key {
+        record.pin = KeyPin::of(key);
+    }
+    if let Some(agents) = &terms.agents {
+        record.agents.clone_from(agents);
+    }
     records.put_gateways(&[&record])?;
     audit(records, by, ("approve gateway", name.as_str()), before.as_ref(), Some(&record))?;
     records.changed()
+}
+
+/// Whether the gateway may have this parent: a server that takes gateways, or an approved gateway that is not behind it.
+fn check_parent(records: &mut dyn Records, name: &Name, parent: &Name, agent: Option<&AgentRecord>) -> Result<()> {
+    let servers = records.servers()?;
+    let gateways = records.gateways(Which::All)?;
+    let approved = |wanted: &Name| {
+        gateways.iter().find(|gateway| gateway.name == *wanted && gateway.state == GatewayState::Approved)
+    };
+    if server(&servers, parent).is_none() && (parent == name || approved(parent).is_some()) {
+        may_be_behind(name, parent, |above| {
+            approved(above).and_then(|gateway: &GatewayRecord| gateway.parent.as_ref())
+        })?;
+        return may_be_gateway(name, agent);
+    }
+    may_approve_gateway(name, agent, (parent, server(&servers, parent)), &names(&servers))
 }
 
 fn delete_gateway(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> {
@@ -73,46 +122,36 @@ fn delete_gateway(records: &mut dyn Records, name: &Name, by: &By) -> Result<()>
     let mut record = before.clone();
     record.state = GatewayState::Deleted;
     record.parent = None;
+    // Whoever is approved under this name later begins anew.
+    (record.pin, record.agents) = (KeyPin::default(), Vec::new());
     records.put_gateways(&[&record])?;
     records.withdraw_assignment(name)?;
     audit(records, by, ("delete gateway", name.as_str()), Some(&before), Some(&record))?;
     records.changed()
 }
 
-fn approve_agent(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> {
+/// The next certificate of a pinned node has this key: it may come with it from now on.
+pub(in crate::store) fn key_renewed(records: &mut dyn Records, role: Role, name: &Name, key: KeyHash) -> Result<()> {
     records.lock_group()?;
-    let gateway = gateway(records, name)?;
-    check_no_operator(records, name)?;
-    may_approve_agent(name, gateway.as_ref())?;
-    if gateway.is_some() {
-        // An operator says that this very name is an agent: what it asked to be before counts no longer.
-        records.remove_gateway(name)?;
-        records.withdraw_assignment(name)?;
-        audit(records, by, ("remove gateway", name.as_str()), gateway.as_ref(), None)?;
+    match role {
+        Role::Gateway => {
+            if let Some(mut record) = gateway(records, name)?
+                && let Some(pin) = record.pin.renewed_by(key)
+            {
+                record.pin = pin;
+                records.put_gateways(&[&record])?;
+            }
+        }
+        Role::Agent => {
+            if let Some(mut record) = agent(records, name)?
+                && let Some(pin) = record.pin.renewed_by(key)
+            {
+                record.pin = pin;
+                records.put_agents(&[&record])?;
+            }
+        }
+        // Neither gets a certificate from the group's authority through a node.
+        Role::ManagementServer | Role::Operator => {}
     }
-    put_agent(records, name, AgentState::Approved, by)
-}
-
-fn reject_agent(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> {
-    records.lock_group()?;
-    check_no_operator(records, name)?;
-    if gateway(records, name)?.is_some_and(|gateway| gateway.state == GatewayState::Approved) {
-        return Err(Error::new(Code::RoleNotApproved)
-            .subject(name.as_str())
-            .found("an approved gateway")
-            .expected("an agent")
-            .remedy("farpost approve … --action delete removes a gateway"));
-    }
-    put_agent(records, name, AgentState::Rejected, by)
-}
-
-/// Inserts an agent or changes its state; what is known of it stays.
-fn put_agent(records: &mut dyn Records, name: &Name, state: AgentState, by: &By) -> Result<()> {
-    let before = agent(records, name)?;
-    let mut record = before.clone().unwrap_or_else(|| new_agent(name, state, by.at));
-    record.state = state;
-    records.put_agents(&[&record])?;
-    let action = if state == AgentState::Rejected { "reject agent" } else { "approve agent" };
-    audit(records, by, (action, name.as_str()), before.as_ref(), Some(&record))?;
-    records.changed()
+    Ok(())
 }

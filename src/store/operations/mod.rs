@@ -12,7 +12,7 @@ pub(super) mod tokens;
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, AgentState, Answer, By, GatewayRecord, GatewayState, GroupKey, Operation, ServerRecord,
+    AgentRecord, AgentState, Answer, By, GatewayRecord, GatewayState, GroupKey, KeyPin, Operation, ServerRecord,
 };
 use crate::name::Name;
 use crate::store::records::{Records, Which};
@@ -71,6 +71,8 @@ fn new_gateway(name: &Name, state: GatewayState, at: Timestamp) -> GatewayRecord
         first_seen: at,
         last_seen: at,
         key_changed: None,
+        pin: KeyPin::default(),
+        agents: Vec::new(),
         key: None,
     }
 }
@@ -87,6 +89,8 @@ fn new_agent(name: &Name, state: AgentState, at: Timestamp) -> AgentRecord {
         first_seen: at,
         last_seen: at,
         key_changed: None,
+        pin: KeyPin::default(),
+        rule: None,
         key: None,
     }
 }

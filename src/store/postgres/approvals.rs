@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use tokio_postgres::Row;
 
 use crate::error::Result;
-use crate::group::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, SignedAssignment};
+use crate::group::{AgentRecord, AgentState, GatewayRecord, GatewayState, RuleName, ServerRecord, SignedAssignment};
 use crate::name::Name;
-use crate::store::postgres::columns::{bits, get, key, name, optional_name, text, texts, time, word};
+use crate::store::postgres::columns::{bits, get, key, name, optional_name, optional_word, text, texts, time, word};
 use crate::store::postgres::records::Transaction;
-use crate::store::records::{Place, Which, signed};
+use crate::store::records::{Place, Which, patterns_of, patterns_text, pin_of, pin_text, signed};
 use crate::time::Timestamp;
 
 pub(super) fn servers(records: &mut Transaction<'_>) -> Result<Vec<ServerRecord>> {
@@ -33,7 +33,8 @@ pub(super) fn put_server(records: &mut Transaction<'_>, server: &ServerRecord) -
 macro_rules! select_gateways {
     ($rest:literal) => {
         concat!(
-            "SELECT name, state, parent, via, address, server, software, first_seen, last_seen, key_hash, key_changed
+            "SELECT name, state, parent, via, address, server, software, first_seen, last_seen, key_hash, key_changed,
+                    pin, agents
              FROM farpost.gateways ",
             $rest
         )
@@ -44,7 +45,7 @@ macro_rules! select_gateways {
 macro_rules! select_agents {
     ($rest:literal) => {
         concat!(
-            "SELECT name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed
+            "SELECT name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed, pin, rule
              FROM farpost.agents ",
             $rest
         )
@@ -104,6 +105,7 @@ struct Columns<'r> {
     last_seen: Vec<i64>,
     key: Vec<Option<&'r [u8]>>,
     key_changed: Vec<Option<i64>>,
+    pin: Vec<String>,
 }
 
 macro_rules! push {
@@ -118,45 +120,63 @@ macro_rules! push {
         $columns.last_seen.push($record.last_seen.unix_millis());
         $columns.key.push($record.key.as_ref().map(|key| &key.0[..]));
         $columns.key_changed.push($record.key_changed.map(Timestamp::unix_millis));
+        $columns.pin.push(pin_text(&$record.pin)?);
     };
 }
 
 pub(super) fn put_gateways(records: &mut Transaction<'_>, gateways: &[&GatewayRecord]) -> Result<()> {
-    let (mut all, mut parents) = (Columns::default(), Vec::new());
+    let (mut all, mut parents, mut patterns) = (Columns::default(), Vec::new(), Vec::new());
     for record in gateways {
         push!(all, record);
         parents.push(record.parent.as_ref().map(Name::as_str));
+        patterns.push(patterns_text(&record.agents));
     }
     let sql = "INSERT INTO farpost.gateways
-             (name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed, parent)
+             (name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed, pin, parent, agents)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-                              $8::bigint[], $9::bytea[], $10::bigint[], $11::text[])
+                              $8::bigint[], $9::bytea[], $10::bigint[], $11::text[], $12::text[], $13::text[])
          ON CONFLICT (name) DO UPDATE
          SET state = excluded.state, via = excluded.via, address = excluded.address, server = excluded.server,
              software = excluded.software, first_seen = excluded.first_seen, last_seen = excluded.last_seen,
-             key_hash = excluded.key_hash, key_changed = excluded.key_changed, parent = excluded.parent";
-    let Columns { name, state, via, address, server, software, first_seen, last_seen, key, key_changed } = &all;
-    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 11] =
-        [name, state, via, address, server, software, first_seen, last_seen, key, key_changed, &parents];
+             key_hash = excluded.key_hash, key_changed = excluded.key_changed, pin = excluded.pin,
+             parent = excluded.parent, agents = excluded.agents";
+    let Columns { name, state, via, address, server, software, first_seen, last_seen, key, key_changed, pin } = &all;
+    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 13] = [
+        name,
+        state,
+        via,
+        address,
+        server,
+        software,
+        first_seen,
+        last_seen,
+        key,
+        key_changed,
+        pin,
+        &parents,
+        &patterns,
+    ];
     records.query(sql, &row).map(|_| ())
 }
 
 pub(super) fn put_agents(records: &mut Transaction<'_>, agents: &[&AgentRecord]) -> Result<()> {
-    let mut all = Columns::default();
+    let (mut all, mut rules) = (Columns::default(), Vec::new());
     for record in agents {
         push!(all, record);
+        rules.push(record.rule.as_ref().map(RuleName::as_str));
     }
     let sql = "INSERT INTO farpost.agents
-             (name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed)
+             (name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed, pin, rule)
          SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-                              $8::bigint[], $9::bytea[], $10::bigint[])
+                              $8::bigint[], $9::bytea[], $10::bigint[], $11::text[], $12::text[])
          ON CONFLICT (name) DO UPDATE
          SET state = excluded.state, via = excluded.via, address = excluded.address, server = excluded.server,
              software = excluded.software, first_seen = excluded.first_seen, last_seen = excluded.last_seen,
-             key_hash = excluded.key_hash, key_changed = excluded.key_changed";
-    let Columns { name, state, via, address, server, software, first_seen, last_seen, key, key_changed } = &all;
-    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 10] =
-        [name, state, via, address, server, software, first_seen, last_seen, key, key_changed];
+             key_hash = excluded.key_hash, key_changed = excluded.key_changed, pin = excluded.pin,
+             rule = excluded.rule";
+    let Columns { name, state, via, address, server, software, first_seen, last_seen, key, key_changed, pin } = &all;
+    let row: [&(dyn tokio_postgres::types::ToSql + Sync); 12] =
+        [name, state, via, address, server, software, first_seen, last_seen, key, key_changed, pin, &rules];
     records.query(sql, &row).map(|_| ())
 }
 
@@ -194,6 +214,8 @@ fn gateway_of(row: &Row) -> Result<GatewayRecord> {
         last_seen: time(row, 8)?,
         key: key(row, 9)?,
         key_changed: get::<Option<i64>>(row, 10)?.map(Timestamp::from_unix_millis),
+        pin: pin_of(&get::<String>(row, 11)?)?,
+        agents: patterns_of(&get::<String>(row, 12)?)?,
     })
 }
 
@@ -209,5 +231,7 @@ fn agent_of(row: &Row) -> Result<AgentRecord> {
         last_seen: time(row, 7)?,
         key: key(row, 8)?,
         key_changed: get::<Option<i64>>(row, 9)?.map(Timestamp::from_unix_millis),
+        pin: pin_of(&get::<String>(row, 10)?)?,
+        rule: optional_word(row, 11, RuleName::parse)?,
     })
 }

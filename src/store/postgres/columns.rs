@@ -61,6 +61,12 @@ pub(super) fn word<T>(row: &Row, column: usize, parse: fn(&str) -> Result<T>) ->
     parse(&get::<String>(row, column)?).map_err(|_| corrupt("a word that no release wrote"))
 }
 
+/// The same of a column that may be empty.
+pub(super) fn optional_word<T>(row: &Row, column: usize, parse: fn(&str) -> Result<T>) -> Result<Option<T>> {
+    let word: Option<String> = get(row, column)?;
+    word.as_deref().map(parse).transpose().map_err(|_| corrupt("a word that no release wrote"))
+}
+
 /// Names as an array of texts.
 pub(super) fn texts<'n>(names: impl IntoIterator<Item = &'n Name>) -> Vec<&'n str> {
     names.into_iter().map(Name::as_str).collect()

@@ -22,6 +22,7 @@ mod listen;
 mod operators;
 mod records;
 mod refusals;
+mod rules;
 mod schema;
 mod sessions;
 mod tls;

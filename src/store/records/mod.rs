@@ -6,12 +6,14 @@
 mod audit;
 mod operators;
 mod refusals;
+mod rules;
 
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, GatewayRecord, ServerRecord, SessionRecord, SignedAssignment, TokenHash, TokenRecord, UnknownAgents,
+    AgentRecord, GatewayRecord, KeyPin, NamePattern, ServerRecord, SessionRecord, SignedAssignment, TokenHash,
+    TokenRecord, UnknownAgents,
 };
 use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Gap, Numbered, Sequence};
@@ -24,6 +26,7 @@ use crate::time::Timestamp;
 pub(super) use audit::{AuditRecords, NewAuditRecord};
 pub(super) use operators::OperatorRecords;
 pub(super) use refusals::RefusalRecords;
+pub(super) use rules::RuleRecords;
 
 /// A database that keeps one group's records.
 pub(super) trait Engine: Send {
@@ -70,6 +73,14 @@ pub(super) enum Place {
     At(Name),
 }
 
+impl Place {
+    pub(super) fn name(&self) -> &Name {
+        match self {
+            Self::Behind(name) | Self::At(name) => name,
+        }
+    }
+}
+
 /// The newest grant of an agent, and how far its epoch is delivered.
 #[derive(Clone, Debug)]
 pub(super) struct CurrentCursor {
@@ -98,7 +109,7 @@ pub(super) struct StoredGap<'a> {
 }
 
 /// The records of a group within one transaction.
-pub(super) trait Records: AuditRecords + OperatorRecords + RefusalRecords {
+pub(super) trait Records: AuditRecords + OperatorRecords + RefusalRecords + RuleRecords {
     /// Keeps everybody else from changing approvals, servers and assignments until the transaction ends: called
     /// before they are read by whoever will write them.
     fn lock_group(&mut self) -> Result<()>;
@@ -190,6 +201,41 @@ pub(super) trait Records: AuditRecords + OperatorRecords + RefusalRecords {
 pub(super) fn path_of(via: &str) -> Result<Vec<Name>> {
     let names = via.split(',').filter(|name| !name.is_empty()).map(Name::parse);
     names.collect::<Result<_>>().map_err(|_| corrupt("a path that is no list of names"))
+}
+
+/// The patterns of names that a gateway may speak for, as they are stored: comma-separated.
+pub(super) fn patterns_text(patterns: &[NamePattern]) -> String {
+    patterns.iter().map(NamePattern::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// The same, read.
+///
+/// # Errors
+///
+/// [`crate::code::Code::StoreCorrupt`].
+pub(super) fn patterns_of(text: &str) -> Result<Vec<NamePattern>> {
+    let patterns = text.split(',').filter(|pattern| !pattern.is_empty()).map(NamePattern::parse);
+    patterns.collect::<Result<_>>().map_err(|_| corrupt("a list of patterns that cannot be read"))
+}
+
+/// A pinned key as it is stored: JSON.
+///
+/// # Errors
+///
+/// [`crate::code::Code::Internal`].
+pub(super) fn pin_text(pin: &KeyPin) -> Result<String> {
+    serde_json::to_string(pin).map_err(|error| {
+        crate::error::Error::new(crate::code::Code::Internal).subject("a pinned key").found(error.to_string())
+    })
+}
+
+/// The same, read.
+///
+/// # Errors
+///
+/// [`crate::code::Code::StoreCorrupt`].
+pub(super) fn pin_of(text: &str) -> Result<KeyPin> {
+    serde_json::from_str(text).map_err(|_| corrupt("a pinned key that cannot be read"))
 }
 
 /// The error of a stored value that farpost would not have written.

@@ -3,10 +3,12 @@
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::error::Result;
-use crate::group::{AgentRecord, GatewayRecord};
+use crate::group::{AgentRecord, GatewayRecord, RuleName};
 use crate::name::Name;
-use crate::store::records::{Place, Which};
-use crate::store::sqlite::columns::{BitsColumn, KeyColumn, NameColumn, TimeColumn, WordColumn};
+use crate::store::records::{Place, Which, patterns_text, pin_text};
+use crate::store::sqlite::columns::{
+    BitsColumn, KeyColumn, NameColumn, PatternsColumn, PinColumn, TimeColumn, WordColumn,
+};
 use crate::store::sqlite::failure;
 use crate::time::Timestamp;
 
@@ -14,7 +16,8 @@ use crate::time::Timestamp;
 macro_rules! select_gateways {
     ($rest:literal) => {
         concat!(
-            "SELECT name, state, parent, via, address, server, software, first_seen, last_seen, key_hash, key_changed
+            "SELECT name, state, parent, via, address, server, software, first_seen, last_seen, key_hash, key_changed,
+                    pin, agents
              FROM gateways ",
             $rest
         )
@@ -25,7 +28,7 @@ macro_rules! select_gateways {
 macro_rules! select_agents {
     ($rest:literal) => {
         concat!(
-            "SELECT name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed
+            "SELECT name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed, pin, rule
              FROM agents ",
             $rest
         )
@@ -68,8 +71,9 @@ pub(super) fn put_gateways(connection: &Connection, gateways: &[&GatewayRecord])
     let mut upsert = connection
         .prepare_cached(
             "INSERT OR REPLACE INTO gateways
-                 (name, state, parent, via, address, server, software, first_seen, last_seen, key_hash, key_changed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 (name, state, parent, via, address, server, software, first_seen, last_seen, key_hash, key_changed,
+                  pin, agents)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )
         .map_err(failure::of)?;
     for record in gateways {
@@ -85,6 +89,8 @@ pub(super) fn put_gateways(connection: &Connection, gateways: &[&GatewayRecord])
             TimeColumn(record.last_seen),
             record.key.map(KeyColumn),
             record.key_changed.map(TimeColumn),
+            pin_text(&record.pin)?,
+            patterns_text(&record.agents),
         );
         upsert.execute(row).map_err(failure::of)?;
     }
@@ -95,8 +101,9 @@ pub(super) fn put_agents(connection: &Connection, agents: &[&AgentRecord]) -> Re
     let mut upsert = connection
         .prepare_cached(
             "INSERT OR REPLACE INTO agents
-                 (name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 (name, state, via, address, server, software, first_seen, last_seen, key_hash, key_changed, pin,
+                  rule)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )
         .map_err(failure::of)?;
     for record in agents {
@@ -111,6 +118,8 @@ pub(super) fn put_agents(connection: &Connection, agents: &[&AgentRecord]) -> Re
             TimeColumn(record.last_seen),
             record.key.map(KeyColumn),
             record.key_changed.map(TimeColumn),
+            pin_text(&record.pin)?,
+            record.rule.as_ref().map(RuleName::as_str),
         );
         upsert.execute(row).map_err(failure::of)?;
     }
@@ -171,6 +180,8 @@ fn gateway_of(row: &Row<'_>) -> rusqlite::Result<GatewayRecord> {
         last_seen: row.get::<_, TimeColumn>(8)?.0,
         key: row.get::<_, Option<KeyColumn>>(9)?.map(|key| key.0),
         key_changed: row.get::<_, Option<TimeColumn>>(10)?.map(|at| at.0),
+        pin: row.get::<_, PinColumn>(11)?.0,
+        agents: row.get::<_, PatternsColumn>(12)?.0,
     })
 }
 
@@ -186,5 +197,7 @@ fn agent_of(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
         last_seen: row.get::<_, TimeColumn>(7)?.0,
         key: row.get::<_, Option<KeyColumn>>(8)?.map(|key| key.0),
         key_changed: row.get::<_, Option<TimeColumn>>(9)?.map(|at| at.0),
+        pin: row.get::<_, PinColumn>(10)?.0,
+        rule: row.get::<_, Option<WordColumn<_>>>(11)?.map(|rule| rule.0),
     })
 }

@@ -5,9 +5,11 @@ use std::str::FromStr;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::error::Error;
+use crate::group::{KeyPin, NamePattern};
 use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
+use crate::store::records::{patterns_of, pin_of};
 use crate::time::Timestamp;
 
 /// A name as text.
@@ -70,6 +72,24 @@ pub(super) struct WordColumn<T>(pub(super) T);
 impl<T: FromStr<Err = Error>> FromSql for WordColumn<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
+    }
+}
+
+/// A pinned key as JSON.
+pub(super) struct PinColumn(pub(super) KeyPin);
+
+impl FromSql for PinColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        pin_of(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
+}
+
+/// Patterns of names, comma-separated.
+pub(super) struct PatternsColumn(pub(super) Vec<NamePattern>);
+
+impl FromSql for PatternsColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        patterns_of(value.as_str()?).map(Self).map_err(FromSqlError::other)
     }
 }
 

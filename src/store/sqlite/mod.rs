@@ -17,6 +17,7 @@ mod file;
 mod operators;
 mod records;
 mod refusals;
+mod rules;
 mod schema;
 mod sessions;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the group knows of its nodes, as tables and as JSON.
 
-use farpost::{AgentRecord, AgentState, AssignmentRecord, GatewayRecord, Inventory, ServerRecord};
+use farpost::{
+    AgentRecord, AgentState, AssignmentRecord, GatewayRecord, Inventory, KeyDemand, KeyPin, NamePattern, ServerRecord,
+};
 use serde_json::{Value, json};
 
 use crate::failure::printable;
@@ -15,10 +17,7 @@ pub(super) fn print(inventory: &Inventory, as_json: bool) {
     println!();
     table(&["SERVER", "ADDRESS", "FAILOVER", "LAST SEEN"], inventory.servers.iter().map(server_row));
     println!();
-    table(
-        &["GATEWAY", "STATE", "APPROVED FOR", "AT", "ADDRESS", "LAST SEEN"],
-        inventory.gateways.iter().map(gateway_row),
-    );
+    table(GATEWAY_HEAD, inventory.gateways.iter().map(gateway_row));
     println!();
     table(AGENT_HEAD, inventory.agents.iter().map(agent_row));
     println!();
@@ -43,7 +42,31 @@ pub(super) fn print_agents(agents: &[AgentRecord], pending: bool, as_json: bool)
     }
 }
 
-const AGENT_HEAD: &[&str] = &["AGENT", "STATE", "VIA", "AT", "ADDRESS", "LAST SEEN"];
+/// `farpost gateway list`.
+pub(super) fn print_gateways<'g>(gateways: impl Iterator<Item = &'g GatewayRecord>, as_json: bool) {
+    if as_json {
+        println!("{}", gateways.map(gateway_document).collect::<Value>());
+    } else {
+        table(GATEWAY_HEAD, gateways.map(gateway_row));
+    }
+}
+
+const AGENT_HEAD: &[&str] =
+    &["AGENT", "STATE", "BY", "VIA", "AT", "ADDRESS", "FIRST SEEN", "LAST SEEN", "FORGOTTEN", "KEY", "PIN"];
+const GATEWAY_HEAD: &[&str] = &[
+    "GATEWAY",
+    "STATE",
+    "APPROVED FOR",
+    "AGENTS",
+    "VIA",
+    "AT",
+    "ADDRESS",
+    "FIRST SEEN",
+    "LAST SEEN",
+    "FORGOTTEN",
+    "KEY",
+    "PIN",
+];
 
 fn server_row(server: &ServerRecord) -> Vec<String> {
     let failover = if server.excluded { "excluded" } else { "yes" };
@@ -55,9 +78,15 @@ fn gateway_row(gateway: &GatewayRecord) -> Vec<String> {
         gateway.name.to_string(),
         gateway.state.to_string(),
         text(&gateway.parent),
+        if gateway.agents.is_empty() { "any".to_owned() } else { patterns(gateway).join(" ") },
+        text(&gateway.via),
         text(&gateway.server),
         gateway.address.clone(),
+        gateway.first_seen.to_string(),
         gateway.last_seen.to_string(),
+        text(&gateway.expires()),
+        text(&gateway.key_fingerprint()),
+        pin(&gateway.pin),
     ]
 }
 
@@ -65,11 +94,41 @@ fn agent_row(agent: &AgentRecord) -> Vec<String> {
     vec![
         agent.name.to_string(),
         agent.state.to_string(),
+        agent.rule.as_ref().map_or_else(|| "-".to_owned(), |rule| format!("rule {rule}")),
         text(&agent.via),
         text(&agent.server),
         agent.address.clone(),
+        agent.first_seen.to_string(),
         agent.last_seen.to_string(),
+        text(&agent.expires()),
+        text(&agent.key_fingerprint()),
+        pin(&agent.pin),
     ]
+}
+
+/// What is demanded of a key, and that another one was refused.
+fn pin(pin: &KeyPin) -> String {
+    let demand = match pin.demand {
+        KeyDemand::Any => "-".to_owned(),
+        KeyDemand::First => "first".to_owned(),
+        demand => format!("{:.16}…", demand.to_string()),
+    };
+    match (pin.refused_at, pin.refused_fingerprint()) {
+        (Some(at), Some(key)) => format!("{demand} REFUSED {key} at {at}"),
+        _ => demand,
+    }
+}
+
+fn patterns(gateway: &GatewayRecord) -> Vec<&str> {
+    gateway.agents.iter().map(NamePattern::as_str).collect()
+}
+
+fn pin_document(pin: &KeyPin) -> Value {
+    json!({
+        "demand": pin.demand.to_string(),
+        "refused_key": pin.refused_fingerprint(),
+        "refused_at": pin.refused_at.map(|at| at.to_string()),
+    })
 }
 
 fn assignment_row(record: &AssignmentRecord) -> Vec<String> {
@@ -136,6 +195,9 @@ fn gateway_document(gateway: &GatewayRecord) -> Value {
         "address": gateway.address,
         "software": gateway.software,
         "key": gateway.key_fingerprint(),
+        "pin": pin_document(&gateway.pin),
+        "agents": patterns(gateway),
+        "expires": gateway.expires().map(|at| at.to_string()),
         "first_seen": gateway.first_seen.to_string(),
         "last_seen": gateway.last_seen.to_string(),
     })
@@ -154,6 +216,9 @@ fn agent_document(agent: &AgentRecord) -> Value {
         "address": agent.address,
         "software": agent.software,
         "key": agent.key_fingerprint(),
+        "pin": pin_document(&agent.pin),
+        "rule": agent.rule.as_ref().map(|rule| rule.as_str()),
+        "expires": agent.expires().map(|at| at.to_string()),
         "first_seen": agent.first_seen.to_string(),
         "last_seen": agent.last_seen.to_string(),
     })

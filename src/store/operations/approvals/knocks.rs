@@ -1,15 +1,16 @@
 //! Who knocks: all knocks of a batch against one picture of the records, which is written back once.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, AgentState, Assignment, Decision, Facts, GatewayRecord, GatewayState, Knock, OperatorRecord, Remember,
-    ServerRecord, UnknownAgents, decide, pending_expired_before,
+    AgentRecord, AgentState, ApprovalRule, Assignment, Author, By, Decision, Facts, GatewayRecord, GatewayState, Knock,
+    OperatorRecord, Remember, RuleName, ServerRecord, UnknownAgents, decide, pending_expired_before,
 };
 use crate::name::Name;
 use crate::role::Role;
-use crate::store::operations::{assignments, distinct, new_agent, new_gateway, server};
+use crate::store::operations::{assignments, audit, distinct, new_agent, new_gateway, server};
 use crate::store::records::{Place, Records, Which};
 use crate::time::Timestamp;
 
@@ -30,12 +31,29 @@ struct Picture {
     assignments: HashMap<Name, Assignment>,
     servers: Vec<ServerRecord>,
     unknown_agents: UnknownAgents,
+    rules: Arc<[ApprovalRule]>,
     /// Empty if no name of the batch is new.
     pending: HashMap<Place, usize>,
     touched_gateways: BTreeSet<Name>,
     touched_agents: BTreeSet<Name>,
     touched_operators: BTreeSet<Name>,
+    /// What the group decided by itself, for the audit log (rule G4).
+    own: Vec<OwnDecision>,
     is_changed: bool,
+}
+
+/// Something that no operator decided: by a rule or the default, or that a pin moved.
+struct OwnDecision {
+    author: Author,
+    at: Timestamp,
+    action: &'static str,
+    before: Before,
+}
+
+/// What there was of a name.
+enum Before {
+    Gateway(Name, Option<GatewayRecord>),
+    Agent(Name, Option<AgentRecord>),
 }
 
 impl Picture {
@@ -54,10 +72,12 @@ impl Picture {
             assignments: assignments.into_iter().map(|(node, record)| (node, record.assignment)).collect(),
             servers: records.servers()?,
             unknown_agents: records.unknown_agents()?,
+            rules: records.rules()?.into(),
             pending: HashMap::new(),
             touched_gateways: BTreeSet::new(),
             touched_agents: BTreeSet::new(),
             touched_operators: BTreeSet::new(),
+            own: Vec::new(),
             is_changed: false,
         };
         let waits = |knock: &&Knock| knock.role != Role::Operator && picture.is_new(&knock.name);
@@ -104,8 +124,10 @@ impl Picture {
             operator: self.operators.get(&knock.name).cloned(),
             assignment: self.assignments.get(&knock.name).cloned(),
             via_approved: via.is_some_and(|via| via.state == GatewayState::Approved),
+            is_not_vias: via.is_some_and(|via| !via.may_speak_for(&knock.name)),
             pending: if self.is_new(&knock.name) { self.waiting(&place_of(knock)) } else { 0 },
             unknown_agents: self.unknown_agents,
+            rules: self.rules.clone(),
         }
     }
 
@@ -115,8 +137,12 @@ impl Picture {
 
     fn decide(&mut self, knock: &Knock) -> Decision {
         let (decision, remember) = decide(&self.facts(knock), knock);
-        match remember {
+        match &remember {
             Remember::Nothing => return decision,
+            Remember::OtherKey => {
+                self.note_other_key(knock);
+                return decision;
+            }
             Remember::Seen => {}
             Remember::PendingGateway => {
                 let new = || new_gateway(&knock.name, GatewayState::Pending, knock.at);
@@ -124,19 +150,68 @@ impl Picture {
                 (record.state, record.parent) = (GatewayState::Pending, None);
                 self.is_changed = true;
             }
-            Remember::Agent(state) => {
-                let new = || new_agent(&knock.name, state, knock.at);
-                self.agents.entry(knock.name.clone()).or_insert_with(new).state = state;
-                self.is_changed = true;
-            }
+            Remember::Agent(state, rule) => self.remember_agent(knock, *state, rule.as_ref()),
         }
-        if !matches!(remember, Remember::Seen | Remember::Agent(AgentState::Approved | AgentState::Rejected))
+        if !matches!(remember, Remember::Seen | Remember::Agent(AgentState::Approved | AgentState::Rejected, _))
             && let Some(waiting) = self.pending.get_mut(&place_of(knock))
         {
             *waiting += 1;
         }
         self.seen(knock);
+        if matches!(decision, Decision::Approved(_)) {
+            self.move_pin(knock);
+        }
         decision
+    }
+
+    /// What a rule, or the default, makes of an agent.
+    fn remember_agent(&mut self, knock: &Knock, state: AgentState, rule: Option<&RuleName>) {
+        let before = self.agents.get(&knock.name).cloned();
+        if state != AgentState::Pending {
+            let who = rule.map_or_else(|| "unknown_agents".to_owned(), |rule| format!("rule {rule}"));
+            self.own.push(OwnDecision {
+                author: Author::group(who, place_of(knock).name().as_str()),
+                at: knock.at,
+                action: if state == AgentState::Approved { "approve agent" } else { "reject agent" },
+                before: Before::Agent(knock.name.clone(), before),
+            });
+        }
+        let new = || new_agent(&knock.name, state, knock.at);
+        let record = self.agents.entry(knock.name.clone()).or_insert_with(new);
+        (record.state, record.rule) = (state, rule.cloned());
+        self.is_changed = true;
+    }
+
+    /// The pinned name came with another key: its owner's is what is remembered as seen.
+    fn note_other_key(&mut self, knock: &Knock) {
+        let (key, at, name) = (knock.key, knock.at, &knock.name);
+        if let Some(gateway) = self.gateways.get_mut(name).filter(|_| knock.role == Role::Gateway) {
+            gateway.pin = gateway.pin.refusing(key, at);
+            self.touched_gateways.insert(name.clone());
+        } else if let Some(agent) = self.agents.get_mut(name) {
+            agent.pin = agent.pin.refusing(key, at);
+            self.touched_agents.insert(name.clone());
+        }
+    }
+
+    /// The first key of a name that is to keep it, or the one that its renewal gave it.
+    fn move_pin(&mut self, knock: &Knock) {
+        let (name, mut before) = (&knock.name, None);
+        if let Some(gateway) = self.gateways.get_mut(name).filter(|_| knock.role == Role::Gateway) {
+            if let Some(pin) = gateway.pin.after(knock.key, knock.at) {
+                before = Some(Before::Gateway(name.clone(), Some(gateway.clone())));
+                gateway.pin = pin;
+            }
+        } else if let Some(agent) = self.agents.get_mut(name)
+            && let Some(pin) = agent.pin.after(knock.key, knock.at)
+        {
+            before = Some(Before::Agent(name.clone(), Some(agent.clone())));
+            agent.pin = pin;
+        }
+        if let Some(before) = before {
+            let author = Author::group("the key that it came with", place_of(knock).name().as_str());
+            self.own.push(OwnDecision { author, at: knock.at, action: "pin key", before });
+        }
     }
 
     /// When, where and with which key a known name was seen. A new key is remembered, not refused: the CA vouches for
@@ -186,6 +261,17 @@ impl Picture {
         let operators: Vec<_> = self.touched_operators.iter().filter_map(|name| self.operators.get(name)).collect();
         if !operators.is_empty() {
             records.put_operators(&operators)?;
+        }
+        for OwnDecision { author, at, action, before } in &self.own {
+            let by = By { author: author.clone(), at: *at };
+            match before {
+                Before::Gateway(name, before) => {
+                    audit(records, &by, (action, name.as_str()), before.as_ref(), self.gateways.get(name))?;
+                }
+                Before::Agent(name, before) => {
+                    audit(records, &by, (action, name.as_str()), before.as_ref(), self.agents.get(name))?;
+                }
+            }
         }
         if self.is_changed { records.changed() } else { Ok(()) }
     }
