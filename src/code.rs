@@ -251,6 +251,7 @@ codes! {
     RuleUnknown = 3054, Error, 0, "there is no rule of this name", "look at farpost agent rule list";
     RulesFull = 3055, Error, 0, "there are too many rules", "remove some, or join them: farpost agent rule list";
     ParentLoop = 3056, Error, 0, "the gateways would be each other's parents", "approve it for a management server, or for a gateway that is not behind it";
+    FailoverNowhere = 3046, Error, 0, "a node would have nowhere to go", "assign it another upstream, or make a standby ready: see farpost inventory --problems";
 
     // ── FP4xxx queue and delivery ──
     QueueFull = 4001, Warning, 2115, "the queue is full", "wait, or raise queue.bytes_max; look at the upstream";

@@ -76,6 +76,10 @@ pub use group::{
 pub use group::{ApprovalRule, KeyDemand, KeyPin, NamePattern, RuleName, RuleTest};
 #[cfg(feature = "management-server")]
 pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
+#[cfg(feature = "management-server")]
+pub use group::{
+    FailoverOutlook, NodeFilter, NodeStanding, NodeState, Outlook, Overview, Problem, ProblemKind, StandbyStanding,
+};
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 pub use identity::key_of_certificate;
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};

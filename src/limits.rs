@@ -334,3 +334,29 @@ pub(crate) const ANSWER_TAKEN_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) const ANSWER_ROWS_MAX: u64 = 10_000;
 /// How long an operator waits for the answer to a question: a store that is busy takes 5 s, one that comes back longer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a management server's claims of who is connected count without being renewed: a server that dies takes them
+/// with it within this time (issue's 30 s).
+#[cfg(feature = "management-server")]
+pub(crate) const PRESENCE_LEASE: Duration = Duration::from_secs(30);
+/// How often the lease is renewed: two renewals may be late.
+#[cfg(feature = "management-server")]
+pub(crate) const PRESENCE_RENEWED_EVERY: Duration = Duration::from_secs(10);
+/// How often a server writes who came, went and reported: one transaction, and none if nothing changed. Two servers come
+/// to 1.2 transactions a second at most.
+#[cfg(feature = "management-server")]
+pub(crate) const PRESENCE_WRITTEN_EVERY: Duration = Duration::from_secs(2);
+/// How long it is remembered where a node was connected that never came back.
+#[cfg(feature = "management-server")]
+pub(crate) const PRESENCE_REMEMBERED: Duration = Duration::from_secs(30 * 86_400);
+/// Reports and connections that are written in one transaction: a few megabytes, and a tenth of a second.
+#[cfg(feature = "management-server")]
+pub(crate) const PRESENCE_BATCH_MAX: usize = 4_096;
+/// A message that waits so long at a node that is connected is a problem: heartbeats, failovers and short outages are over.
+#[cfg(feature = "management-server")]
+pub(crate) const QUEUE_OLD: Duration = Duration::from_secs(600);
+/// Names that a problem lists; the count says how many there are.
+#[cfg(feature = "management-server")]
+pub(crate) const PROBLEM_NAMES_MAX: usize = 8;
+/// Gateways between an agent and its server that a failover is thought through: more than may be approved.
+#[cfg(feature = "management-server")]
+pub(crate) const OUTLOOK_DEPTH_MAX: usize = 8;

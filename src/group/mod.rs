@@ -16,14 +16,22 @@ mod inventory;
 mod operation;
 #[cfg(feature = "management-server")]
 mod operator;
+#[cfg(feature = "management-server")]
+mod outlook;
 mod pattern;
 mod pin;
+#[cfg(feature = "management-server")]
+mod presence;
+#[cfg(feature = "management-server")]
+mod problems;
 mod record;
 #[cfg(feature = "management-server")]
 mod report;
 mod rule;
 #[cfg(feature = "management-server")]
 mod session;
+#[cfg(feature = "management-server")]
+mod standing;
 mod token;
 #[cfg(feature = "management-server")]
 mod token_rules;
@@ -56,8 +64,18 @@ pub(crate) use operation::{
 pub use operator::{Access, OperatorRecord, OperatorState};
 #[cfg(feature = "management-server")]
 pub(crate) use operator::{Bearers, may_be_node, may_be_operator, may_perform};
+#[cfg(feature = "management-server")]
+pub(crate) use outlook::{Affected, failover_outlooks};
+#[cfg(feature = "management-server")]
+pub use outlook::{FailoverOutlook, Outlook};
 pub use pattern::NamePattern;
 pub use pin::{KeyDemand, KeyPin};
+#[cfg(feature = "management-server")]
+pub(crate) use presence::{Holder, LeaseRecord, PresenceBatch, PresenceRecord, Renewal, Silence};
+#[cfg(feature = "management-server")]
+pub(crate) use problems::problems;
+#[cfg(feature = "management-server")]
+pub use problems::{Problem, ProblemKind};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
 #[cfg(feature = "management-server")]
 pub use report::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
@@ -71,6 +89,10 @@ pub(crate) use session::{
     CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
     open,
 };
+#[cfg(feature = "management-server")]
+pub(crate) use standing::Facts as StandingFacts;
+#[cfg(feature = "management-server")]
+pub use standing::{NodeFilter, NodeStanding, NodeState, Overview, StandbyStanding};
 pub(crate) use token::EnrolmentClaim;
 pub use token::EnrolmentToken;
 #[cfg(feature = "management-server")]

@@ -6,6 +6,7 @@ mod deliveries;
 mod operators;
 mod output_file;
 mod perform;
+mod presence;
 mod refusals;
 mod registrar;
 mod reports;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::group::PresenceBatch;
 use crate::group::{
     Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
     SessionRequest, SignedAssignment, TokenAnswer, TokenUse, pending_expired_before,
@@ -11,7 +12,7 @@ use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
 use crate::store::changes::Changes;
-use crate::store::operations::{self, Context, approvals, assignments, deliveries, down, sessions, tokens};
+use crate::store::operations::{self, Context, approvals, assignments, deliveries, down, presence, sessions, tokens};
 use crate::store::records::Engine;
 use crate::store::{DownMessage, OutputPosition, Store, StoredRun};
 use crate::time::Timestamp;
@@ -121,13 +122,17 @@ impl<E: Engine> Store for GroupStore<E> {
         self.engine.write(|records| down::delivered(records, agent, fence, through))
     }
 
+    fn keep_presence(&mut self, batch: &PresenceBatch) -> Result<()> {
+        self.engine.write(|records| presence::keep(records, batch))
+    }
+
     fn use_token(&mut self, ask: &TokenUse) -> Result<TokenAnswer> {
         self.engine.write(|records| tokens::use_once(records, ask))
     }
 }
 
 /// This computer's clock, for people: when a delivery was written.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

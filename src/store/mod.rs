@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::group::PresenceBatch;
 use crate::group::{
     Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
     SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
@@ -95,6 +96,9 @@ pub(crate) trait Store: Send {
     fn down_waiting(&mut self) -> Result<Vec<Name>>;
     /// The agent's application has taken all up to this number.
     fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()>;
+
+    /// Writes what a server says of the nodes that are connected to it, and renews its lease.
+    fn keep_presence(&mut self, batch: &PresenceBatch) -> Result<()>;
 
     /// Uses a token for a certificate request, in one transaction with the look at it: of two requests one gets it. A
     /// refusal does not use it up.

@@ -3,11 +3,14 @@
 //! They work on the group's store, whether or not a management server runs, or from afar through one (`--server`); what
 //! they change takes effect on all of them within 2 s (rule G2).
 
+mod age;
 pub(crate) mod approval;
 mod audit;
 mod inventory;
 mod operators;
+mod overview;
 mod refusals;
+mod simulate;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -42,14 +45,8 @@ pub(crate) enum GroupCommand {
     /// The management servers of the group
     #[command(subcommand)]
     Server(ServerCommand),
-    /// Everything the group knows of its nodes
-    Inventory {
-        #[command(flatten)]
-        store: StoreArguments,
-        /// Print it as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// How every server, gateway and agent stands, and what is wrong
+    Inventory(overview::InventoryArguments),
     /// Who may work on the group from afar: farpost --server M --identity DIR COMMAND
     #[command(subcommand)]
     Operator(operators::OperatorCommand),
@@ -115,6 +112,8 @@ pub(crate) enum FailoverCommand {
         #[arg(long, value_name = "NAME[:PORT]")]
         failover: Vec<String>,
     },
+    /// Where everybody would go if a server or a gateway failed
+    Simulate(simulate::SimulateArguments),
 }
 
 /// The subcommands of `server`.
@@ -201,11 +200,8 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
             println!("{name} {outcome}");
             Ok(())
         }),
-        GroupCommand::Inventory { store, json } => wait(async {
-            let inventory = store.open().await?.inventory().await?;
-            inventory::print(&inventory, json);
-            Ok(())
-        }),
+        GroupCommand::Inventory(arguments) => overview::execute(arguments),
+        GroupCommand::Failover(FailoverCommand::Simulate(arguments)) => simulate::execute(arguments),
         GroupCommand::Operator(command) => operators::execute(command),
         GroupCommand::Send(arguments) => wait(send(arguments)),
         GroupCommand::Audit(arguments) => wait(audit::audit(arguments)),

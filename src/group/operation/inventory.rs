@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::group::{Affected, NodeFilter};
+use crate::name::Name;
+
 /// About nodes and deliveries.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,6 +15,10 @@ pub(crate) enum InventoryOperation {
     Change,
     /// Answers `Inventory`.
     Inventory,
+    /// How the nodes stand, and what is wrong. Answers `Overview`.
+    Overview { filter: NodeFilter },
+    /// Where everybody would go if something failed. Answers `FailoverOutlooks`.
+    SimulateFailover { affected: Affected, without: Vec<Name> },
     /// Answers `Cursors`.
     Cursors,
     /// Deliveries above a number, at most `limit`. Answers `Deliveries`.

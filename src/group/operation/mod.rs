@@ -14,8 +14,8 @@ mod tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::group::{
-    AgentRecord, ApprovalRule, AuditRecord, Cursor, Delivery, DeliveryGap, GatewayRecord, Inventory, OperatorRecord,
-    RefusedAttempt, RuleTest, ServerRecord, TokenRecord, UnknownAgents,
+    AgentRecord, ApprovalRule, AuditRecord, Cursor, Delivery, DeliveryGap, FailoverOutlook, GatewayRecord, Inventory,
+    OperatorRecord, Overview, RefusedAttempt, RuleTest, ServerRecord, TokenRecord, UnknownAgents,
 };
 use crate::name::Name;
 
@@ -111,11 +111,13 @@ pub(crate) enum Answer {
     Audit(Vec<AuditRecord>),
     Cursors(Vec<Cursor>),
     Deliveries(Vec<Delivery>),
+    FailoverOutlooks(Vec<FailoverOutlook>),
     Gaps(Vec<DeliveryGap>),
     Gateways(Vec<GatewayRecord>),
     Inventory(Box<Inventory>),
     Names(Vec<Name>),
     Operators(Vec<OperatorRecord>),
+    Overview(Box<Overview>),
     Refusals(Vec<RefusedAttempt>),
     RuleTest(RuleTest),
     Rules(Vec<ApprovalRule>),

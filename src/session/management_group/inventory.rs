@@ -1,7 +1,11 @@
 //! What the group knows of its nodes and of what they delivered.
 
 use crate::error::Result;
-use crate::group::{Answer, Cursor, Delivery, DeliveryGap, Inventory, InventoryOperation};
+use crate::group::{
+    Affected, Answer, Cursor, Delivery, DeliveryGap, FailoverOutlook, Inventory, InventoryOperation, NodeFilter,
+    Overview,
+};
+use crate::name::Name;
 use crate::session::management_group::{ManagementGroup, answer};
 
 impl ManagementGroup {
@@ -40,6 +44,56 @@ impl ManagementGroup {
     /// As [`ManagementGroup::name`].
     pub async fn inventory(&self) -> Result<Inventory> {
         answer!(self.ask(InventoryOperation::Inventory), Inventory).map(|inventory| *inventory)
+    }
+
+    /// How the nodes stand that a filter takes, and what is wrong in the whole group.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn overview(&self, filter: NodeFilter) -> Result<Overview> {
+        answer!(self.ask(InventoryOperation::Overview { filter }), Overview).map(|overview| *overview)
+    }
+
+    /// Where every gateway and agent would go if these nodes failed, by what it proved last of its upstreams.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnreadable`]; [`Code::NameUnknown`] for a node that the group does not know.
+    pub async fn simulate_failover(&self, without: &[impl AsRef<str>]) -> Result<Vec<FailoverOutlook>> {
+        self.simulate(Affected::Everybody, without).await
+    }
+
+    /// The same of a gateway and the agents behind it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::simulate_failover`].
+    pub async fn simulate_failover_of_gateway(
+        &self,
+        gateway: &str,
+        without: &[impl AsRef<str>],
+    ) -> Result<Vec<FailoverOutlook>> {
+        self.simulate(Affected::Gateway(Name::parse(gateway)?), without).await
+    }
+
+    /// The same of these nodes alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::simulate_failover`].
+    pub async fn simulate_failover_of(
+        &self,
+        nodes: &[impl AsRef<str>],
+        without: &[impl AsRef<str>],
+    ) -> Result<Vec<FailoverOutlook>> {
+        let nodes = nodes.iter().map(|name| Name::parse(name.as_ref())).collect::<Result<_>>()?;
+        self.simulate(Affected::Nodes(nodes), without).await
+    }
+
+    async fn simulate(&self, affected: Affected, without: &[impl AsRef<str>]) -> Result<Vec<FailoverOutlook>> {
+        let without = without.iter().map(|name| Name::parse(name.as_ref())).collect::<Result<_>>()?;
+        answer!(self.ask(InventoryOperation::SimulateFailover { affected, without }), FailoverOutlooks)
     }
 
     /// What an output with `store = true` wrote above a number (0: from the beginning), oldest first, at most `limit`.

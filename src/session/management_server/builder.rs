@@ -13,6 +13,7 @@ use super::commit_pace::CommitPace;
 use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
 use super::perform::{CursorSource, Performer, expire_pending, follow_group, tick};
+use super::presence::PresenceWriter;
 use super::refusals::write_refusals;
 use super::registrar::Registrar;
 use super::reports::ReportBook;
@@ -176,12 +177,17 @@ impl ManagementServerBuilder {
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar::new(&config, store.clone(), &reloader, certificate_authority, &events);
         let (refused, within) = (reports.of_strangers(&server), config.hello_timeout);
+        let software = setup::introduction(&config)?.software;
+        let book = (reports.clone(), health.clone());
+        let presence = PresenceWriter::new(server.clone(), software, store.clone(), mailbox.clone(), book);
+        let lease_end = presence.end();
         let mut tasks = vec![
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), within, events.clone(), refused)),
             tokio::spawn(follow_group(store.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
             tokio::spawn(expire_pending(store.clone(), health.clone())),
             tokio::spawn(write_refusals(reports.clone(), store.clone(), health.clone())),
+            tokio::spawn(presence.run()),
         ];
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
@@ -202,7 +208,7 @@ impl ManagementServerBuilder {
             position,
         };
         let reloading = reloader.clone().start(watches);
-        let stopped = spawn_node(node_config, inbox, links, performer, (socket, state, reloading));
+        let stopped = spawn_node(node_config, inbox, links, performer, (socket, state, reloading, lease_end));
         Ok(ManagementServer {
             mailbox,
             events,

@@ -1,7 +1,9 @@
 //! What the group knows of its nodes and of what they delivered.
 
 use crate::error::Result;
-use crate::group::{Answer, Cursor, Inventory, InventoryOperation};
+use crate::group::{
+    Answer, Cursor, Inventory, InventoryOperation, NodeFilter, Overview, StandingFacts, failover_outlooks, problems,
+};
 use crate::store::operations::{Context, assignments};
 use crate::store::records::{Records, Which};
 
@@ -15,6 +17,13 @@ pub(super) fn perform(
         InventoryOperation::Name => Ok(Answer::Text(context.group.to_owned())),
         InventoryOperation::Change => records.change().map(Answer::Number),
         InventoryOperation::Inventory => inventory(records, context.group).map(Box::new).map(Answer::Inventory),
+        InventoryOperation::Overview { filter } => {
+            overview(records, context.group, filter).map(Box::new).map(Answer::Overview)
+        }
+        InventoryOperation::SimulateFailover { affected, without } => {
+            let standings = facts(records)?.standings();
+            failover_outlooks(&standings, affected, without).map(Answer::FailoverOutlooks)
+        }
         InventoryOperation::Cursors => cursors(records).map(Answer::Cursors),
         InventoryOperation::Deliveries { above, limit } => {
             records.deliveries(*above, count(*limit)).map(Answer::Deliveries)
@@ -50,4 +59,28 @@ fn inventory_once(records: &mut dyn Records, group: &str) -> Result<Inventory> {
         assignments: assignments::all(records)?,
         cursors: cursors(records)?,
     })
+}
+
+/// What an overview is made of. What changes between two of the reads is a node's state of a moment ago, as all of it is.
+fn facts(records: &mut dyn Records) -> Result<StandingFacts> {
+    Ok(StandingFacts {
+        servers: records.servers()?,
+        gateways: records.gateways(Which::All)?,
+        agents: records.agents(Which::All)?,
+        assignments: assignments::all(records)?,
+        presences: records.presences()?,
+        // Last: who is claimed above has a lease that is as new.
+        leases: records.leases()?,
+        at: records.clock()?,
+    })
+}
+
+fn overview(records: &mut dyn Records, group: &str, filter: &NodeFilter) -> Result<Overview> {
+    let change = records.change()?;
+    let facts = facts(records)?;
+    let at = facts.at;
+    let mut nodes = facts.standings();
+    let problems = problems(&nodes, at);
+    nodes.retain(|node| filter.takes(node));
+    Ok(Overview { management_group: group.to_owned(), change, at, nodes, problems })
 }

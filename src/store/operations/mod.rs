@@ -7,6 +7,7 @@ pub(super) mod deliveries;
 pub(super) mod down;
 mod inventory;
 mod operators;
+pub(super) mod presence;
 pub(super) mod sessions;
 pub(super) mod tokens;
 

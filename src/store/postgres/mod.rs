@@ -20,6 +20,7 @@ mod down;
 mod failure;
 mod listen;
 mod operators;
+mod presence;
 mod records;
 mod refusals;
 mod rules;

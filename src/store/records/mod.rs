@@ -5,6 +5,7 @@
 
 mod audit;
 mod operators;
+mod presence;
 mod refusals;
 mod rules;
 
@@ -25,6 +26,7 @@ use crate::time::Timestamp;
 
 pub(super) use audit::{AuditRecords, NewAuditRecord};
 pub(super) use operators::OperatorRecords;
+pub(super) use presence::{PresenceRecords, report_of, report_text, via_text};
 pub(super) use refusals::RefusalRecords;
 pub(super) use rules::RuleRecords;
 
@@ -109,7 +111,9 @@ pub(super) struct StoredGap<'a> {
 }
 
 /// The records of a group within one transaction.
-pub(super) trait Records: AuditRecords + OperatorRecords + RefusalRecords + RuleRecords {
+pub(super) trait Records:
+    AuditRecords + OperatorRecords + PresenceRecords + RefusalRecords + RuleRecords
+{
     /// Keeps everybody else from changing approvals, servers and assignments until the transaction ends: called
     /// before they are read by whoever will write them.
     fn lock_group(&mut self) -> Result<()>;

@@ -15,6 +15,7 @@ mod down;
 mod failure;
 mod file;
 mod operators;
+mod presence;
 mod records;
 mod refusals;
 mod rules;

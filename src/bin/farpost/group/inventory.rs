@@ -1,36 +1,9 @@
-//! What the group knows of its nodes, as tables and as JSON.
+//! The agents and gateways that the group knows, as tables and as JSON; the table of other lists.
 
-use farpost::{
-    AgentRecord, AgentState, AssignmentRecord, GatewayRecord, Inventory, KeyDemand, KeyPin, NamePattern, ServerRecord,
-};
+use farpost::{AgentRecord, AgentState, GatewayRecord, KeyDemand, KeyPin, NamePattern};
 use serde_json::{Value, json};
 
 use crate::failure::printable;
-
-/// `farpost inventory`.
-pub(super) fn print(inventory: &Inventory, as_json: bool) {
-    if as_json {
-        println!("{}", document(inventory));
-        return;
-    }
-    println!("management group {}", printable(&inventory.management_group));
-    println!();
-    table(&["SERVER", "ADDRESS", "FAILOVER", "LAST SEEN"], inventory.servers.iter().map(server_row));
-    println!();
-    table(GATEWAY_HEAD, inventory.gateways.iter().map(gateway_row));
-    println!();
-    table(AGENT_HEAD, inventory.agents.iter().map(agent_row));
-    println!();
-    table(&["ASSIGNED TO", "VERSION", "UPSTREAMS"], inventory.assignments.iter().map(assignment_row));
-    println!();
-    table(
-        &["CURSOR OF", "EPOCH", "DELIVERED"],
-        inventory
-            .cursors
-            .iter()
-            .map(|cursor| vec![cursor.agent.to_string(), cursor.epoch.to_string(), cursor.through.to_string()]),
-    );
-}
 
 /// `farpost agent list`.
 pub(super) fn print_agents(agents: &[AgentRecord], pending: bool, as_json: bool) {
@@ -67,11 +40,6 @@ const GATEWAY_HEAD: &[&str] = &[
     "KEY",
     "PIN",
 ];
-
-fn server_row(server: &ServerRecord) -> Vec<String> {
-    let failover = if server.excluded { "excluded" } else { "yes" };
-    vec![server.name.to_string(), server.address.clone(), failover.to_owned(), server.last_seen.to_string()]
-}
 
 fn gateway_row(gateway: &GatewayRecord) -> Vec<String> {
     vec![
@@ -131,15 +99,6 @@ fn pin_document(pin: &KeyPin) -> Value {
     })
 }
 
-fn assignment_row(record: &AssignmentRecord) -> Vec<String> {
-    vec![record.node.to_string(), record.version.to_string(), upstreams(record).join(", ")]
-}
-
-/// Primary, then the failovers.
-fn upstreams(record: &AssignmentRecord) -> Vec<String> {
-    record.assignment.upstreams().map(ToString::to_string).collect()
-}
-
 fn text(value: &Option<impl ToString>) -> String {
     value.as_ref().map_or("-".to_owned(), ToString::to_string)
 }
@@ -155,34 +114,6 @@ pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
         let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", width(column).unwrap_or(0)));
         println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-}
-
-fn document(inventory: &Inventory) -> Value {
-    let cursors = inventory.cursors.iter().map(|cursor| {
-        json!({
-            "agent": cursor.agent.as_str(),
-            "epoch": cursor.epoch.to_string(),
-            "through": cursor.through.0,
-        })
-    });
-    json!({
-        "management_group": inventory.management_group,
-        "change": inventory.change,
-        "servers": inventory.servers.iter().map(server_document).collect::<Value>(),
-        "gateways": inventory.gateways.iter().map(gateway_document).collect::<Value>(),
-        "agents": inventory.agents.iter().map(agent_document).collect::<Value>(),
-        "assignments": inventory.assignments.iter().map(assignment_document).collect::<Value>(),
-        "cursors": cursors.collect::<Value>(),
-    })
-}
-
-fn server_document(server: &ServerRecord) -> Value {
-    json!({
-        "name": server.name.as_str(),
-        "address": server.address,
-        "excluded": server.excluded,
-        "last_seen": server.last_seen.to_string(),
-    })
 }
 
 fn gateway_document(gateway: &GatewayRecord) -> Value {
@@ -201,10 +132,6 @@ fn gateway_document(gateway: &GatewayRecord) -> Value {
         "first_seen": gateway.first_seen.to_string(),
         "last_seen": gateway.last_seen.to_string(),
     })
-}
-
-fn assignment_document(record: &AssignmentRecord) -> Value {
-    json!({ "node": record.node.as_str(), "version": record.version, "upstreams": upstreams(record) })
 }
 
 fn agent_document(agent: &AgentRecord) -> Value {
