@@ -68,6 +68,7 @@ pub use event::Event;
 pub use group::EnrolmentToken;
 #[cfg(feature = "management-server")]
 pub use group::{Access, OperatorRecord, OperatorState};
+#[cfg(feature = "management-server")]
 pub use group::{AgentChoice, AgentDecision, GatewayTerms};
 pub use group::{
     AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, ServerRecord, UnknownAgents,
@@ -80,6 +81,7 @@ pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, 
 pub use group::{
     FailoverOutlook, NodeFilter, NodeStanding, NodeState, Outlook, Overview, Problem, ProblemKind, StandbyStanding,
 };
+#[cfg(feature = "management-server")]
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 pub use identity::key_of_certificate;
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};

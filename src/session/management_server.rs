@@ -51,7 +51,7 @@ pub struct ManagementServer {
 
 impl ManagementServer {
     /// What this server knows of the nodes behind it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the writer of the inventory is being built"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests look into it"))]
     pub(crate) fn report_book(&self) -> reports::ReportBook {
         self.reports.clone()
     }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::group::PresenceBatch;
 use crate::group::{
-    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
-    SessionRequest, SignedAssignment, TokenAnswer, TokenUse, pending_expired_before,
+    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, PresenceBatch, RefusedAttempt,
+    SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenUse, pending_expired_before,
 };
 use crate::identity::KeyHash;
 use crate::name::Name;

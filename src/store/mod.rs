@@ -21,10 +21,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::group::PresenceBatch;
 use crate::group::{
-    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, RefusedAttempt, SessionAnswer,
-    SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
+    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, PresenceBatch, RefusedAttempt,
+    SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
 };
 use crate::identity::KeyHash;
 use crate::limits::FRAME_BYTES_MAX;

@@ -8,6 +8,7 @@ mod cluster;
 mod database;
 mod installation;
 mod killing;
+mod presence;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;

@@ -2,8 +2,8 @@
 
 use crate::group::standing::{Facts, NodeStanding, NodeState};
 use crate::group::{
-    AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, LeaseRecord, NodePresence,
-    NodeReport, PresenceRecord, ServerRecord, StandbyReport,
+    AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, KeyPin, LeaseRecord,
+    NodePresence, NodeReport, PresenceRecord, ServerRecord, StandbyReport, Upstream,
 };
 use crate::identity::KeyHash;
 use crate::name::Name;
@@ -153,10 +153,8 @@ impl Facts {
     }
 
     pub(in crate::group) fn assign(&mut self, node: &str, version: u64, primary: &str, failover: &[&str]) {
-        let mut assignment = Assignment::primary(primary).unwrap();
-        for upstream in failover {
-            assignment = assignment.with(crate::group::Upstream::parse(upstream).unwrap()).unwrap();
-        }
+        let upstream = |text: &&str| Upstream::parse(text).unwrap();
+        let assignment = Assignment::new(upstream(&primary), failover.iter().map(upstream)).unwrap();
         self.assignments.push(AssignmentRecord { node: name(node), version, assignment });
     }
 

@@ -122,7 +122,6 @@ impl ManagementServer {
     }
 
     /// Everybody who is connected, with when they were last heard.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the writer of the inventory is being built"))]
     pub(crate) fn presences(&self) -> Vec<NodePresence> {
         let links = self.links.iter().filter_map(|(link, down)| presence_of_link(*link, down, self.now, self.wall));
         links.chain(self.channels.keys().filter_map(|id| self.presence_of_channel(*id))).collect()

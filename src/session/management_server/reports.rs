@@ -85,20 +85,12 @@ impl ReportBook {
 }
 
 /// What the writer of the inventory takes.
-#[cfg_attr(not(test), expect(dead_code, reason = "the writer of the inventory is being built"))]
 impl ReportBook {
     /// The reports that changed since the last call.
     pub(crate) fn take_changed(&self) -> Vec<NodeReport> {
         let mut pages = self.pages();
         let changed = std::mem::take(&mut pages.changed);
         changed.iter().filter_map(|session| pages.reports.get(session).cloned()).collect()
-    }
-
-    /// Reports that were taken and could not be written down; newer ones, and the ends of connections, stay.
-    pub(crate) fn put_back_changed(&self, sessions: impl IntoIterator<Item = u64>) {
-        let mut pages = self.pages();
-        let known: Vec<u64> = sessions.into_iter().filter(|session| pages.reports.contains_key(session)).collect();
-        pages.changed.extend(known);
     }
 
     /// The connections that were let in since the last call and still stand.
@@ -111,12 +103,6 @@ impl ReportBook {
     /// Those of the connections taken before that ended since the last call; `last_heard` is when they did.
     pub(crate) fn take_gone(&self) -> Vec<NodePresence> {
         std::mem::take(&mut self.pages().gone).into()
-    }
-
-    /// Ends that were taken and could not be written down.
-    pub(crate) fn put_back_gone(&self, gone: Vec<NodePresence>) {
-        let mut pages = self.pages();
-        gone.into_iter().for_each(|presence| pages.keep_gone(presence));
     }
 
     /// The refused attempts since the last call: counts to be added up. What cannot be written down goes back by
@@ -242,13 +228,12 @@ mod tests {
         book.left(4, at(7));
         assert_eq!(sessions(&book.take_opened()), [2, 3]);
         assert!(book.take_gone().is_empty(), "nobody had heard of 4");
-        book.put_back_changed([2, 3, 4]);
+        book.reported(report(3, 9));
         book.left(3, at(8));
-        assert_eq!(book.take_changed(), [report(2, 2)]);
+        assert!(book.take_changed().is_empty(), "its report went with it");
         let gone = book.take_gone();
         assert_eq!((sessions(&gone), gone[0].last_heard), (vec![3], at(8)));
-        book.put_back_gone(gone);
-        assert_eq!(sessions(&book.take_gone()), [3]);
+        assert!(book.take_gone().is_empty());
         assert_eq!(book.everybody(), [(presence(2), Some(report(2, 2)))]);
     }
 
