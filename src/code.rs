@@ -203,7 +203,8 @@ codes! {
     GatewayConnected = 2118, Info, 20020, "a gateway is connected", "";
     GatewayGone = 2119, Warning, 20022, "a gateway is no longer connected", "look at the gateway and the network";
     ShuttingDown = 2120, Info, 0, "the node is shutting down", "";
-
+    GatewayLoop = 2121, Error, 0, "a path of gateways leads back to itself", "correct the upstreams of one of the gateways named: farpost failover set --gateway G …";
+    PathTooLong = 2122, Error, 0, "there are too many gateways in a row", "connect the innermost gateway to one that is nearer to a management server";
 
     // ── FP3xxx group ──
     GatewayPending = 3001, Warning, 20000, "the gateway is not approved", "farpost approve --management-server-name M --gateway-name G --action create";

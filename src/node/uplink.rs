@@ -16,7 +16,9 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Assignment, AssignmentKey, SignedAssignment, Upstream};
 use crate::identity::{KeyHash, VerifiedPeer};
+use crate::name::Name;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION, Shown};
+use crate::role::Role;
 use crate::routing::{Action, Failover, Failure, Purpose, Situation, Standby, Timing};
 use crate::time::Instant;
 use crate::wire::{Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Refuse, State, read_message};
@@ -57,6 +59,10 @@ struct Dialled {
     renews: bool,
     challenge: Option<Challenge>,
     available: Option<bool>,
+    /// What the node at the other end is; none until WELCOME.
+    role: Option<Role>,
+    /// The gateways on its way to a management server, it first; none where it is one.
+    path: Vec<Name>,
     /// The group has not approved this node: since when, and the code that says so.
     waits: Option<(Code, Instant)>,
 }
@@ -123,6 +129,11 @@ impl Uplink {
         self.output.pop_front()
     }
 
+    /// Who this node says it is.
+    pub(crate) fn me(&self) -> &Introduction {
+        &self.me
+    }
+
     /// The link in use.
     pub(crate) fn link(&mut self) -> Option<(LinkId, &mut Link)> {
         let id = self.current?;
@@ -138,6 +149,16 @@ impl Uplink {
     /// Whether the link in use leads to a management server.
     pub(crate) fn is_available(&self) -> bool {
         self.in_use().is_some_and(|dialled| dialled.available == Some(true))
+    }
+
+    /// Whether the link in use goes to a gateway.
+    pub(crate) fn is_behind_gateway(&self) -> bool {
+        self.in_use().is_some_and(|dialled| dialled.role == Some(Role::Gateway))
+    }
+
+    /// The gateways on the way to a management server, the upstream in use first.
+    pub(crate) fn path(&self) -> &[Name] {
+        self.in_use().map(|dialled| &dialled.path[..]).unwrap_or_default()
     }
 
     /// The challenge that attestations on the link in use must sign.
@@ -276,8 +297,7 @@ impl Uplink {
             }
             Kind::State => {
                 let state: State = read_message(&frame)?;
-                self.handle_state(id, &state, now);
-                Ok(())
+                self.handle_state(id, &state, now)
             }
             Kind::Challenge => {
                 let challenge: Challenge = read_message(&frame)?;
@@ -481,6 +501,8 @@ impl Uplink {
             renews,
             challenge: None,
             available: None,
+            role: None,
+            path: Vec::new(),
             waits: None,
         };
         self.dialled.push(dialled);
@@ -544,7 +566,8 @@ fn is_refusal(code: Code) -> bool {
             | Code::SignerFailed
             | Code::SignerTimedOut
     );
-    !passes && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused)
+    let is_about_the_path = matches!(code, Code::GatewayLoop | Code::PathTooLong);
+    !passes && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused || is_about_the_path)
 }
 
 fn millis(duration: Duration) -> u32 {
@@ -584,7 +607,9 @@ mod tests {
         ] {
             assert!(!is_refusal(code), "{code}");
         }
-        for code in [Code::GatewayPending, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused] {
+        for code in
+            [Code::GatewayPending, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused, Code::GatewayLoop]
+        {
             assert!(is_refusal(code), "{code}");
         }
     }

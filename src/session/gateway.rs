@@ -15,7 +15,7 @@ use crate::disk::StateDirectory;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Assignment;
-use crate::identity::Identity;
+use crate::identity::{Identity, attestation};
 use crate::name::Name;
 use crate::net::enrolment::EnrolmentListener;
 use crate::net::listen::Listener;
@@ -225,6 +225,15 @@ impl GatewayBuilder {
             agents.number("connected", connected as u64);
             agents.number("open", open as u64);
             object.object("agents", agents);
+            let (connected, open) = node.gateways();
+            let mut gateways = Object::new();
+            gateways.number("connected", connected as u64);
+            gateways.number("open", open as u64);
+            object.object("gateways", gateways);
+            object.texts("via", node.uplink().path().iter().map(Name::as_str));
+            if let Some((code, _)) = node.waiting() {
+                object.text("waits", &format!("{code} {}", code.summary()));
+            }
         };
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let (renewed, answers) = Answers::new();
@@ -249,10 +258,10 @@ impl GatewayBuilder {
         let accepting = tokio::spawn(listening);
         let reloading = reloader.clone().start(watches);
         let (stop, stopped) = watch::channel(false);
-        let hub = events.clone();
+        let (hub, signed) = (events.clone(), mailbox.clone());
         tokio::spawn(async move {
             let node = Node::new(uplink, clock::now());
-            let performer = Performer { file, events: hub, identities: identity, renewed, tickets };
+            let performer = Performer { mailbox: signed, file, events: hub, identities: identity, renewed, tickets };
             run(node, inbox, links, |effect, links| performer.perform(effect, links)).await;
             drop((socket, state, reloading, performer));
             let _ = stop.send(true);
@@ -265,6 +274,7 @@ impl GatewayBuilder {
 
 /// Performs one gateway's effects.
 struct Performer {
+    mailbox: Mailbox<Node>,
     file: Option<AssignmentFile>,
     events: EventHub,
     renewed: Answers,
@@ -273,6 +283,16 @@ struct Performer {
 }
 
 impl Performer {
+    /// A signature may be made by a slow key service: never on the node's loop.
+    fn sign(&self, token: u64, identity: Identity, bytes: Vec<u8>) {
+        let mailbox = self.mailbox.clone();
+        tokio::task::spawn_blocking(move || {
+            let chain = identity.chain_hash();
+            let result = attestation::sign(&identity, &bytes).map(|(scheme, signature)| (scheme, signature, chain));
+            mailbox.post(Input::Signed { token, result });
+        });
+    }
+
     /// False when the node has stopped.
     fn perform(&self, effect: Effect, links: &mut Links<Node>) -> bool {
         match effect {
@@ -290,6 +310,7 @@ impl Performer {
             }
             Effect::Renewed(renewed) => self.renewed.put(renewed),
             Effect::Enrolled { ticket, answer } => self.tickets.answer(ticket, answer),
+            Effect::Sign { token, link, bytes } => self.sign(token, links.identity_of(link), bytes),
             Effect::Show { generation } => self.identities.show(generation),
             Effect::Event(event) => self.events.emit(event),
             Effect::Stopped => {

@@ -59,7 +59,7 @@ impl Lab {
         let group = "CORP".to_owned();
         let status = STATUS_ACCEPTED;
         self.tell(&Welcome { version, status, role, name, group, heartbeat_ms: 10_000, ..Welcome::default() });
-        self.tell(&State { available: true, code: 0 });
+        self.tell(&State { available: true, ..State::default() });
     }
 
     fn tell<B: Body>(&mut self, body: &B) {

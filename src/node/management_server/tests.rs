@@ -1,6 +1,7 @@
 //! A management server by hand: the test is its peers, its shell, the group and the clock.
 
 mod attestations;
+mod inner;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -160,6 +161,11 @@ impl Lab {
                 None
             }
             Effect::VerifyAgent { .. } => Some(self.check(effect)),
+            Effect::VerifySuccession { subject, name, group, shown, .. } => {
+                let server = self.group.node(SERVER);
+                let result = crate::identity::succession::verify(&server, &shown, &name, &group, now()).map(Arc::new);
+                Some(Input::SuccessionVerified { subject, chain: ChainHash::of(&shown.chain), result })
+            }
             Effect::Authorise { subject, knock } => {
                 let standing = Standing { decision: Group::decision(&knock), assignment: None };
                 Some(Input::Authorised { subject, result: Ok(standing) })
@@ -250,7 +256,19 @@ fn attest(agent: &Identity, gateway: &Identity, period: u64, session: Session) -
 }
 
 fn attest_for_group(group: &str, agent: &Identity, gateway: &Identity, period: u64, session: Session) -> Attestation {
+    attest_as(Role::Agent, group, agent, gateway, period, session)
+}
+
+fn attest_as(
+    role: Role,
+    group: &str,
+    agent: &Identity,
+    gateway: &Identity,
+    period: u64,
+    session: Session,
+) -> Attestation {
     let claim = Claim {
+        role,
         group,
         challenge: &challenge_of_period(&SECRET, group, period),
         gateway_key: gateway.key_hash(),

@@ -6,6 +6,8 @@ use super::{Uplink, UplinkOutput};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
+use crate::limits::GATEWAYS_IN_PATH_MAX;
+use crate::name::Name;
 use crate::node::{LinkId, PROTOCOL_VERSION};
 use crate::role::Role;
 use crate::routing::Purpose;
@@ -17,6 +19,7 @@ impl Uplink {
         self.check_welcome(id, welcome)?;
         let heartbeat = Duration::from_millis(u64::from(welcome.heartbeat_ms));
         let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return Ok(()) };
+        dialled.role = Role::from_number(welcome.role);
         let Some((link, _)) = dialled.link.as_mut() else { return Ok(()) };
         if welcome.status == STATUS_ACCEPTED {
             link.enter(Phase::Open, heartbeat);
@@ -61,9 +64,15 @@ impl Uplink {
     }
 
     /// STATE follows every acceptance: only a link that leads to a management server counts as one to use.
-    pub(super) fn handle_state(&mut self, id: LinkId, state: &State, now: Instant) {
+    ///
+    /// # Errors
+    ///
+    /// [`Code::GatewayLoop`], [`Code::PathTooLong`]: this gateway cannot be behind that upstream.
+    pub(super) fn handle_state(&mut self, id: LinkId, state: &State, now: Instant) -> Result<(), Error> {
+        let path = self.checked_path(state)?;
         let current = self.current;
-        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return };
+        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return Ok(()) };
+        let another_path = std::mem::replace(&mut dialled.path, path) != dialled.path;
         let changed = dialled.available != Some(state.available);
         let first = dialled.available.is_none();
         dialled.available = Some(state.available);
@@ -71,11 +80,13 @@ impl Uplink {
         if current == Some(id) {
             if changed {
                 self.tell_availability(state, now);
+            } else if another_path {
+                self.output.push_back(UplinkOutput::Available(state.available));
             }
-            return;
+            return Ok(());
         }
         if !first {
-            return;
+            return Ok(());
         }
         match (purpose, state.available) {
             (Purpose::Probe, true) => {
@@ -95,6 +106,28 @@ impl Uplink {
             }
             _ => self.use_link(id, now),
         }
+        Ok(())
+    }
+
+    /// The path that an upstream tells, checked by a gateway that would be behind it: it leads upwards, and is not too
+    /// long. Two gateways that have nobody but each other find it out by this.
+    fn checked_path(&self, state: &State) -> Result<Vec<Name>, Error> {
+        if self.me.role != Role::Gateway {
+            // An agent takes any way; the management server judges it.
+            return Ok(Vec::new());
+        }
+        let told = || crate::error::printable(&state.path.join(", "));
+        if state.path.iter().any(|name| name == self.me.name.as_str()) {
+            return Err(Error::new(Code::GatewayLoop)
+                .found(format!("{} behind {}", self.me.name, told()))
+                .expected("each gateway once on the way to the management server"));
+        }
+        if state.path.len() >= GATEWAYS_IN_PATH_MAX {
+            return Err(Error::new(Code::PathTooLong)
+                .found(format!("{} behind {}", self.me.name, told()))
+                .expected(format!("at most {GATEWAYS_IN_PATH_MAX} gateways in a row")));
+        }
+        state.path.iter().map(|name| Name::parse(name)).collect()
     }
 
     fn tell_availability(&mut self, state: &State, now: Instant) {
