@@ -1,5 +1,6 @@
 //! The management group as its operators see it: approvals, assignments, inventory.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -356,8 +357,11 @@ impl fmt::Debug for ManagementGroup {
 }
 
 fn cursors(store: &mut dyn Store) -> Result<Vec<Cursor>> {
-    let cursors = store.cursors()?;
-    Ok(cursors.into_iter().map(|(agent, epoch, through)| Cursor { agent, epoch, through }).collect())
+    let (cursors, gateways) = (store.cursors()?, store.gateways()?);
+    // A gateway behind another one has a session too, by which its connections are ordered, and delivers nothing.
+    let gateways: HashSet<Name> = gateways.into_iter().map(|gateway| gateway.name).collect();
+    let cursors = cursors.into_iter().filter(|(name, ..)| !gateways.contains(name));
+    Ok(cursors.map(|(agent, epoch, through)| Cursor { agent, epoch, through }).collect())
 }
 
 /// Reads again when something changed meanwhile; what still moves after a few attempts is given as it is.

@@ -230,7 +230,7 @@ pub(crate) struct State {
     /// Why not.
     #[prost(uint32, tag = "2")]
     pub(crate) code: u32,
-    /// The gateways on the sender's way to a management server, the sender first; none from a management server.
+    /// Told to gateways: the gateways on the sender's way to a management server, the sender first; none from a server.
     #[prost(string, repeated, tag = "3")]
     pub(crate) path: Vec<String>,
 }

@@ -126,7 +126,7 @@
 //!            2 challenge bytes          32
 //! STATE      1 available bool           whether the sender reaches a management server
 //!            2 code u32                 why not
-//!            3 path string *            the gateways on the sender's way, the sender first; none from a server
+//!            3 path string *            to a gateway: the gateways on the sender's way, the sender first
 //! DOWN       1 number u64               section 10
 //!            2 sent_unix_ms int64
 //!            3 payload bytes            at most 15 KiB

@@ -22,6 +22,7 @@ mod configurations;
 mod crowds;
 mod frames;
 mod group;
+mod inner;
 mod introductions;
 mod renewals;
 mod successions;

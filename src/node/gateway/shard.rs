@@ -230,7 +230,11 @@ impl Shard {
         if let Some(challenge) = &self.challenge {
             down.caller.link.send(0, challenge);
         }
-        down.caller.link.send(0, &self.state);
+        if role == Role::Agent {
+            down.caller.link.send(0, &for_agents(&self.state));
+        } else {
+            down.caller.link.send(0, &self.state);
+        }
         self.timers.set(down.caller.link.poll_timeout(), link);
         if !is_probe {
             let code = if role == Role::Agent { Code::AgentConnected } else { Code::GatewayConnected };
@@ -271,13 +275,18 @@ impl Shard {
     pub(super) fn handle_control(&mut self, message: ToShard) {
         match message {
             ToShard::State(state) => {
+                let is_news = self.state.available != state.available;
                 self.state = state;
-                self.tell_everybody(|link, shard| link.send(0, &shard.state));
+                self.tell_everybody(|down, shard| match down.role() {
+                    Some(Role::Gateway) => down.caller.link.send(0, &shard.state),
+                    _ if is_news => down.caller.link.send(0, &for_agents(&shard.state)),
+                    _ => {}
+                });
             }
             ToShard::Challenge(challenge) => {
                 if self.challenge.as_ref() != Some(&challenge) {
                     self.challenge = Some(challenge.clone());
-                    self.tell_everybody(|link, _| link.send(0, &challenge));
+                    self.tell_everybody(|down, _| down.caller.link.send(0, &challenge));
                 }
             }
             ToShard::GroupKey(key) => self.group_key = Some(key),
@@ -303,12 +312,12 @@ impl Shard {
         }
     }
 
-    fn tell_everybody(&mut self, tell: impl Fn(&mut crate::wire::Link, &Self)) {
+    fn tell_everybody(&mut self, tell: impl Fn(&mut Down, &Self)) {
         let links: Vec<LinkId> =
             self.downs.iter().filter(|(_, down)| down.caller.introduced.is_some()).map(|(id, _)| *id).collect();
         for id in links {
             if let Some(mut down) = self.downs.remove(&id) {
-                tell(&mut down.caller.link, self);
+                tell(&mut down, self);
                 self.downs.insert(id, down);
                 self.touch(id);
             }
@@ -452,6 +461,11 @@ impl Shard {
             down.caller.refuse(&error, &mut self.links);
         }
     }
+}
+
+/// What an agent is told: it takes any way.
+fn for_agents(state: &State) -> State {
+    State { path: Vec::new(), ..*state }
 }
 
 /// The next node reads no longer one, with the address that was written into it.
