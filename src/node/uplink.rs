@@ -5,6 +5,7 @@
 
 mod assignment;
 mod greeting;
+mod path;
 mod renewal;
 
 use std::collections::VecDeque;
@@ -129,11 +130,6 @@ impl Uplink {
         self.output.pop_front()
     }
 
-    /// Who this node says it is.
-    pub(crate) fn me(&self) -> &Introduction {
-        &self.me
-    }
-
     /// The link in use.
     pub(crate) fn link(&mut self) -> Option<(LinkId, &mut Link)> {
         let id = self.current?;
@@ -149,16 +145,6 @@ impl Uplink {
     /// Whether the link in use leads to a management server.
     pub(crate) fn is_available(&self) -> bool {
         self.in_use().is_some_and(|dialled| dialled.available == Some(true))
-    }
-
-    /// Whether the link in use goes to a gateway.
-    pub(crate) fn is_behind_gateway(&self) -> bool {
-        self.in_use().is_some_and(|dialled| dialled.role == Some(Role::Gateway))
-    }
-
-    /// The gateways on the way to a management server, the upstream in use first.
-    pub(crate) fn path(&self) -> &[Name] {
-        self.in_use().map(|dialled| &dialled.path[..]).unwrap_or_default()
     }
 
     /// The challenge that attestations on the link in use must sign.
@@ -607,9 +593,7 @@ mod tests {
         ] {
             assert!(!is_refusal(code), "{code}");
         }
-        for code in
-            [Code::GatewayPending, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused, Code::GatewayLoop]
-        {
+        for code in [Code::GatewayPending, Code::NameRejected, Code::CertificateExpired, Code::PeerRefused] {
             assert!(is_refusal(code), "{code}");
         }
     }

@@ -8,19 +8,19 @@ use bytes::{Bytes, BytesMut};
 use super::certificates::Certificates;
 use super::own::{Own, UNAVAILABLE_AFTER};
 use super::rotation::Rotation;
+use super::teaching::{send_chain, succeed};
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, VerifiedPeer};
-use crate::limits::{CHAINS_OF_INNER_GATEWAYS_MAX, CHANNELS_PER_LINK_MAX, FRAME_BYTES_MAX};
+use crate::limits::{CHANNELS_PER_LINK_MAX, FRAME_BYTES_MAX};
 use crate::message::Sequence;
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
 use crate::node::{IdentityInput, LinkInput};
 use crate::time::Instant;
 use crate::wire::{
-    CHUNK_BYTES, Chain, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, State, Succeed,
-    put_header, read_message, read_number,
+    CHUNK_BYTES, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, State, put_header,
+    read_message, read_number,
 };
 
 /// One channel on the link upstream, an agent's or that of a gateway behind this one.
@@ -57,7 +57,7 @@ pub(super) struct Control {
     pub(super) last_channel: u32,
     pub(super) chains_sent: BTreeSet<ChainHash>,
     /// Of these, what gateways behind this one taught.
-    inner_chains: usize,
+    pub(super) inner_chains: usize,
     pub(super) own: Own,
     /// Channels whose link is gone: their agents are told when it is known what comes next.
     suspended: Vec<(RelayId, Sequence)>,
@@ -360,21 +360,6 @@ impl Control {
         self.channels.insert(id, UpChannel::new(relay, &open));
     }
 
-    /// Passes a chain on that a gateway behind this one teaches, once, and not too many: what is left out is refused
-    /// where it is named.
-    fn teach_for_inner(&mut self, certificates: Vec<Bytes>) {
-        let hash = ChainHash::of(&certificates);
-        let full = self.inner_chains >= CHAINS_OF_INNER_GATEWAYS_MAX;
-        if full || self.chains_sent.contains(&hash) {
-            return;
-        }
-        if let Some((_, link)) = self.uplink.link() {
-            send_chain(link, certificates);
-            self.chains_sent.insert(hash);
-            self.inner_chains += 1;
-        }
-    }
-
     fn enqueue(&mut self, relay: RelayId, kind: Kind, body: Bytes, last: Option<Sequence>) {
         let Some(id) = self.by_relay.get(&relay).copied() else { return };
         let Some(channel) = self.channels.get_mut(&id) else { return };
@@ -548,22 +533,6 @@ fn fill(
         }
         to_shard.push(ToShard::Consumed { relay: channel.relay, bytes });
         take_turn(turns, id, channel);
-    }
-}
-
-/// Teaches the upstream a chain: as many CHAIN frames as its certificates need.
-fn send_chain(link: &mut crate::wire::Link, certificates: Vec<Bytes>) {
-    let last = certificates.len().saturating_sub(1);
-    for (at, certificate) in certificates.into_iter().enumerate() {
-        link.send(0, &Chain { certificates: vec![certificate], more: at < last });
-    }
-}
-
-fn succeed(succession: &Succession) -> Succeed {
-    Succeed {
-        chain: Bytes::copy_from_slice(&ChainHash::of(&succession.chain).0),
-        scheme: u32::from(succession.scheme),
-        signature: succession.signature.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ mod inner;
 mod own;
 mod rotation;
 mod shard;
+mod teaching;
 #[cfg(test)]
 mod tests;
 

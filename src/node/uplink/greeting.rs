@@ -6,8 +6,6 @@ use super::{Uplink, UplinkOutput};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
-use crate::limits::GATEWAYS_IN_PATH_MAX;
-use crate::name::Name;
 use crate::node::{LinkId, PROTOCOL_VERSION};
 use crate::role::Role;
 use crate::routing::Purpose;
@@ -107,27 +105,6 @@ impl Uplink {
             _ => self.use_link(id, now),
         }
         Ok(())
-    }
-
-    /// The path that an upstream tells, checked by a gateway that would be behind it: it leads upwards, and is not too
-    /// long. Two gateways that have nobody but each other find it out by this.
-    fn checked_path(&self, state: &State) -> Result<Vec<Name>, Error> {
-        if self.me.role != Role::Gateway {
-            // An agent takes any way; the management server judges it.
-            return Ok(Vec::new());
-        }
-        let told = || crate::error::printable(&state.path.join(", "));
-        if state.path.iter().any(|name| name == self.me.name.as_str()) {
-            return Err(Error::new(Code::GatewayLoop)
-                .found(format!("{} behind {}", self.me.name, told()))
-                .expected("each gateway once on the way to the management server"));
-        }
-        if state.path.len() >= GATEWAYS_IN_PATH_MAX {
-            return Err(Error::new(Code::PathTooLong)
-                .found(format!("{} behind {}", self.me.name, told()))
-                .expected(format!("at most {GATEWAYS_IN_PATH_MAX} gateways in a row")));
-        }
-        state.path.iter().map(|name| Name::parse(name)).collect()
     }
 
     fn tell_availability(&mut self, state: &State, now: Instant) {
