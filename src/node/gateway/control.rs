@@ -124,8 +124,8 @@ impl Control {
         if self.tell_unavailable_at.is_some_and(|at| now >= at) {
             self.tell_availability(false);
         }
-        if self.own.due().is_some_and(|at| now >= at) {
-            self.open_own(now);
+        if self.own.take_due(now) {
+            self.show_attestation(now);
         }
         self.drain_uplink(now);
     }
@@ -182,11 +182,10 @@ impl Control {
 
     /// The former keys vouch for the one that was shown on the link in use, before the first channel is opened on it.
     pub(super) fn vouch_for_the_key(&mut self) {
-        let Some(shown) = self.uplink.shown() else { return };
-        self.to_shard.push(ToShard::SpeaksFor(self.rotation.keys_with(shown.key)));
-        let channel = if self.uplink.is_behind_gateway() { self.own.open_id() } else { Some(0) };
         // Behind another gateway it is said on this gateway's own channel, once that is open.
-        let Some(channel) = channel else { return };
+        let channel = if self.uplink.is_behind_gateway() { self.own.open_id() } else { Some(0) };
+        let (Some(shown), Some(channel)) = (self.uplink.shown(), channel) else { return };
+        self.to_shard.push(ToShard::SpeaksFor(self.rotation.keys_with(shown.key)));
         let Some((_, link)) = self.uplink.link() else { return };
         for succession in self.rotation.statements_for(shown.key) {
             if self.chains_sent.insert(ChainHash::of(&succession.chain)) {

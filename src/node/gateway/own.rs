@@ -75,6 +75,11 @@ impl Own {
         self.not_before
     }
 
+    /// Whether the time has come to try again.
+    pub(super) fn take_due(&mut self, now: Instant) -> bool {
+        self.not_before.take_if(|at| now >= *at).is_some()
+    }
+
     pub(super) fn waiting(&self) -> Option<(Code, Instant)> {
         match self.channel.as_ref()?.state {
             State::Pending(code, since) => Some((code, since)),
@@ -242,8 +247,9 @@ impl Control {
         // What was taught for the channel before may be forgotten.
         self.chains_sent.clear();
         self.rotation.begin_link();
-        self.vouch_for_the_key();
+        // First what was sent on and what was not: an agent that must connect anew does not doubt the rest (rule D5).
         self.end_suspended(Code::LinkClosed);
+        self.vouch_for_the_key();
         self.tell_availability(true);
     }
 

@@ -29,10 +29,16 @@ struct Lab {
     renewed: Vec<Renewed>,
     sent: Vec<Frame>,
     events: Vec<Event>,
+    upstream_role: Role,
+    signs: Vec<u64>,
 }
 
 impl Lab {
     fn connected() -> Self {
+        Self::connected_to(Role::ManagementServer)
+    }
+
+    fn connected_to(role: Role) -> Self {
         let me = Introduction {
             role: Role::Gateway,
             name: Name::parse("gw1.branch.example").unwrap(),
@@ -45,8 +51,18 @@ impl Lab {
         let uplink = UplinkConfig { me, timing: Timing::gateway(), configured, held: None, group_key: None, seed: 1 };
         let gateway = Gateway::new(uplink, Instant::default());
         let (answers, renewed, sent) = (Vec::new(), Vec::new(), Vec::new());
-        let mut lab = Self { gateway, link: LinkId::dialled(0), answers, renewed, sent, events: Vec::new() };
+        let mut lab = Self {
+            gateway,
+            link: LinkId::dialled(0),
+            answers,
+            renewed,
+            sent,
+            events: Vec::new(),
+            upstream_role: Role::ManagementServer,
+            signs: Vec::new(),
+        };
         lab.turn();
+        lab.upstream_role = role;
         lab.connect();
         lab
     }
@@ -57,7 +73,7 @@ impl Lab {
         let dialled = LinkInput::Dialled { link: self.link, result: Ok(peer), shown };
         self.gateway.handle(Input::Link(dialled), at());
         self.turn();
-        let (version, role, name) = (PROTOCOL_VERSION, Role::ManagementServer as u32, SERVER.to_owned());
+        let (version, role, name) = (PROTOCOL_VERSION, self.upstream_role as u32, SERVER.to_owned());
         let group = "CORP".to_owned();
         let status = STATUS_ACCEPTED;
         self.tell(&Welcome { version, status, role, name, group, heartbeat_ms: 10_000, ..Welcome::default() });
@@ -101,6 +117,7 @@ impl Lab {
                 Effect::Enrolled { ticket, answer } => self.answers.push((ticket, answer)),
                 Effect::Renewed(renewed) => self.renewed.push(renewed),
                 Effect::Event(event) => self.events.push(event),
+                Effect::Sign { token, .. } => self.signs.push(token),
                 _ => {}
             }
         }
@@ -328,4 +345,55 @@ fn d7_an_opening_that_the_address_makes_too_long_costs_the_agent_its_link_and_no
     lab.say(agent, 1, &Open { software: "x".repeat(Open::BYTES_MAX - fixed), ..open_of(AGENT, 0, 0) });
     assert_eq!(lab.refusals(), [(0, Code::FrameTooLong)]);
     assert_eq!(lab.opened_above().len(), 0);
+}
+
+#[test]
+fn i6_a_gateway_behind_another_opens_its_own_channel_first_and_its_agents_behind_that() {
+    let mut lab = Lab::connected_to(Role::Gateway);
+    let agent = lab.join(1, AGENT, Role::Agent);
+    lab.say(agent, 1, &open_of(AGENT, 0, 0));
+    assert_eq!(lab.signs, [], "there is no challenge yet");
+    lab.tell(&Challenge { period: 7, challenge: Bytes::from_static(&[9; 32]) });
+    let signed = || Ok((0x0807, Bytes::from_static(b"signed"), ChainHash([5; 32])));
+    let answer = |lab: &mut Lab, result| {
+        let token = *lab.signs.last().unwrap();
+        lab.gateway.handle(Input::Signed { token, result }, at());
+        lab.turn();
+    };
+    // A key service that fails is asked again, not at once and not for ever in one instant.
+    answer(&mut lab, Err(Error::new(Code::SignerFailed)));
+    assert_eq!(lab.signs.len(), 1);
+    let due = lab.gateway.poll_timeout().unwrap();
+    assert!(due > at());
+    lab.gateway.handle_timeout(at() + Duration::from_secs(5));
+    lab.turn();
+    assert_eq!(lab.signs.len(), 2);
+    answer(&mut lab, signed());
+    let opened = lab.opened_above();
+    assert_eq!((opened.len(), opened[0].1.role, opened[0].1.behind), (1, 2, 0));
+    assert_eq!(opened[0].1.attestation.as_ref().unwrap().period, 7);
+    lab.tell_on(1, &Opened { status: STATUS_PENDING, code: 3001, delivered: 0 });
+    assert_eq!(lab.gateway.waiting().map(|(code, _)| code), Some(Code::GatewayPending));
+    lab.tell_on(1, &Opened { status: STATUS_ACCEPTED, ..Opened::default() });
+    assert_eq!(lab.gateway.waiting(), None);
+    lab.say(agent, 2, &open_of(AGENT, 0, 0));
+    let opened = lab.opened_above();
+    assert_eq!((opened.len(), &opened[1].1.name[..], opened[1].1.behind), (2, AGENT, 1));
+    // A new period is attested on the same channel; a signer that fails then is asked again as well.
+    lab.tell(&Challenge { period: 8, challenge: Bytes::from_static(&[8; 32]) });
+    answer(&mut lab, Err(Error::new(Code::SignerFailed)));
+    lab.gateway.handle_timeout(at() + Duration::from_secs(5));
+    lab.turn();
+    answer(&mut lab, signed());
+    assert_eq!(lab.sent_of(Kind::Attest).len(), 1);
+    assert!(lab.gateway.poll_timeout().unwrap() > at(), "nothing is looked at again and again");
+    // What of the own channel is data ends the link.
+    lab.tell_on(1, &Opened::default());
+    let before = lab.link;
+    let mut bytes = BytesMut::new();
+    crate::wire::put_header(&mut bytes, Kind::Ack, 1, 8);
+    bytes.extend_from_slice(&[0; 8]);
+    lab.gateway.handle(Input::Link(LinkInput::Received { link: before, bytes }), at());
+    lab.turn();
+    assert!(lab.events.iter().any(|event| event.code == Code::FrameUnexpected), "{:?}", lab.events);
 }
