@@ -5,6 +5,9 @@
 //! build.rs reads the `Name = number` lines of this file to write the C constants.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::text_form::text_form;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -205,6 +208,11 @@ codes! {
     ShuttingDown = 2120, Info, 0, "the node is shutting down", "";
     GatewayLoop = 2121, Error, 0, "a path of gateways leads back to itself", "correct the upstreams of one of the gateways named: farpost failover set --gateway G …";
     PathTooLong = 2122, Error, 0, "there are too many gateways in a row", "connect the innermost gateway to one that is nearer to a management server";
+    AssignmentPending = 2130, Info, 0, "a new assignment is not in use yet: none of its upstreams was reached", "nothing, unless it lasts: then look at the upstreams that it names";
+    ChangeUnconfirmed = 2135, Error, 0, "the connection was lost before a change was confirmed: whether it was made is not known", "look whether it was: farpost audit; it is not made again by itself";
+    AskedTooMuch = 2136, Error, 0, "an operator asks more at once than is taken", "wait for answers before asking more; update the operator's software";
+    AskUnreadable = 2137, Error, 0, "what an operator asks, or is answered, cannot be read", "update the older of the two: the management server, or the operator's software";
+
 
     // ── FP3xxx group ──
     GatewayPending = 3001, Warning, 20000, "the gateway is not approved", "farpost approve --management-server-name M --gateway-name G --action create";
@@ -232,6 +240,12 @@ codes! {
     StoreLoginFailed = 3031, Error, 0, "the database of the group store refused the login", "look at the user, the password file and the database's pg_hba.conf";
     StoreForbidden = 3032, Error, 0, "the database's user may not do what the group store needs", "grant it what docs/postgresql.md lists";
     StoreUntrusted = 3033, Error, 0, "the database's certificate is not one that sslrootcert vouches for", "correct the host's name or sslrootcert in store.url; see docs/postgresql.md";
+    OperatorUnknown = 3040, Error, 0, "the group has no operator of this name", "farpost operator approve N, on a management server or as an operator with full access";
+    OperatorReadOnly = 3041, Error, 0, "this operator may look at the group and not change it", "ask an operator with full access, or for it: farpost operator approve N";
+    OperationLocal = 3042, Error, 0, "this is done beside the group's store, not from afar", "run it on a management server, with --store or --config";
+    OperatorKeyMismatch = 3043, Error, 0, "the operator's key is not the one that it was approved with", "if its key was changed on purpose: farpost operator approve N --key HASH; else look who uses the name";
+    OperatorConnected = 3044, Info, 0, "an operator is connected", "";
+    OperatorsFull = 3045, Error, 0, "the group has as many operators as it takes", "delete some: farpost operator list, farpost operator delete";
 
     // ── FP4xxx queue and delivery ──
     QueueFull = 4001, Warning, 2115, "the queue is full", "wait, or raise queue.bytes_max; look at the upstream";
@@ -284,6 +298,20 @@ impl Code {
         self as u16
     }
 }
+
+impl FromStr for Code {
+    type Err = String;
+
+    /// Of `FP1202`, of the codes that this release knows.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix("FP").and_then(|digits| digits.parse().ok());
+        number
+            .and_then(Self::from_number)
+            .ok_or_else(|| format!("\"{}\" is no code of this release", text.escape_debug()))
+    }
+}
+
+text_form!(Code);
 
 impl fmt::Display for Code {
     /// `FP1202`.

@@ -23,6 +23,7 @@ mod limits;
 mod message;
 mod name;
 mod role;
+mod text_form;
 mod time;
 
 // ── cores: no tokio, files, sockets, clocks, locks, random numbers ──
@@ -66,11 +67,14 @@ pub use error::{Error, Result};
 pub use event::Event;
 pub use group::EnrolmentToken;
 #[cfg(feature = "management-server")]
-pub use group::TokenRecord;
+pub use group::{Access, OperatorRecord, OperatorState};
 pub use group::{
     AgentRecord, AgentState, Assignment, AssignmentRecord, GatewayRecord, GatewayState, ServerRecord, UnknownAgents,
     Upstream,
 };
+#[cfg(feature = "management-server")]
+pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
+pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};
 pub use identity::{CertificateRequest, KeyKind};
@@ -84,7 +88,7 @@ pub use role::Role;
 #[cfg(feature = "agent")]
 pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
-pub use session::{ApprovedFor, Cursor, Inventory, ManagementGroup};
+pub use session::{ApprovedFor, ManagementGroup, OperatorConnection};
 #[cfg(feature = "management-server")]
 pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
 pub use session::{CertificateImport, PreparedImport, WaitingKey};
@@ -96,8 +100,6 @@ pub use session::{Enrolment, EnrolmentOutcome};
 pub use session::{Events, IdentityReload, WaitingRequest};
 #[cfg(feature = "gateway")]
 pub use session::{Gateway, GatewayBuilder};
-#[cfg(feature = "management-server")]
-pub use store::{Delivery, DeliveryGap};
 pub use time::Timestamp;
 
 /// The examples of the README are compiled as documentation tests.

@@ -214,6 +214,40 @@ pub(crate) const ISSUES_AT_ONCE_MAX: usize = 64;
 pub(crate) const ISSUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Enrolments that one gateway has passed on and that are not answered yet.
 pub(crate) const ENROLMENTS_PER_LINK_MAX: usize = 64;
+/// REPORT with its header: the standbys of the longest assignment, and as many refusals as fit beside them.
+pub(crate) const REPORT_FRAME_BYTES_MAX: usize = 8 << 10;
+/// A text of a report: a line for people, cut to what a table shows.
+pub(crate) const REPORT_TEXT_BYTES_MAX: usize = 256;
+/// Standbys of a report: an assignment has as many upstreams at most.
+pub(crate) const STANDBYS_PER_REPORT_MAX: usize = 16;
+/// Refusals of one report; more go with the next.
+pub(crate) const REFUSALS_PER_REPORT_MAX: usize = 32;
+/// The least time between two reports on one channel: 20,000 agents that all change at once are 4,000 reports a second.
+pub(crate) const REPORT_INTERVAL_MIN: Duration = Duration::from_secs(5);
+/// Reports of one channel that are taken at once: what was sent apart may arrive together.
+pub(crate) const REPORTS_AT_ONCE_MAX: u32 = 3;
+/// How long a change waits for others to go with it; less than the 2 s in which an operator is to see it.
+pub(crate) const REPORT_WITHIN: Duration = Duration::from_secs(1);
+/// How often a node's figures are looked at, and told if they are not what was told last.
+pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How old the news of a standby that goes on being ready may get: only what it proves is new, not that.
+pub(crate) const REPORT_PROOF_AGE_MAX: Duration = Duration::from_secs(900);
+/// Refusals that a node keeps apart until they are told: further ones are joined under their code.
+pub(crate) const REFUSALS_HELD_MAX: usize = 1_024;
+/// Refused attempts of all gateways that a management server keeps apart until they are written down: 2 MB.
+pub(crate) const REFUSALS_BOOK_MAX: usize = 8_192;
+/// Refused attempts that the group store keeps, each of one name, address and reason: what an administrator can read,
+/// and a few megabytes.
+#[cfg(feature = "management-server")]
+pub(crate) const REFUSALS_STORED_MAX: u64 = 10_000;
+/// How long it keeps them after the last one.
+#[cfg(feature = "management-server")]
+pub(crate) const REFUSALS_STORED_FOR: Duration = Duration::from_secs(30 * 86_400);
+/// How often a server writes those that came meanwhile: whoever just failed looks at once.
+#[cfg(feature = "management-server")]
+pub(crate) const REFUSALS_WRITTEN_EVERY: Duration = Duration::from_secs(1);
+/// Ends of connections that a management server keeps until they are written down: all agents of a large gateway.
+pub(crate) const GONE_HELD_MAX: usize = 20_000;
 /// The first and the longest wait of a node whose renewal failed.
 pub(crate) const RENEWAL_BACKOFF: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(6 * 3600));
 /// What is taken of a peer's word on when to ask again: neither a storm nor a certificate that is never asked for.
@@ -272,3 +306,26 @@ pub(crate) const CHANGE_READ_AGAIN: Duration = Duration::from_secs(15);
 /// make 40 transactions a second, whatever the number of agents and messages.
 #[cfg(feature = "postgres")]
 pub(crate) const DATABASE_COMMIT_PACE: Duration = Duration::from_millis(50);
+/// Operators of a group: a large operations team ten times over.
+pub(crate) const OPERATORS_MAX: usize = 1_000;
+/// Links of operators at one management server, in all: programs that watch, and people at their terminals.
+pub(crate) const OPERATOR_LINKS_MAX: usize = 64;
+/// What an operator asks, in JSON: the longest change is a message to an agent, twice its bytes as hexadecimal digits.
+pub(crate) const ASK_BYTES_MAX: usize = 256 << 10;
+/// What it is answered, in JSON: the inventory of the largest group (DESIGN section 10) takes a fifth of it.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Answers of one management server to all operators that were not taken yet: four of the largest.
+pub(crate) const ANSWERS_BYTES_MAX: usize = 4 * ANSWER_BYTES_MAX;
+/// Asks of one operator's link that are not answered: they are done one after the other.
+pub(crate) const ASKS_IN_FLIGHT_MAX: usize = 4;
+/// Asks of one link that begin at once, and in a second: a program that approves a site's agents one by one is done in
+/// a minute, and the store has time for agents' cursors in between.
+pub(crate) const ASKS_BURST: u32 = 100;
+/// See [`ASKS_BURST`].
+pub(crate) const ASKS_PER_SECOND: u32 = 50;
+/// An operator that takes nothing of its answer for this long holds the memory of it for nothing.
+pub(crate) const ANSWER_TAKEN_WITHIN: Duration = Duration::from_secs(30);
+/// Rows of one answer that a limit bounds; who wants more asks again above the last one.
+pub(crate) const ANSWER_ROWS_MAX: u64 = 10_000;
+/// How long an operator waits for the answer to a question: a store that is busy takes 5 s, one that comes back longer.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,10 +1,14 @@
 //! Messages and the numbers that name them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
+use crate::error::Error;
+use crate::text_form::text_form;
 use crate::time::Timestamp;
 
 /// One life of an agent's queue: a random number made with the queue directory (rule D1).
@@ -23,8 +27,26 @@ impl fmt::Debug for Epoch {
     }
 }
 
+impl FromStr for Epoch {
+    type Err = Error;
+
+    /// Of 16 hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| digits);
+        number.map(Self).ok_or_else(|| {
+            Error::new(Code::ConfigBadValue)
+                .found(format!("\"{}\"", crate::error::printable(text)))
+                .expected("an epoch of 16 hexadecimal digits")
+        })
+    }
+}
+
+text_form!(Epoch);
+
 /// A message's number within its agent and epoch. The first is 1; a sequence is used once (rule D1).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Sequence(pub u64);
 
 impl Sequence {
@@ -52,7 +74,8 @@ impl fmt::Debug for Sequence {
 
 /// What is dropped first when a queue must drop, and whose turn comes first; never the order within an
 /// agent (rule D6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Priority {
     /// Refused or dropped first.
@@ -113,7 +136,7 @@ pub(crate) struct Numbered {
 }
 
 /// Messages that will never come: a range of sequences with the reason (rules D6 and D9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// The first missing sequence.
     pub first: Sequence,

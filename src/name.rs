@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::text_form::text_form;
 
 /// A node's DNS name: lower case, no trailing dot, no wildcard, at most 253 bytes.
 ///
@@ -72,6 +73,8 @@ impl FromStr for Name {
         Self::parse(text)
     }
 }
+
+text_form!(Name);
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,11 @@
 //! What a node is in the chain.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::text_form::text_form;
 
 /// A node's role. It comes only from the group's approval, never from a certificate (rule I1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,6 +17,8 @@ pub enum Role {
     Gateway = 2,
     /// The end of a chain: hands messages to the application.
     ManagementServer = 3,
+    /// A person or program that asks and changes what the group knows, at a management server; no part of a chain.
+    Operator = 4,
 }
 
 impl Role {
@@ -21,16 +28,18 @@ impl Role {
             1 => Some(Self::Agent),
             2 => Some(Self::Gateway),
             3 => Some(Self::ManagementServer),
+            4 => Some(Self::Operator),
             _ => None,
         }
     }
 
-    /// `agent`, `gateway` or `management-server`.
+    /// `agent`, `gateway`, `management-server` or `operator`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Agent => "agent",
             Self::Gateway => "gateway",
             Self::ManagementServer => "management-server",
+            Self::Operator => "operator",
         }
     }
 }
@@ -40,3 +49,17 @@ impl fmt::Display for Role {
         f.write_str(self.as_str())
     }
 }
+
+impl FromStr for Role {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        (1..).map_while(Self::from_number).find(|role| role.as_str() == text).ok_or_else(|| {
+            Error::new(Code::ConfigBadValue)
+                .found(format!("\"{}\"", crate::error::printable(text)))
+                .expected("agent, gateway, management-server or operator")
+        })
+    }
+}
+
+text_form!(Role);

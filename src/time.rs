@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::code::Code;
 use crate::error::Error;
+use crate::text_form::text_form;
 
 /// A point on the node's monotonic clock, in microseconds since an origin that the shell chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -57,6 +58,12 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// The time before it by so much.
+    #[cfg(feature = "management-server")]
+    pub(crate) fn earlier_by(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// Of seconds since 1970.
     pub fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))
@@ -95,6 +102,8 @@ impl FromStr for Timestamp {
         parse_rfc_3339(text).map(Self).ok_or_else(wrong)
     }
 }
+
+text_form!(Timestamp);
 
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with milliseconds: `2026-11-22T12:04:11.020Z`.

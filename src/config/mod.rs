@@ -185,7 +185,9 @@ impl Config {
     pub fn new(role: Role) -> Self {
         let (heartbeat, backoff) = match role {
             Role::Agent => (limits::HEARTBEAT_AGENT, limits::BACKOFF_AGENT),
-            Role::Gateway | Role::ManagementServer => (limits::HEARTBEAT_GATEWAY, limits::BACKOFF_GATEWAY),
+            Role::Gateway | Role::ManagementServer | Role::Operator => {
+                (limits::HEARTBEAT_GATEWAY, limits::BACKOFF_GATEWAY)
+            }
         };
         Self {
             role,
@@ -279,6 +281,8 @@ impl Config {
         match self.role {
             Role::Agent | Role::Gateway => require(self.upstream.primary.is_some(), "upstream.primary"),
             Role::ManagementServer => require(self.store_url.is_some(), "store.url"),
+            // An operator has no configuration.
+            Role::Operator => require(false, "role"),
         }
         let needs_directory = self.authority.kind != AuthorityKind::None;
         require(!needs_directory || self.authority.directory.is_some(), "authority.directory");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::error::Error;
 use crate::group::assignment::{Assignment, server_unknown};
+use crate::group::operator::{OperatorRecord, an_operator, decide_operator};
 use crate::group::record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
 use crate::identity::KeyHash;
 use crate::limits::PENDING_LINKS_MAX;
@@ -75,6 +76,10 @@ pub(crate) struct Facts {
     pub(crate) agent: Option<AgentRecord>,
     /// The management server that asks.
     pub(crate) server: Option<ServerRecord>,
+    /// The management server that has the knocking name.
+    pub(crate) bearer: Option<ServerRecord>,
+    /// The operator of this name.
+    pub(crate) operator: Option<OperatorRecord>,
     /// The knocking node's.
     pub(crate) assignment: Option<Assignment>,
     /// Whether the gateway in between is approved; false where there is none.
@@ -99,11 +104,17 @@ pub(crate) enum Remember {
 
 /// Decides about a knock.
 pub(crate) fn decide(facts: &Facts, knock: &Knock) -> (Decision, Remember) {
+    if let Some(operator) = facts.operator.as_ref().filter(|_| knock.role != Role::Operator) {
+        return (Decision::Refused(an_operator(&knock.name, operator)), Remember::Nothing);
+    }
     match knock.role {
+        Role::Operator => decide_operator(facts, knock),
         Role::Gateway => decide_gateway(facts, knock),
         Role::Agent => decide_agent(facts, knock),
         Role::ManagementServer => {
-            let error = refusal(Code::RoleUnexpected, knock).found("a management server").expected("agent or gateway");
+            let error = refusal(Code::RoleUnexpected, knock)
+                .found("a management server")
+                .expected("agent, gateway or operator");
             (Decision::Refused(error), Remember::Nothing)
         }
     }
@@ -243,7 +254,7 @@ pub(crate) fn pending_expired_before(now: Timestamp) -> Timestamp {
     Timestamp::from_unix_millis(now.unix_millis().saturating_sub(unseen))
 }
 
-fn approved(knock: &Knock) -> Decision {
+pub(super) fn approved(knock: &Knock) -> Decision {
     Decision::Approved(Approved { name: knock.name.clone(), role: knock.role })
 }
 
@@ -252,7 +263,7 @@ fn pending_full(knock: &Knock) -> Decision {
     Decision::Refused(refusal(Code::PendingFull, knock).found(found))
 }
 
-fn refusal(code: Code, knock: &Knock) -> Error {
+pub(super) fn refusal(code: Code, knock: &Knock) -> Error {
     Error::new(code).subject(knock.name.as_str())
 }
 

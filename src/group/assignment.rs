@@ -8,11 +8,13 @@ use std::str::FromStr;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::{Error, printable};
 use crate::limits::{PORT, UPSTREAMS_MAX};
 use crate::name::Name;
+use crate::text_form::text_form;
 
 /// What no other signature of farpost begins with.
 const CONTEXT: &str = "farpost assignment 1";
@@ -68,6 +70,8 @@ impl FromStr for Upstream {
     }
 }
 
+text_form!(Upstream);
+
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, self.port)
@@ -75,10 +79,26 @@ impl fmt::Display for Upstream {
 }
 
 /// A node's primary and ordered failover upstreams.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Upstreams")]
 pub struct Assignment {
     primary: Upstream,
     failover: Vec<Upstream>,
+}
+
+/// An assignment that was not checked yet.
+#[derive(Deserialize)]
+struct Upstreams {
+    primary: Upstream,
+    failover: Vec<Upstream>,
+}
+
+impl TryFrom<Upstreams> for Assignment {
+    type Error = Error;
+
+    fn try_from(upstreams: Upstreams) -> Result<Self, Error> {
+        Self::new(upstreams.primary, upstreams.failover)
+    }
 }
 
 impl Assignment {
@@ -142,7 +162,7 @@ impl Assignment {
 }
 
 /// A node's assignment, as the group knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AssignmentRecord {
     /// Whose.

@@ -6,7 +6,19 @@
 #[cfg(feature = "management-server")]
 mod approval;
 mod assignment;
+#[cfg(feature = "management-server")]
+mod audit;
+#[cfg(feature = "management-server")]
+mod delivery;
+#[cfg(feature = "management-server")]
+mod inventory;
+#[cfg(feature = "management-server")]
+mod operation;
+#[cfg(feature = "management-server")]
+mod operator;
 mod record;
+#[cfg(feature = "management-server")]
+mod report;
 #[cfg(feature = "management-server")]
 mod session;
 mod token;
@@ -21,7 +33,26 @@ pub use assignment::{Assignment, AssignmentRecord, Upstream};
 pub(crate) use assignment::{AssignmentKey, SignedAssignment};
 #[cfg(feature = "management-server")]
 pub(crate) use assignment::{Candidate, GroupKey, may_assign, server_unknown};
+#[cfg(feature = "management-server")]
+pub(crate) use audit::By;
+#[cfg(feature = "management-server")]
+pub use audit::{AuditRecord, Author, AuthorKind};
+#[cfg(feature = "management-server")]
+pub use delivery::{Delivery, DeliveryGap};
+#[cfg(feature = "management-server")]
+pub use inventory::{Cursor, Inventory};
+#[cfg(feature = "management-server")]
+pub(crate) use operation::{
+    Answer, ApprovalsOperation, AssignmentsOperation, AuditOperation, DownstreamOperation, InventoryOperation,
+    Operation, OperatorsOperation, TokensOperation,
+};
+#[cfg(feature = "management-server")]
+pub use operator::{Access, OperatorRecord, OperatorState};
+#[cfg(feature = "management-server")]
+pub(crate) use operator::{Bearers, may_be_node, may_be_operator, may_perform};
 pub use record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
+#[cfg(feature = "management-server")]
+pub use report::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 #[cfg(test)]
 pub(crate) use session::SessionGrant;
 #[cfg(feature = "management-server")]

@@ -1,10 +1,8 @@
 //! What the group remembers of its nodes.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
-use crate::code::Code;
 pub use crate::config::UnknownAgents;
-use crate::error::Error;
 use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::time::Timestamp;
@@ -34,6 +32,7 @@ pub enum GatewayState {
     Deleted,
 }
 
+/// The words of an enumeration: in files, tables, JSON and for people.
 macro_rules! words {
     ($type:ident { $($variant:ident = $word:literal,)* }) => {
         impl $type {
@@ -46,31 +45,43 @@ macro_rules! words {
             ///
             /// # Errors
             ///
-            /// [`Code::ConfigBadValue`] lists the words.
-            pub fn parse(word: &str) -> Result<Self, Error> {
+            /// [`Code::ConfigBadValue`](crate::code::Code::ConfigBadValue) lists the words.
+            pub fn parse(word: &str) -> Result<Self, crate::error::Error> {
                 match word {
                     $($word => Ok(Self::$variant),)*
-                    _ => Err(Error::new(Code::ConfigBadValue)
+                    _ => Err(crate::error::Error::new(crate::code::Code::ConfigBadValue)
                         .found(format!("\"{}\"", crate::error::printable(word)))
                         .expected([$($word),*].join(", "))),
                 }
             }
         }
 
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
+
+        impl std::str::FromStr for $type {
+            type Err = crate::error::Error;
+
+            fn from_str(word: &str) -> Result<Self, crate::error::Error> {
+                Self::parse(word)
+            }
+        }
+
+        crate::text_form::text_form!($type);
     };
 }
+
+pub(super) use words;
 
 words!(AgentState { Pending = "pending", Approved = "approved", Rejected = "rejected", });
 words!(GatewayState { Pending = "pending", Approved = "approved", Deleted = "deleted", });
 words!(UnknownAgents { Pending = "pending", Reject = "reject", Approve = "approve", });
 
 /// An agent, as the group knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AgentRecord {
     /// Its name, as its certificate proved it or as an operator approved it.
@@ -102,7 +113,7 @@ impl AgentRecord {
 }
 
 /// A gateway, as the group knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GatewayRecord {
     /// Its name, as its certificate proved it or as an operator approved it.
@@ -136,7 +147,7 @@ impl GatewayRecord {
 }
 
 /// A management server of the group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServerRecord {
     /// Its name.

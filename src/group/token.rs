@@ -26,7 +26,10 @@ pub struct EnrolmentToken(Zeroizing<[u8; SEED_BYTES]>);
 
 /// SHA-256 of a token's public key: what the group's store has of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct TokenHash(pub(crate) [u8; 32]);
+#[cfg_attr(feature = "management-server", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct TokenHash(
+    #[cfg_attr(feature = "management-server", serde(with = "crate::text_form::hexadecimal"))] pub(crate) [u8; 32],
+);
 
 /// What a token's key signs.
 #[derive(Clone, Copy, Debug)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::token::TokenHash;
@@ -12,7 +14,7 @@ use crate::role::Role;
 use crate::time::Timestamp;
 
 /// A one-time token as the group knows it: whose it is, not what it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TokenRecord {
     /// The node that it is for.
@@ -107,9 +109,9 @@ pub(crate) fn may_create_token(record: &TokenRecord, held: u64) -> Result<()> {
         let wrong = Error::new(Code::ArgumentInvalid).subject(record.name.as_str());
         Err(wrong.found(found).expected(expected))
     };
-    if record.role == Role::ManagementServer {
+    if !matches!(record.role, Role::Agent | Role::Gateway) {
         return refuse(
-            "a token for a management server".to_owned(),
+            format!("a token for the role {}", record.role),
             "agent or gateway; a management server has the group store and asks its CA itself",
         );
     }

@@ -1,8 +1,13 @@
 //! The short names of keys and chains.
 
 use std::fmt;
+use std::str::FromStr;
 
 use aws_lc_rs::digest::{self, SHA256};
+
+use crate::code::Code;
+use crate::error::Error;
+use crate::text_form::text_form;
 
 /// SHA-256 of a leaf's SubjectPublicKeyInfo in DER: the name of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +65,32 @@ macro_rules! hexadecimal {
 }
 
 hexadecimal! { KeyHash ChainHash }
+
+impl FromStr for KeyHash {
+    type Err = Error;
+
+    /// Of 64 hexadecimal digits, as SHA-256 is usually written; colons between them do not matter.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let unreadable = || {
+            Error::new(Code::ConfigBadValue)
+                .found(format!("\"{}\"", crate::error::printable(text)))
+                .expected("the SHA-256 of a public key: 64 hexadecimal digits")
+        };
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+        let mut out = [0; 32];
+        if digits.len() != 2 * out.len() {
+            return Err(unreadable());
+        }
+        for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+            let value = |digit: u8| char::from(digit).to_digit(16);
+            let (high, low) = (value(pair[0]), value(pair[1]));
+            *byte = high.zip(low).map(|(high, low)| (high * 16 + low) as u8).ok_or_else(unreadable)?;
+        }
+        Ok(Self(out))
+    }
+}
+
+text_form!(KeyHash);
 
 #[cfg(test)]
 mod tests {

@@ -22,8 +22,11 @@ pub(crate) mod agent;
 pub(crate) mod gateway;
 #[cfg(feature = "management-server")]
 pub(crate) mod management_server;
+#[cfg(feature = "management-server")]
+pub(crate) mod operator;
 mod reception;
 pub(crate) mod renewal;
+pub(crate) mod reporting;
 mod timers;
 pub(crate) mod uplink;
 
@@ -55,6 +58,11 @@ impl LinkId {
 
     pub(crate) fn accepted(count: u64) -> Self {
         Self(count << 1 | 1)
+    }
+
+    /// Odd for a link that was accepted.
+    fn number(self) -> u64 {
+        self.0
     }
 
     pub(crate) fn is_dialled(self) -> bool {

@@ -117,7 +117,9 @@ impl Caller {
                 .found(format!("version {}", hello.version))
                 .expected(format!("version {PROTOCOL_VERSION} or later")));
         }
-        if hello.group != me.group {
+        // An operator may not know the group's name: it learns it, and can do nothing without an approval.
+        let asks_for_it = hello.group.is_empty() && hello.role == Role::Operator as u32;
+        if hello.group != me.group && !asks_for_it {
             return Err(Error::new(Code::GroupMismatch)
                 .found(format!("\"{}\"", hello.group))
                 .expected(format!("\"{}\"", me.group)));
@@ -157,7 +159,11 @@ impl Caller {
             features: 0,
             group_key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())).unwrap_or_default(),
         };
-        let phase = if waits.is_some() { Phase::Pending } else { Phase::Open };
+        let phase = match (waits, introduced.role) {
+            (Some(_), _) => Phase::Pending,
+            (None, Role::Operator) => Phase::Asking,
+            (None, _) => Phase::Open,
+        };
         self.link.enter(phase, introduced.heartbeat);
         self.link.send(0, &welcome);
     }
@@ -184,7 +190,7 @@ impl Caller {
 pub(super) fn role_unexpected(found: &str, me: &Introduction) -> Error {
     let expected = match me.role {
         Role::Gateway => "an agent",
-        _ => "an agent or a gateway",
+        _ => "an agent, a gateway or an operator",
     };
     Error::new(Code::RoleUnexpected).found(format!("the role {found}")).expected(expected)
 }

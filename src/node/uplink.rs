@@ -7,6 +7,9 @@ mod assignment;
 mod greeting;
 mod path;
 mod renewal;
+mod report;
+#[cfg(all(test, feature = "management-server"))]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +26,9 @@ use crate::role::Role;
 use crate::routing::{Action, Failover, Failure, Purpose, Situation, Standby, Timing};
 use crate::time::Instant;
 use crate::wire::{Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Refuse, State, read_message};
+use assignment::Pending;
 use renewal::Renewal;
+use report::{Trouble, Troubles};
 
 /// What the uplink tells its owner, in order.
 #[derive(Debug)]
@@ -82,6 +87,13 @@ pub(crate) struct Uplink {
     dials: u64,
     group_key: Option<AssignmentKey>,
     assignment_version: u64,
+    /// An assignment of which no upstream was reached yet.
+    pending: Option<Pending>,
+    /// The upstreams of the assignment that is applied, and those that are configured.
+    last_good: Vec<Upstream>,
+    troubles: Troubles,
+    /// Why the primary was not used when the upstream in use was chosen.
+    left_primary: Option<(Upstream, Trouble)>,
     renewal: Renewal,
     output: VecDeque<UplinkOutput>,
 }
@@ -111,6 +123,7 @@ impl Uplink {
         let mut uplink = Self {
             me: config.me,
             routing,
+            last_good: upstreams.clone(),
             upstreams,
             configured,
             dialled: Vec::new(),
@@ -119,6 +132,9 @@ impl Uplink {
             dials: 0,
             group_key: config.group_key,
             assignment_version,
+            pending: None,
+            troubles: Troubles::default(),
+            left_primary: None,
             renewal: Renewal::new(config.seed),
             output: VecDeque::new(),
         };
@@ -254,6 +270,7 @@ impl Uplink {
         if dialled.renews {
             return self.handle_renewal_failed(dialled, error, now);
         }
+        self.troubles.note(&dialled.upstream, error);
         self.report_failure(dialled, error);
         self.tell_routing_failed(dialled, error, now);
     }
@@ -316,6 +333,8 @@ impl Uplink {
             return self.output.push_back(UplinkOutput::Ready);
         }
         let index = self.index_of(&upstream);
+        self.left_primary =
+            self.upstreams.first().and_then(|primary| Some((primary.clone(), self.troubles.of(primary)?.clone())));
         let code = match index {
             Some(0) if purpose == Purpose::Failback => Code::FailedBack,
             Some(0) | None => Code::LinkUp,
@@ -328,6 +347,9 @@ impl Uplink {
             if !available {
                 self.routing.handle_unavailable(now);
             }
+        }
+        if available {
+            self.note_reached(&upstream, now);
         }
     }
 
@@ -399,6 +421,7 @@ impl Uplink {
             return self.handle_failed(&dialled, &error, now);
         }
         self.report_failure(&dialled, &error);
+        self.troubles.note(&dialled.upstream, &error);
         self.current = None;
         self.output.push_back(UplinkOutput::Gone);
         if let Some(next) = self.moving_to.take_if(|next| self.renewal.is_link(*next)) {
@@ -411,8 +434,9 @@ impl Uplink {
             self.routing.handle_lost(now);
         }
         // A link that was proven to be better needs no dial.
-        if let Some(next) = self.moving_to.take() {
-            self.use_link(next, now);
+        match self.moving_to.take() {
+            Some(next) => self.use_link(next, now),
+            None => self.widen_pending(now),
         }
     }
 
@@ -570,7 +594,7 @@ fn of_this_node(error: Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+mod refusal_tests {
     use super::*;
 
     #[test]

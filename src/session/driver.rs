@@ -411,19 +411,20 @@ impl<M: Machine> Drop for Links<M> {
     }
 }
 
-/// Accepts links for a node until the task is dropped.
+/// Accepts links for a node until the task is dropped; `refused` hears of everybody who did not come through TLS.
 pub(crate) async fn accept<M: Machine>(
     listener: Listener,
     mailbox: Mailbox<M>,
     identity: IdentityCell,
     hello_timeout: Duration,
     events: EventHub,
+    refused: impl Fn(&str, &Error) + Clone + Send + Sync + 'static,
 ) {
     let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let turned_away = Arc::new(Mutex::new(TurnedAway::default()));
     let done = move |result: Result<Accepted, (String, Error)>| {
         let (mailbox, events, count) = (mailbox.clone(), events.clone(), count.clone());
-        let turned_away = turned_away.clone();
+        let (turned_away, refused) = (turned_away.clone(), refused.clone());
         async move {
             match result {
                 Ok(accepted) => {
@@ -434,6 +435,7 @@ pub(crate) async fn accept<M: Machine>(
                     mailbox.open_link(stream, identity, link, peer, input).await;
                 }
                 Err((address, error)) => {
+                    refused(&address, &error);
                     let told = turned_away.lock().unwrap_or_else(PoisonError::into_inner).tell(clock::now());
                     if let Some(untold) = told {
                         let mut event = crate::event::Event::of_error(address, &error);

@@ -20,6 +20,7 @@ use crate::name::Name;
 use crate::net::enrolment::EnrolmentListener;
 use crate::net::listen::Listener;
 use crate::node::gateway::{Effect, Gateway as Node, Input};
+use crate::node::reporting::{Attempt, Figures};
 use crate::role::Role;
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::driver::{IdentityCell, Links, Mailbox, accept, machine, mailbox, run};
@@ -254,14 +255,19 @@ impl GatewayBuilder {
             tokio::spawn(accept_enrolments(listener, identity.clone(), Failures::new(&events), answer))
         });
         let socket = status::serve(config.state_directory.as_deref(), report);
-        let listening = accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone());
+        let refused = {
+            let mailbox = mailbox.clone();
+            move |address: &str, error: &Error| mailbox.post(Input::Refused(Attempt::of_stranger(address, error)))
+        };
+        let listening =
+            accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone(), refused);
         let accepting = tokio::spawn(listening);
         let reloading = reloader.clone().start(watches);
         let (stop, stopped) = watch::channel(false);
-        let (hub, signed) = (events.clone(), mailbox.clone());
+        let (hub, own) = (events.clone(), mailbox.clone());
         tokio::spawn(async move {
             let node = Node::new(uplink, clock::now());
-            let performer = Performer { mailbox: signed, file, events: hub, identities: identity, renewed, tickets };
+            let performer = Performer { mailbox: own, file, events: hub, identities: identity, renewed, tickets };
             run(node, inbox, links, |effect, links| performer.perform(effect, links)).await;
             drop((socket, state, reloading, performer));
             let _ = stop.send(true);
@@ -312,6 +318,10 @@ impl Performer {
             Effect::Enrolled { ticket, answer } => self.tickets.answer(ticket, answer),
             Effect::Sign { token, link, bytes } => self.sign(token, links.identity_of(link), bytes),
             Effect::Show { generation } => self.identities.show(generation),
+            Effect::AskFigures => {
+                let certificate_until = Some(self.identities.current().not_after());
+                self.mailbox.post(Input::Figures(Figures { certificate_until, ..Figures::default() }));
+            }
             Effect::Event(event) => self.events.emit(event),
             Effect::Stopped => {
                 self.events.emit(Event::new(Code::ShuttingDown, "", ""));

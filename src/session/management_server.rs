@@ -3,9 +3,12 @@
 mod builder;
 mod commit_pace;
 mod deliveries;
+mod operators;
 mod output_file;
 mod perform;
+mod refusals;
 mod registrar;
+mod reports;
 mod store_health;
 mod verify;
 
@@ -42,9 +45,16 @@ pub struct ManagementServer {
     tasks: Vec<JoinHandle<()>>,
     output: Option<JoinHandle<()>>,
     reloader: Arc<Reloader<Node>>,
+    reports: reports::ReportBook,
 }
 
 impl ManagementServer {
+    /// What this server knows of the nodes behind it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the writer of the inventory is being built"))]
+    pub(crate) fn report_book(&self) -> reports::ReportBook {
+        self.reports.clone()
+    }
+
     /// Where it listens: the port that the system chose, if it was asked to (port 0).
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.address

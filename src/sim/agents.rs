@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::message::{Numbered, Priority, Sequence};
+use crate::node::reporting::Figures;
 use crate::node::{agent, gateway};
 use crate::sim::people;
 use crate::sim::queue::{Answer, Call};
@@ -45,6 +46,10 @@ impl World {
                 self.nodes[node].down_handed = number;
                 self.feed_later(node, agent::Input::DownTaken { number });
             }
+            agent::Effect::AskFigures => {
+                let figures = self.figures(node);
+                self.feed_later(node, agent::Input::Figures(figures));
+            }
             // Nobody renews in the simulation.
             agent::Effect::Renewed(_) | agent::Effect::Event(_) | agent::Effect::Stopped => {}
         }
@@ -72,8 +77,18 @@ impl World {
                 self.after(delay, Event::Answer { node, life, input });
             }
             gateway::Effect::Show { generation } => self.nodes[node].shown = generation,
+            gateway::Effect::AskFigures => {
+                let (life, delay) = (self.nodes[node].life, self.delay());
+                let input = Input::Gateway(gateway::Input::Figures(Figures::default()));
+                self.after(delay, Event::Answer { node, life, input });
+            }
             gateway::Effect::Event(_) | gateway::Effect::Stopped => {}
         }
+    }
+
+    fn figures(&self, node: usize) -> Figures {
+        let held = self.nodes[node].queue.as_ref().map_or(0, |queue| queue.disk.held.len());
+        Figures { queue_messages: held as u64, ..Figures::default() }
     }
 
     /// Rules D3 and D4: the queue forgets what the group has, nothing else.

@@ -155,6 +155,7 @@ impl World {
                 Machine::Agent(Box::new(Agent::new(config, instance, held, now)))
             }
             Role::Gateway => Machine::Gateway(Box::new(Gateway::new(self.uplink_config(node, role), now))),
+            Role::Operator => unreachable!("no operator is simulated"),
             Role::ManagementServer => {
                 let config = Config {
                     me: self.introduction(node, role),
@@ -298,6 +299,7 @@ impl World {
             Role::Agent => Input::Agent(AgentInput::Identity(changed)),
             Role::Gateway => Input::Gateway(GatewayInput::Identity(changed)),
             Role::ManagementServer => Input::Server(Box::new(ServerInput::Identity(changed))),
+            Role::Operator => unreachable!("no operator is simulated"),
         };
         if self.nodes[node].machine.is_some() {
             self.feed(node, input);

@@ -108,6 +108,8 @@ impl Group {
             gateway: self.gateways.get(&knock.name).cloned(),
             agent: self.agents.get(&knock.name).cloned(),
             server: self.servers.get(&knock.server).cloned(),
+            bearer: None,
+            operator: None,
             assignment: self.assignments.get(&knock.name).map(|(_, assignment)| assignment.clone()),
             via_approved: knock.via.as_ref().and_then(|via| self.gateways.get(via)).is_some_and(approved),
             pending: 0,

@@ -29,8 +29,8 @@ pub(super) struct Ledger {
     /// What each key means on its agent's disk.
     durable: BTreeMap<Key, Bytes>,
     promised: usize,
-    /// The messages that an agent promised to keep, and no application has yet.
-    waiting: BTreeSet<u64>,
+    /// The messages that an agent promised to keep and no application has yet, and under which key they stand.
+    waiting: BTreeMap<u64, Key>,
     /// The messages that an application or the store has durably.
     done: BTreeSet<u64>,
     /// What was handed over first under each key, and when.
@@ -61,12 +61,17 @@ impl Ledger {
         messages: impl IntoIterator<Item = &'a Numbered>,
     ) {
         for message in messages {
-            let number = number_of(&message.payload);
+            let (number, key) = (number_of(&message.payload), (agent.clone(), epoch, message.sequence.0));
             self.promised += 1;
             if !self.done.contains(&number) {
-                self.waiting.insert(number);
+                self.waiting.insert(number, key.clone());
             }
-            self.durable.insert((agent.clone(), epoch, message.sequence.0), message.payload.clone());
+            if let Some(before) = self.durable.insert(key.clone(), message.payload.clone())
+                && number_of(&before) != number
+            {
+                let lost = self.waiting.get(&number_of(&before)) == Some(&key);
+                assert!(!lost, "D6 {key:?} means another message, and the one before it is nowhere");
+            }
         }
     }
 
@@ -193,18 +198,18 @@ impl Ledger {
     }
 
     /// Whether everything that the application saw of an agent is in its cursor: then an old disk cannot give a
-    /// sequence away twice (rule D1 knows acknowledged sequences only).
+    /// sequence away twice (rule D1 knows acknowledged sequences only). And whether nothing waits: what only the disk of
+    /// now has no older one can bring back (an old disk that was not numbered anew yet has such below the cursor).
     pub(super) fn is_settled(&self, agent: &Name, epoch: Epoch, cursor: Sequence) -> bool {
         let range = (agent.clone(), epoch, cursor.0 + 1)..=(agent.clone(), epoch, u64::MAX);
-        self.durable.range(range.clone()).next().is_none() && self.handed.range(range).next().is_none()
+        let is_seen = self.durable.range(range.clone()).next().is_none() && self.handed.range(range).next().is_none();
+        is_seen && !self.waiting.values().any(|(waiting, ..)| waiting == agent)
     }
 
     pub(super) fn missing(&self) -> String {
         let mut text = String::new();
-        for ((agent, epoch, sequence), payload) in &self.durable {
-            if !self.done.contains(&number_of(payload)) && text.len() < 400 {
-                let _ = write!(text, "{agent} {epoch} {sequence}; ");
-            }
+        for (number, (agent, epoch, sequence)) in self.waiting.iter().take(8) {
+            let _ = write!(text, "message {number}, last under {agent} {epoch} {sequence}; ");
         }
         text
     }

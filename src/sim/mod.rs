@@ -65,6 +65,7 @@ fn run_to_rest(world: &mut World, plan: &Plan) {
             world.group.downs
         );
     }
+    world.check_reports();
 }
 
 fn number_from(variable: &str) -> Option<u64> {

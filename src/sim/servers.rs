@@ -58,12 +58,23 @@ impl World {
                 );
                 self.ask_store(node, StoreCall::DownDelivered { agent, fence, through });
             }
-            Effect::Issue { .. } => {}
+            Effect::Issue { .. } | Effect::Perform(_) => {}
             // Rule I5: whoever changes its key, no honest node's attestation or statement is ever taken for a false one.
             Effect::Event(event) => {
                 let is_false = matches!(event.code, Code::AttestationInvalid | Code::SuccessionInvalid);
                 assert!(!is_false, "I5 {event}");
             }
+            Effect::Entered(presence) => {
+                let since = (presence.name.clone(), self.now);
+                self.unreported.insert((node, self.nodes[node].life, presence.session), since);
+            }
+            Effect::Reported(report) => {
+                self.unreported.remove(&(node, self.nodes[node].life, report.session));
+            }
+            Effect::Left { session, .. } => {
+                self.unreported.remove(&(node, self.nodes[node].life, session));
+            }
+            Effect::Refused(_) => {}
             Effect::Stopped => {}
         }
     }

@@ -227,6 +227,8 @@ pub(super) struct World {
     pub(super) messages: u64,
     /// The downstream cursor that each agent ever had durably (rule D8).
     pub(super) down_kept: BTreeMap<Name, u64>,
+    /// Who is connected to a server, in which life, and has not reported there: since when.
+    pub(super) unreported: BTreeMap<(usize, u64, u64), (Name, Instant)>,
     events: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     is_traced: bool,
@@ -248,6 +250,7 @@ impl World {
             applications_rest_until: Instant::default(),
             messages: 0,
             down_kept: BTreeMap::new(),
+            unreported: BTreeMap::new(),
             events: BinaryHeap::new(),
             scheduled: 0,
             is_traced: std::env::var_os("FARPOST_SIM_TRACE").is_some(),
@@ -315,6 +318,16 @@ impl World {
             Event::Start { node } => self.start(node),
             Event::Fault => self.fault(),
             _ => {}
+        }
+    }
+
+    /// Everybody who has been connected for a while has said how it stands. A link that died without a word is found out
+    /// after three heartbeats.
+    pub(super) fn check_reports(&self) {
+        let late = |since: Instant| self.now.since(since) > REPORTED_WITHIN;
+        for ((server, life, _), (name, since)) in &self.unreported {
+            let is_missing = self.is_alive(*server, *life) && late(*since);
+            assert!(!is_missing, "{name} is at {} since {since:?} without a report", self.nodes[*server].name);
         }
     }
 
@@ -427,3 +440,6 @@ impl World {
         }
     }
 }
+
+/// Three heartbeats, a look at the figures and the way.
+const REPORTED_WITHIN: Duration = Duration::from_secs(15);

@@ -1,7 +1,11 @@
 //! What holds on every engine, tested on each: a test is a function of a place where a fresh store can be opened.
 
 mod approvals;
+mod audit;
+mod golden;
+mod operators;
 mod places;
+mod refusals;
 mod sessions;
 pub(super) mod tokens;
 
@@ -16,6 +20,7 @@ use crate::identity::KeyHash;
 use crate::message::{Epoch, Gap, Numbered, Priority, Sequence};
 use crate::name::Name;
 use crate::role::Role;
+use crate::store::asking::Asking as _;
 use crate::store::group_store::GroupStore;
 use crate::store::records::Engine;
 use crate::store::{DOWN_PAYLOAD_BYTES_MAX, OutputPosition, Store, StoredRun};

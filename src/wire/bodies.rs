@@ -1,12 +1,14 @@
 //! Reads the body of any frame: what fuzzing and the golden bytes go through.
 
 use crate::error::Error;
+use crate::wire::asking::{Answered, Ask};
 use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind};
 use crate::wire::messages::{
     Assign, Attestation, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, Refuse, State, Succeed, Welcome,
     read_message, read_number,
 };
+use crate::wire::reports::read_report;
 use crate::wire::run::{Fragment, Run};
 
 /// Reads a frame's body with the reader that its kind has.
@@ -36,6 +38,9 @@ pub(crate) fn read_body(frame: &Frame) -> Result<(), Error> {
         Kind::Enrol => read_message::<Enrol>(frame).map(drop),
         Kind::Enrolled => read_message::<Enrolled>(frame).map(drop),
         Kind::Succeed => read_message::<Succeed>(frame).map(drop),
+        Kind::Ask => read_message::<Ask>(frame).map(drop),
+        Kind::Answer => read_message::<Answered>(frame).map(|part| drop(part.error().map(|error| error.to_string()))),
+        Kind::Report => read_report(frame).map(drop),
         Kind::Ping | Kind::Pong | Kind::Ack | Kind::Credit | Kind::DownAck => read_number(frame).map(|_| ()),
         Kind::Data => read_run(frame),
         Kind::Fragment => read_fragment(frame),

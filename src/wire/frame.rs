@@ -79,6 +79,12 @@ kinds! {
     Enrolled = 0x18;
     /// A gateway's former key vouches for the one of this link.
     Succeed = 0x19;
+    /// An operator asks something of the group.
+    Ask = 0x1a;
+    /// The answer to ASK.
+    Answer = 0x1b;
+    /// How a node stands.
+    Report = 0x1c;
 }
 
 /// One frame; the body shares the memory it was read into.

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::message::{Numbered, Priority, Sequence};
 use crate::time::Timestamp;
+use crate::wire::asking::{Answered, Ask};
 use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind, next_frame};
 use crate::wire::messages::{
@@ -16,6 +17,7 @@ use crate::wire::messages::{
     STATUS_ACCEPTED, STATUS_PENDING, State, Succeed, Welcome, put_message, read_message, read_number,
 };
 use crate::wire::read_body;
+use crate::wire::reports::{Report, ReportedRefusal, ReportedStandby};
 use crate::wire::run::{Fragment, Run, put_data};
 
 /// The file of a kind. The match has no default arm: a kind without golden bytes does not compile.
@@ -51,6 +53,9 @@ fn file(kind: Kind) -> &'static str {
         Kind::Enrol => hex!("enrol"),
         Kind::Enrolled => hex!("enrolled"),
         Kind::Succeed => hex!("succeed"),
+        Kind::Ask => hex!("ask"),
+        Kind::Answer => hex!("answer"),
+        Kind::Report => hex!("report"),
     }
 }
 
@@ -97,6 +102,9 @@ fn encoded(kind: Kind, golden: &BytesMut) -> BytesMut {
         Kind::Issued => body(&frame, &issued()),
         Kind::Enrol => body(&frame, &enrol()),
         Kind::Enrolled => body(&frame, &enrolled()),
+        Kind::Ask => body(&frame, &Ask { id: 3, more: true, operation: "{\"inventory\":".into() }),
+        Kind::Answer => body(&frame, &answered()),
+        Kind::Report => body(&frame, &report()),
         Kind::Data => data(&frame),
         Kind::Fragment => fragment(&frame),
     }
@@ -256,6 +264,58 @@ fn enrolled() -> Enrolled {
         code: 1814,
         text: "asked".into(),
         retry_after_ms: 60_000,
+    }
+}
+
+fn report() -> Report {
+    let standby = ReportedStandby {
+        name: "ms1.corp.example".into(),
+        ready: false,
+        code: 2103,
+        text: "found nothing for 30 s".into(),
+        proven_ms: 4_000,
+    };
+    let refusal = ReportedRefusal {
+        name: "pc8.branch.example".into(),
+        role: 1,
+        address: "10.1.0.8".into(),
+        code: 1202,
+        text: "found 2026-11-01".into(),
+        first_ms: 9_000,
+        last_ms: 1_000,
+        count: 3,
+    };
+    Report {
+        software: "farpost 0.1.0".into(),
+        upstream: "ms2.corp.example".into(),
+        upstream_code: 2107,
+        upstream_text: "ms1.corp.example: FP2103".into(),
+        since_ms: 61_000,
+        standbys: vec![standby, ReportedStandby { name: "ms3.corp.example".into(), ready: true, ..Default::default() }],
+        queue_messages: 1_204,
+        queue_bytes: 317_440,
+        oldest_ms: 800,
+        delivered: 8_411,
+        certificate_until_ms: SENT,
+        assignment_version: 7,
+        assignment_pending: 8,
+        agents_connected: 412,
+        agents_silent: 3,
+        agents_pending: 1,
+        refusals: vec![refusal],
+    }
+}
+
+fn answered() -> Answered {
+    Answered {
+        id: 3,
+        more: true,
+        answer: "\"done\"".into(),
+        code: 3023,
+        subject: "ms9".into(),
+        found: "found".into(),
+        expected: "expected".into(),
+        remedy: "remedy".into(),
     }
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Phase {
     Pending,
     /// Channels and data.
     Open,
+    /// The downstream end is an operator: it asks and is answered.
+    Asking,
 }
 
 /// The machine of one link. Bytes and time go in; frames that the phase allows and bytes to write come out.
@@ -41,7 +43,8 @@ pub(crate) struct Link {
     phase: Phase,
     input: BytesMut,
     control: BytesMut,
-    chunks_in_flight: u8,
+    chunks_sent: u64,
+    chunks_written: u64,
     heartbeat: Duration,
     peer_heartbeat: Duration,
     hello_timeout: Duration,
@@ -70,7 +73,8 @@ impl Link {
             phase: Phase::Introduction,
             input: BytesMut::new(),
             control: BytesMut::new(),
-            chunks_in_flight: 0,
+            chunks_sent: 0,
+            chunks_written: 0,
             heartbeat,
             peer_heartbeat: heartbeat,
             hello_timeout: HELLO_TIMEOUT,
@@ -190,7 +194,12 @@ impl Link {
 
     /// Whether a chunk may be built now: at most two are on their way, so that a heartbeat waits behind little.
     pub(crate) fn is_writable(&self) -> bool {
-        self.chunks_in_flight < CHUNKS_IN_FLIGHT_MAX
+        self.chunks_sent - self.chunks_written < CHUNKS_IN_FLIGHT_MAX
+    }
+
+    /// Whether there is room in the next chunk, and that may be built now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.is_writable() && self.control.len() < CHUNK_BYTES
     }
 
     /// The start of the next chunk: control before data. The owner appends data up to [`CHUNK_BYTES`], then calls
@@ -201,13 +210,33 @@ impl Link {
 
     /// Counts a chunk as on its way.
     pub(crate) fn sent(&mut self, now: Instant) {
-        self.chunks_in_flight += 1;
+        self.chunks_sent += 1;
         self.last_sent = now;
     }
 
     /// A chunk was written entirely.
     pub(crate) fn handle_written(&mut self) {
-        self.chunks_in_flight = self.chunks_in_flight.saturating_sub(1);
+        self.chunks_written = self.chunks_sent.min(self.chunks_written + 1);
+    }
+
+    /// The number of the chunk that the control frames ride in which are queued now.
+    pub(crate) fn next_chunk(&self) -> u64 {
+        self.chunks_sent + 1
+    }
+
+    /// How many chunks were written entirely.
+    pub(crate) fn chunks_written(&self) -> u64 {
+        self.chunks_written
+    }
+
+    /// Whether the peer is overdue with a sign of life: it was to come an entire heartbeat ago.
+    pub(crate) fn is_silent(&self, now: Instant) -> bool {
+        now > self.last_received + self.peer_heartbeat * 2
+    }
+
+    /// When the last bytes of the peer came.
+    pub(crate) fn last_received(&self) -> Instant {
+        self.last_received
     }
 
     pub(crate) fn has_control(&self) -> bool {
@@ -257,7 +286,7 @@ impl Link {
 /// Whether `end` may receive this frame from its peer in this phase (rule of section 4: what is not listed is denied).
 /// The match has no default arm: a new kind is denied until somebody lists it.
 fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
-    use Phase::{Introduction, Open, Pending};
+    use Phase::{Asking, Introduction, Open, Pending};
     let link = channel == 0;
     let from_downstream = end == End::Upstream;
     let from_upstream = end == End::Downstream;
@@ -265,7 +294,7 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Hello => from_downstream && phase == Introduction && link,
         Kind::Welcome => from_upstream && matches!(phase, Introduction | Pending) && link,
         Kind::Refuse => from_upstream && (link || phase == Open),
-        Kind::Ping | Kind::Pong => matches!(phase, Pending | Open) && link,
+        Kind::Ping | Kind::Pong => matches!(phase, Pending | Open | Asking) && link,
         Kind::Chain => from_downstream && phase == Open && link,
         // Of the gateway at the other end on 0, of one behind it on that one's channel.
         Kind::Succeed => from_downstream && phase == Open,
@@ -280,12 +309,15 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Issued => from_upstream && phase == Open,
         Kind::Enrol => from_downstream && phase == Open && link,
         Kind::Enrolled => from_upstream && phase == Open && link,
+        Kind::Ask => from_downstream && phase == Asking && link,
+        Kind::Answer => from_upstream && phase == Asking && link,
+        Kind::Report => from_downstream && phase == Open,
     }
 }
 
 /// Bytes of one chunk; two of them are what the TLS writer may hold.
 pub(crate) const CHUNK_BYTES: usize = WRITER_BYTES_MAX / 2;
-const CHUNKS_IN_FLIGHT_MAX: u8 = 2;
+const CHUNKS_IN_FLIGHT_MAX: u64 = 2;
 const PING_BYTES: usize = 8;
 /// Where a frame has its type (section 1).
 const TYPE_AT: usize = 3;

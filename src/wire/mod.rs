@@ -53,6 +53,9 @@
 //! | 0x17 | ENROL | downstream | 0 | protobuf |
 //! | 0x18 | ENROLLED | upstream | 0 | protobuf |
 //! | 0x19 | SUCCEED | downstream | 0 or a gateway's channel | protobuf |
+//! | 0x1a | ASK | downstream | 0 | protobuf |
+//! | 0x1b | ANSWER | upstream | 0 | protobuf |
+//! | 0x1c | REPORT | downstream | 0 or a channel | protobuf |
 //!
 //! An unknown type below 0x80 ends the link (FP2003). One from 0x80 up is skipped whole: it counts as a sign of life
 //! and in nothing else. So what an older node may miss gets a number from 0x80 up, and what it may not gets a new
@@ -62,15 +65,16 @@
 //!
 //! proto3: a field with its default value is not written, a field that is not known is passed over, of a single field
 //! that came twice the last one counts. `forwarded` alone has presence (`optional`). A body that cannot be decoded is
-//! FP2005. HELLO and OPEN are at most 4,096 bytes with their header, REQUEST and ENROL 8,192 (FP2002); the others what a
-//! frame bears.
+//! FP2005. HELLO and OPEN are at most 4,096 bytes with their header, REQUEST, ENROL and REPORT 8,192 (FP2002); the
+//! others what a frame bears.
 //!
 //! ```text
 //! HELLO      1 version u32              the highest that the dialler speaks; at least 1
-//!            2 role u32                 1 agent, 2 gateway, 3 management server
+//!            2 role u32                 1 agent, 2 gateway, 3 management server, 4 operator
 //!            3 purpose u32              1 use, 2 probe (F3)
 //!            4 name string              lower case, no trailing dot; its certificate proves it
-//!            5 group string             the management group; compared byte by byte
+//!            5 group string             the management group; compared byte by byte; an operator may
+//!                                       leave it empty: it takes the one of WELCOME
 //!            6 software string          for people
 //!            7 heartbeat_ms u32         section 7
 //!            8 features u64             no bit is defined: written 0, not looked at
@@ -156,6 +160,47 @@
 //! SUCCEED    1 chain bytes              32: the SHA-256 of a CHAIN, the sender's former one; section 8
 //!            2 scheme u32               TLS SignatureScheme
 //!            3 signature bytes
+//! ASK        1 id u64                   section 15; the operator's number for it
+//!            2 more bool                the next ASK continues this one
+//!            3 operation bytes          JSON
+//! ANSWER     1 id u64                   the ASK that is answered
+//!            2 more bool
+//!            3 answer bytes             JSON
+//!            4 code u32                 0 answered; else why not, and the rest of the error
+//!            5 subject string
+//!            6 found string
+//!            7 expected string
+//!            8 remedy string
+//! REPORT     1 software string          section 14; ages are in milliseconds
+//!            2 upstream string          the name of the one in use; empty: none
+//!            3 upstream_code u32        why that one; 0: it is the primary
+//!            4 upstream_text string
+//!            5 since_ms u64             age: how long the node has been there
+//!            6 standbys STANDBY *       at most 16
+//!            7 queue_messages u64
+//!            8 queue_bytes u64
+//!            9 oldest_ms u64            age of the oldest undelivered message; means nothing without messages
+//!           10 delivered u64            messages in all: of the agent's epoch, or since the gateway's start
+//!           11 certificate_until_ms int64    unix milliseconds
+//!           12 assignment_version u64   the one that is applied
+//!           13 assignment_pending u64   a newer one (section 11); 0: none
+//!           14 agents_connected u32
+//!           15 agents_silent u32
+//!           16 agents_pending u32
+//!           17 refusals REFUSAL *       at most 32
+//! STANDBY    1 name string
+//!            2 ready bool
+//!            3 code u32                 why not ready; 0: not tried yet
+//!            4 text string
+//!            5 proven_ms u64            age of that knowledge; means nothing where it was not tried yet
+//! REFUSAL    1 name string              as the peer proved it; empty: it proved none
+//!            2 role u32                 as it said; 0: it said none
+//!            3 address string
+//!            4 code u32
+//!            5 text string              what was found and expected, for people
+//!            6 first_ms u64             age
+//!            7 last_ms u64              age
+//!            8 count u64
 //! ```
 //!
 //! # 4. Phases
@@ -166,13 +211,16 @@
 //! |---|---|---|
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
-//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, SUCCEED, DOWN_ACK, REQUEST, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
+//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, SUCCEED, DOWN_ACK, REQUEST, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
+//! | asking | PING, PONG, ASK | PING, PONG, REFUSE on 0, ANSWER |
+//!
+//! A link is *asking* where an operator's is accepted, and *open* where any other one's is.
 //!
 //! 1. The downstream end sends HELLO and then nothing until it is answered. Before the answer the upstream end takes
 //!    this one frame of at most 4,096 bytes; anything else is refused by its type, before its body is awaited, types
 //!    from 0x80 up included.
 //! 2. The upstream end checks, in this order: the version (FP2008), the group (FP2015), that the certificate proves the
-//!    name (FP1305, FP2014), the role (FP2017: a gateway takes agents, a management server agents and gateways), the
+//!    name (FP1305, FP2014), the role (FP2017: a gateway takes agents, a management server agents, gateways and operators), the
 //!    purpose (FP2005). A management server then asks whether the group lets that name in in that role (G1); a gateway
 //!    leaves that to the agent's channel.
 //! 3. It answers REFUSE and closes, or WELCOME. *Accepted* opens the link at both ends. *Pending* keeps it: both ends
@@ -378,7 +426,9 @@
 //!
 //! text(x) is the length of x as u16 and x. `count` is 1 to 16, the primary first, no name twice. The node takes it if
 //! its pinned key signed it, for its group and its name, with a higher version; a lower or equal one is ignored. A
-//! wrong signature ends the link (FP3010). A node without a pinned key takes `key` with the first assignment from an
+//! wrong signature ends the link (FP3010). It is *pending* until the node reached one of its upstreams (which accepted it,
+//! and is available), at once if that is the one in use; only then the node applies it: it keeps it, and states its version
+//! in HELLO and OPEN. Until then the last one applies. A node without a pinned key takes `key` with the first assignment from an
 //! upstream that it was configured with. What is configured stays the last resort after the assignment.
 //!
 //! # 12. Errors
@@ -435,7 +485,44 @@
 //! is good for one group, name, role and gateway, and nobody on the way can use it for another request. A gateway passes
 //! ENROL on upstream on channel 0 (one that is behind another gateway answers FP1823), writing `id`, unique on this link, and `address`; at most 64 of them unanswered. The
 //! management server takes the gateway's name from its link, checks the token, and answers with ENROLLED of that `id`.
+//!
+//! # 14. Reports
+//!
+//! A node tells its management server how it stands: a gateway with REPORT on channel 0, an agent, and a gateway behind another one, on its open channel (not
+//! before, and not on channel 0: FP2004). Nobody answers it. A gateway checks it and passes it on as it came. It is what
+//! the node says of itself: for the inventory, and no permission ever hangs on it.
+//!
+//! A node sends one right after its link or channel was accepted, another within 2 s of a change of its upstream, of a
+//! standby's readiness, of its assignment or of its refusals, and one every 60 s while its figures change; never within 5 s
+//! of the last one on that channel. A receiver takes three at once and one every 5 s on; what comes sooner is counted and
+//! not looked at, which ends nothing. A probe sends none.
+//!
+//! No text is longer than 256 bytes; names are in the form of HELLO's. What is beyond its bounds is FP2005.
+//!
+//! **Refusals** are attempts to connect that a gateway refused by itself, which its management server would not hear of
+//! otherwise: in TLS, before or at HELLO, at an agent's channel before it was opened. Those of one name, address and code
+//! are one entry, with what was found the last time. The address is without a port. Entries that are too many for the
+//! gateway to keep apart are joined under their code, with neither name nor address. A gateway tells an entry again
+//! if the link ended before the report that had it was written to it; what is told is not counted again.
+//! # 15. Operators
+//!
+//! An operator is no part of a chain: it dials a management server, to ask and change what the group knows. Its HELLO has
+//! the role 4; a name that the group did not approve as operator is refused at once (FP3040) and waits for nothing. Its
+//! link carries ASK and ANSWER beside heartbeats, and no CHALLENGE and STATE.
+//!
+//! ASK brings an operation of the group's as JSON, at most 256 KiB in as many parts as it needs. The parts of one come
+//! together, none is empty, and the next ASK begins after the last one (FP2005, FP2002). At most four are without their
+//! answer, and no `id` is used again while it is (FP2136). They are done one after the other and, beyond a hundred, fifty
+//! in a second; later ones wait. ANSWER brings the answer, at most 64 MiB in parts alike, or the code and the texts of
+//! why there is none: the operation cannot be read (FP2137: an older release does not know it), the operator may only
+//! look (FP3041), it is done beside the store only (FP3042), or what the operation itself found. The management server
+//! looks at what the operator may in the transaction of what it asks.
+//!
+//! A server holds what the link takes and the answers that are not taken, together at most 256 MiB: then other asks wait.
+//! An operator that takes nothing of its answer for 30 s is cut off (FP2019). If a link ends before a change was answered,
+//! the operator cannot know whether it was made: it asks for the audit log, and never makes it again by itself (FP2135).
 
+mod asking;
 #[cfg(any(fuzzing, test))]
 mod bodies;
 mod certificates;
@@ -446,8 +533,10 @@ mod golden;
 mod link;
 mod messages;
 mod order;
+mod reports;
 mod run;
 
+pub(crate) use asking::{AnswerAssembly, Ask, AskAssembly, OutgoingAnswer};
 #[cfg(any(fuzzing, test))]
 pub(crate) use bodies::read_body;
 pub(crate) use certificates::*;
@@ -458,4 +547,5 @@ pub(crate) use frame::{Frame, HEADER_BYTES, Kind, put_header};
 pub(crate) use link::{CHUNK_BYTES, Link, Phase};
 pub(crate) use messages::*;
 pub(crate) use order::Order;
+pub(crate) use reports::{Report, ReportedRefusal, ReportedStandby, read_report, report_text};
 pub(crate) use run::{Content, FRAGMENT_PAYLOAD_MAX, Fragment, PAYLOAD_IN_RUN_MAX, Run, put_data};

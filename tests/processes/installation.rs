@@ -41,25 +41,32 @@ impl Installation {
     pub(crate) fn new(output: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store_url = format!("sqlite://{}/group.db", directory.path().display());
-        Self::in_directory(directory, store_url, output, false)
+        Self::in_directory(directory, store_url, output, "", false)
     }
 
     /// The same with a third gateway, behind the two; the agents connect to that, and to the first as their failover.
     pub(crate) fn with_inner_gateway(output: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store_url = format!("sqlite://{}/group.db", directory.path().display());
-        Self::in_directory(directory, store_url, output, true)
+        Self::in_directory(directory, store_url, output, "", true)
     }
 
     /// The same on a store that is there.
     pub(crate) fn on(store_url: String, output: &str) -> Self {
-        Self::in_directory(tempfile::tempdir().unwrap(), store_url, output, false)
+        Self::trusting("", store_url, output)
     }
 
-    fn in_directory(directory: TempDir, store_url: String, output: &str, has_inner: bool) -> Self {
+    /// The same with nodes that trust these anchors, too.
+    pub(crate) fn trusting(anchors: &str, store_url: String, output: &str) -> Self {
+        Self::in_directory(tempfile::tempdir().unwrap(), store_url, output, anchors, false)
+    }
+
+    fn in_directory(directory: TempDir, store_url: String, output: &str, anchors: &str, has_inner: bool) -> Self {
         let mut installation = Self { directory, store_url, nodes: Vec::new() };
         let path = installation.path().to_owned();
         installation.certificates();
+        let trust = std::fs::read_to_string(path.join("ca.pem")).unwrap() + anchors;
+        std::fs::write(path.join("ca.pem"), trust).unwrap();
         let address = loopback();
         let listeners: Vec<TcpListener> = (0..5).map(|_| TcpListener::bind((address.as_str(), 0)).unwrap()).collect();
         let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();

@@ -1,6 +1,8 @@
 //! The command's processes, started from configuration files, killed with SIGKILL in random order and started again:
 //! what the output then has (rules D2, D3 and D5). `FARPOST_KILLS=n` kills more, `FARPOST_SEED=s` repeats a run.
 
+#[path = "../common/chance.rs"]
+mod chance;
 #[path = "../common/postgres.rs"]
 mod cluster;
 mod database;

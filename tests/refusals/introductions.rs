@@ -71,7 +71,7 @@ async fn g5_a_hello_of_another_group_version_role_or_purpose_is_refused() {
     let wrong = [
         (Hello { group: "corp".into(), ..right.clone() }, Code::GroupMismatch),
         (Hello { version: 0, ..right.clone() }, Code::VersionUnsupported),
-        (Hello { role: 4, ..right.clone() }, Code::RoleUnexpected),
+        (Hello { role: 5, ..right.clone() }, Code::RoleUnexpected),
         (Hello { role: MANAGEMENT_SERVER, ..right.clone() }, Code::RoleUnexpected),
         (Hello { purpose: 3, ..right.clone() }, Code::FrameMalformed),
         (Hello { name: "../pc7".into(), ..right }, Code::NameUnreadable),

@@ -134,12 +134,12 @@ impl Lab {
 }
 
 /// The group's store in a directory, on a connection of its own.
-async fn open_group(directory: &TempDir) -> ManagementGroup {
+pub(crate) async fn open_group(directory: &TempDir) -> ManagementGroup {
     let url = format!("sqlite://{}", directory.path().join("group.db").display());
     ManagementGroup::open_new(&url, GROUP).await.unwrap()
 }
 
-fn identity(authority: &Certified, certified: &Certified, crls: &[&str]) -> Identity {
+pub(crate) fn identity(authority: &Certified, certified: &Certified, crls: &[&str]) -> Identity {
     let crls: Vec<&[u8]> = crls.iter().map(|crl| crl.as_bytes()).collect();
     let (chain, key, trust) = (certified.pem(), certified.key_pem(), authority.pem());
     let name = Name::parse(&certified.name).unwrap();

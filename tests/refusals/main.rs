@@ -24,5 +24,6 @@ mod frames;
 mod group;
 mod inner;
 mod introductions;
+mod operators;
 mod renewals;
 mod successions;

@@ -24,10 +24,13 @@ pub(crate) const CHALLENGE: u8 = 0x10;
 pub(crate) const REQUEST: u8 = 0x15;
 pub(crate) const ISSUED: u8 = 0x16;
 pub(crate) const SUCCEED: u8 = 0x19;
+pub(crate) const ASK: u8 = 0x1a;
+pub(crate) const ANSWER: u8 = 0x1b;
 
 pub(crate) const AGENT: u32 = 1;
 pub(crate) const GATEWAY: u32 = 2;
 pub(crate) const MANAGEMENT_SERVER: u32 = 3;
+pub(crate) const OPERATOR: u32 = 4;
 pub(crate) const ACCEPTED: u32 = 1;
 
 /// A frame as it came.
@@ -89,6 +92,30 @@ impl Hello {
     pub(crate) fn of(role: u32, name: &str) -> Self {
         Self { version: 1, role, purpose: 1, name: name.into(), group: GROUP.into(), heartbeat_ms: 30_000 }
     }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Ask {
+    #[prost(uint64, tag = "1")]
+    pub(crate) id: u64,
+    #[prost(bool, tag = "2")]
+    pub(crate) more: bool,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(crate) operation: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Answered {
+    #[prost(uint64, tag = "1")]
+    pub(crate) id: u64,
+    #[prost(bool, tag = "2")]
+    pub(crate) more: bool,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(crate) answer: Vec<u8>,
+    #[prost(uint32, tag = "4")]
+    pub(crate) code: u32,
+    #[prost(string, tag = "6")]
+    pub(crate) found: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

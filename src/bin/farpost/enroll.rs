@@ -15,7 +15,8 @@ use crate::failure::Failure;
 use crate::files;
 use crate::group::wait;
 use crate::secret;
-use crate::token::{RoleWord, duration};
+use crate::token::RoleWord;
+use crate::when::duration;
 
 /// The arguments of `enroll`.
 #[derive(Args)]

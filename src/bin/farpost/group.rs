@@ -1,9 +1,12 @@
 //! The commands of the management group: approvals, assignments, inventory, messages to agents.
 //!
-//! They work on the group's store, whether or not a management server runs; what they change takes effect on all
-//! of them within 2 s (rule G2).
+//! They work on the group's store, whether or not a management server runs, or from afar through one (`--server`); what
+//! they change takes effect on all of them within 2 s (rule G2).
 
+mod audit;
 mod inventory;
+mod operators;
+mod refusals;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use farpost::{ApprovedFor, Code, Config, ManagementGroup};
 
 use crate::failure::Failure;
-use crate::files;
+use crate::{afar, files};
 
 /// Where the group's store is.
 #[derive(Args)]
@@ -44,8 +47,15 @@ pub(crate) enum GroupCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Who may work on the group from afar: farpost --server M --identity DIR COMMAND
+    #[command(subcommand)]
+    Operator(operators::OperatorCommand),
     /// Send a message to an agent
     Send(SendArguments),
+    /// Who changed what in the group, and when
+    Audit(audit::AuditArguments),
+    /// Every attempt to connect that was refused, and why
+    Refusals(refusals::RefusalsArguments),
 }
 
 /// The arguments of `approve`.
@@ -181,7 +191,10 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
             inventory::print(&inventory, json);
             Ok(())
         }),
+        GroupCommand::Operator(command) => operators::execute(command),
         GroupCommand::Send(arguments) => wait(send(arguments)),
+        GroupCommand::Audit(arguments) => wait(audit::audit(arguments)),
+        GroupCommand::Refusals(arguments) => wait(refusals::refusals(arguments)),
     }
 }
 
@@ -259,7 +272,11 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 impl StoreArguments {
+    /// The group: by its store, or from afar.
     pub(crate) async fn open(&self) -> Result<ManagementGroup, Failure> {
+        if let Some(group) = afar::group(self.store.as_deref()).await? {
+            return Ok(group);
+        }
         if let Some(url) = &self.store {
             return Ok(ManagementGroup::open(url).await?);
         }

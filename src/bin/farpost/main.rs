@@ -7,6 +7,7 @@
 #[macro_use]
 mod output;
 
+mod afar;
 mod ca;
 mod cert;
 mod clock;
@@ -19,6 +20,7 @@ mod run;
 mod secret;
 mod status;
 mod token;
+mod when;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,8 @@ use failure::Failure;
 #[derive(Parser)]
 #[command(name = "farpost", version)]
 struct Cli {
+    #[command(flatten)]
+    afar: afar::AfarArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,11 +85,18 @@ enum RunCommand {
 }
 
 fn main() -> ExitCode {
-    let outcome = Cli::try_parse().map_err(Failure::of_command_line).and_then(|cli| dispatch(cli.command));
+    let outcome = Cli::try_parse().map_err(Failure::of_command_line).and_then(execute);
     match outcome {
         Ok(()) => output::outcome(),
         Err(failure) => failure.report(),
     }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let is_of_the_group =
+        matches!(cli.command, Command::Group(_) | Command::Token(_) | Command::Agent(AgentCommand::Group(_)));
+    cli.afar.give(is_of_the_group)?;
+    dispatch(cli.command)
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {

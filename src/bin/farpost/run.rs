@@ -73,6 +73,8 @@ pub(crate) fn execute(role: Role, arguments: &RunArguments) -> Result<(), Failur
                 until_stopped(|| server.reload_identity()).await;
                 server.close(STOP_WITHIN).await
             }
+            // No configuration has this role.
+            Role::Operator => Ok(()),
         }
     });
     runtime.shutdown_timeout(Duration::from_millis(200));

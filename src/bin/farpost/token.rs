@@ -8,6 +8,7 @@ use farpost::{EnrolmentToken, Name, Role, Timestamp, TokenRecord};
 use crate::clock;
 use crate::failure::{Failure, printable};
 use crate::group::{StoreArguments, wait};
+use crate::when::duration;
 
 /// The subcommands of `farpost token`.
 #[derive(Subcommand)]
@@ -148,19 +149,4 @@ fn print_all(tokens: &[TokenRecord], json: bool) {
         let through = via(token).unwrap_or_else(|| "-".to_owned());
         println!("{:<40} {:<8} {:<40} {state}", token.name, token.role.as_str(), through);
     }
-}
-
-/// `30s`, `15m`, `1h` or `7d`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let seconds: u64 = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err("a duration with its unit (s, m, h, d), such as 1h".to_owned()),
-    };
-    let count: Option<u64> = number.parse().ok();
-    count.and_then(|count| count.checked_mul(seconds)).map(Duration::from_secs).ok_or_else(|| "a number".to_owned())
 }

@@ -1,5 +1,6 @@
 //! The agent: sends what its queue made durable, forgets what was delivered, takes messages from above.
 
+mod report;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use crate::group::{AssignmentKey, SignedAssignment};
 use crate::identity::{ChainHash, VerifiedPeer};
 use crate::message::{Epoch, Numbered, Sequence};
 use crate::node::renewal::{Ask, Renewal, Renewed};
+use crate::node::reporting::{Figures, Reporter};
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
 use crate::node::{IdentityInput, LinkEffect, LinkId, LinkInput};
 use crate::time::{Instant, Timestamp};
@@ -78,6 +80,8 @@ pub(crate) enum Input {
     },
     /// Ask the group for a new certificate, once a channel is open.
     Renew(Ask),
+    /// The answer to [`Effect::AskFigures`].
+    Figures(Figures),
     /// Close the channel and the links.
     Stop,
 }
@@ -119,6 +123,8 @@ pub(crate) enum Effect {
     SaveAssignment(SignedAssignment, AssignmentKey),
     /// The answer to [`Input::Renew`].
     Renewed(Renewed),
+    /// How does the node stand? Asked about once a minute, for its report.
+    AskFigures,
     Event(Event),
     /// Everything is closed.
     Stopped,
@@ -165,6 +171,7 @@ pub(crate) struct Agent {
     quiet_by: Option<Instant>,
     /// A channel is named by its connection and its number.
     renewal: Renewal<(u64, u32)>,
+    reporter: Reporter<(u64, u32)>,
     stopping: bool,
     effects: VecDeque<Effect>,
 }
@@ -196,6 +203,7 @@ impl Agent {
             rekeyed_at: None,
             quiet_by: None,
             renewal: Renewal::default(),
+            reporter: Reporter::default(),
             stopping: false,
             effects: VecDeque::new(),
         };
@@ -219,6 +227,7 @@ impl Agent {
             Input::DownCursorKept { number } => self.handle_down_cursor_kept(number),
             Input::SeenKept { epoch } => self.handle_seen_kept(epoch),
             Input::Renew(ask) => self.renewal.ask(ask),
+            Input::Figures(figures) => self.report(&figures, now),
             Input::Stop => self.stop(),
         }
         self.drain_uplink(now);
@@ -241,7 +250,13 @@ impl Agent {
         if self.stopping {
             return None;
         }
-        self.uplink.poll_timeout().into_iter().chain(self.quiet_by).chain(self.not_before).min()
+        self.uplink
+            .poll_timeout()
+            .into_iter()
+            .chain(self.quiet_by)
+            .chain(self.not_before)
+            .chain(self.reporter.poll_timeout())
+            .min()
     }
 
     pub(crate) fn poll_effect(&mut self) -> Option<Effect> {
@@ -252,6 +267,7 @@ impl Agent {
     pub(crate) fn end_turn(&mut self, now: Instant) {
         self.move_if_quiet(now);
         self.ask_renewal();
+        self.look_at_reports(now);
         if let Some((from, bytes_max)) = self.wants_read() {
             self.effects.push_back(Effect::Read { from, bytes_max });
         }

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::certificates::Certificates;
 use super::own::{Own, UNAVAILABLE_AFTER};
+use super::reports::Reports;
 use super::rotation::Rotation;
 use super::teaching::{send_chain, succeed};
 use super::{Effect, RelayId, ToControl, ToShard};
@@ -66,6 +67,8 @@ pub(super) struct Control {
     pub(super) tell_unavailable_at: Option<Instant>,
     quiet_by: Option<Instant>,
     pub(super) certificates: Certificates,
+    pub(super) software: String,
+    pub(super) reports: Reports,
     pub(super) rotation: Rotation,
     pub(super) to_shard: Vec<ToShard>,
     pub(super) effects: VecDeque<Effect>,
@@ -74,6 +77,7 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(uplink: UplinkConfig, now: Instant) -> Self {
         let own = Own::new(uplink.seed);
+        let software = uplink.me.software.clone();
         let mut control = Self {
             uplink: Uplink::new(uplink, now),
             channels: BTreeMap::new(),
@@ -89,6 +93,8 @@ impl Control {
             tell_unavailable_at: None,
             quiet_by: None,
             certificates: Certificates::default(),
+            software,
+            reports: Reports::default(),
             rotation: Rotation::default(),
             to_shard: Vec::new(),
             effects: VecDeque::new(),
@@ -132,6 +138,7 @@ impl Control {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let own = self.own.due().filter(|_| self.uplink.is_available() && !self.uplink.is_moving());
+        let own = own.into_iter().chain(self.poll_report());
         self.uplink.poll_timeout().into_iter().chain(self.quiet_by).chain(self.tell_unavailable_at).chain(own).min()
     }
 
@@ -154,6 +161,7 @@ impl Control {
         }
         self.open_own(now);
         self.ask_for_certificates();
+        self.look_at_reports(now);
         self.uplink.end_turn(now);
         self.drain_uplink(now);
         self.show_when_it_stands();
@@ -185,9 +193,10 @@ impl Control {
         // Behind another gateway it is said on this gateway's own channel, once that is open.
         let channel = if self.uplink.is_behind_gateway() { self.own.open_id() } else { Some(0) };
         let (Some(shown), Some(channel)) = (self.uplink.shown(), channel) else { return };
+        let statements = self.rotation.statements_for(shown.key);
         self.to_shard.push(ToShard::SpeaksFor(self.rotation.keys_with(shown.key)));
         let Some((_, link)) = self.uplink.link() else { return };
-        for succession in self.rotation.statements_for(shown.key) {
+        for succession in statements {
             if self.chains_sent.insert(ChainHash::of(&succession.chain)) {
                 send_chain(link, succession.chain.clone());
             }
@@ -240,6 +249,10 @@ impl Control {
         self.inner_chains = 0;
         self.rotation.begin_link();
         self.own.begin_link();
+        if !self.uplink.is_behind_gateway() {
+            // First what was sent on and what was not: an agent that must connect anew does not doubt the rest (rule D5).
+            self.end_suspended(Code::LinkClosed);
+        }
         self.vouch_for_the_key();
         self.tell_challenge();
         if !self.uplink.is_available() {
@@ -248,7 +261,6 @@ impl Control {
             self.tell_unavailable_at = Some(now + UNAVAILABLE_AFTER);
             self.open_own(now);
         } else {
-            self.end_suspended(Code::LinkClosed);
             self.tell_availability(true);
         }
         self.tell_state();
@@ -318,6 +330,7 @@ impl Control {
                 }
             }
             ToControl::Close { relay } => self.close(relay),
+            ToControl::Refused(attempt) => self.note_refused(attempt, now),
         }
         self.drain_uplink(now);
     }
@@ -392,6 +405,7 @@ impl Control {
         match frame.kind {
             Kind::Ack => {
                 let through = Sequence(read_number(&frame)?);
+                self.reports.delivered += through.0.saturating_sub(channel.acknowledged.0);
                 channel.acknowledged = channel.acknowledged.max(through);
                 self.to_shard.push(ToShard::Ack { relay, through });
             }
@@ -437,6 +451,17 @@ impl Control {
         if let Some((_, link)) = self.uplink.link() {
             self.channels.keys().rev().copied().chain(own).for_each(|id| link.send(id, &close(code)));
         }
+    }
+
+    /// Messages and bytes that wait here for their turn on the link.
+    pub(super) fn queued(&self) -> (u64, u64) {
+        let of = |channel: &UpChannel| {
+            let last = channel.queue.iter().rev().find_map(|queued| queued.last).unwrap_or(channel.forwarded);
+            let bytes: usize = channel.queue.iter().map(|queued| queued.body.len()).sum();
+            (last.0.saturating_sub(channel.forwarded.0), bytes as u64)
+        };
+        let waiting = self.channels.values().filter(|channel| !channel.queue.is_empty()).map(of);
+        waiting.fold((0, 0), |sum, channel| (sum.0 + channel.0, sum.1 + channel.1))
     }
 
     /// A planned move: nothing more is sent; once nothing is out, the channels change the link (rule D5).

@@ -9,10 +9,12 @@ use crate::error::Error;
 use crate::limits::REFUSALS_TOLD_MAX;
 use crate::message::Sequence;
 use crate::node::reception::Caller;
+use crate::node::reporting::Pace;
 use crate::role::Role;
+use crate::time::Instant;
 use crate::wire::{
     CreditPool, Fragment, Frame, GapFrame, Issued, Kind, Link, Open, Order, ReceiveCredit, Request, Run,
-    check_request_length, read_message,
+    check_request_length, read_message, read_report,
 };
 
 /// The link of an agent, or of a gateway behind this one.
@@ -47,6 +49,7 @@ pub(super) struct DownChannel {
     is_due: bool,
     /// A request for a certificate went up and was not answered yet: one at a time.
     requested: bool,
+    reported: Pace,
 }
 
 impl Down {
@@ -141,6 +144,7 @@ impl DownChannel {
             grant_due: false,
             is_due: false,
             requested: false,
+            reported: Pace::default(),
         }
     }
 
@@ -174,6 +178,19 @@ impl DownChannel {
                 .expected("one at a time, on an open channel"));
         }
         Ok(())
+    }
+
+    /// Checks a report; answers whether it goes on. Those that come too soon are not looked at (rule D7).
+    pub(super) fn reports(&mut self, frame: &Frame, now: Instant) -> Result<bool, Error> {
+        if !self.open {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found("a report before the channel was opened")
+                .expected("one on an open channel"));
+        }
+        if self.reported.take(now).is_none() {
+            return Ok(false);
+        }
+        read_report(frame).map(|_| true)
     }
 
     /// A part of the answer passes; with the last part the next request may come.

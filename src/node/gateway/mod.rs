@@ -9,6 +9,7 @@ mod control;
 mod down;
 mod inner;
 mod own;
+mod reports;
 mod rotation;
 mod shard;
 mod teaching;
@@ -27,6 +28,7 @@ use crate::group::{AssignmentKey, SignedAssignment};
 use crate::identity::{ChainHash, KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::renewal::{Ask, Renewed};
+use crate::node::reporting::{Attempt, Figures};
 use crate::node::uplink::{Uplink, UplinkConfig};
 use crate::node::{IdentityInput, Introduction, LinkEffect, LinkId, LinkInput};
 use crate::role::Role;
@@ -61,6 +63,8 @@ enum ToControl {
     Pass { relay: RelayId, kind: Kind, body: Bytes },
     /// The channel ended here.
     Close { relay: RelayId },
+    /// Somebody who proved a certificate was refused here.
+    Refused(Attempt),
 }
 
 /// From the upstream side to an agent's side.
@@ -116,6 +120,10 @@ pub(crate) enum Input {
         token: u64,
         result: Result<(u16, Bytes, ChainHash), Error>,
     },
+    /// The answer to [`Effect::AskFigures`].
+    Figures(Figures),
+    /// Somebody did not come through TLS.
+    Refused(Attempt),
     Stop,
 }
 
@@ -141,6 +149,8 @@ pub(crate) enum Effect {
     Show {
         generation: u64,
     },
+    /// How does the node stand? Asked about once a minute, for its report.
+    AskFigures,
     Event(Event),
     Stopped,
 }
@@ -179,6 +189,11 @@ impl Gateway {
                 }
                 self.control.handle_identity(input, now);
             }
+            Input::Figures(figures) => {
+                let crowd = self.shard.crowd(now);
+                self.control.report(&figures, crowd, now);
+            }
+            Input::Refused(attempt) => self.control.note_refused(attempt, now),
             Input::Stop => {
                 self.shard.stop();
                 self.control.stop();

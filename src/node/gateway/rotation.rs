@@ -1,7 +1,5 @@
 //! A gateway's change of keys in two phases (rule I5): upstream first, then towards the agents.
 
-use bytes::Bytes;
-
 use crate::identity::KeyHash;
 use crate::identity::succession::Succession;
 use crate::limits::FORMER_KEYS_MAX;
@@ -15,8 +13,8 @@ pub(super) struct Rotation {
     waiting: Option<(u64, Timestamp)>,
     /// What former keys say of the newest one; then of the one before, with which a link may just be made.
     successions: Vec<Succession>,
-    /// What was shown on the link in use, by its signature.
-    told: Vec<Bytes>,
+    /// What was said on the link in use: the server believes it for as long as the link lives, whatever keys come later.
+    told: Vec<Succession>,
     wall: Timestamp,
 }
 
@@ -38,21 +36,21 @@ impl Rotation {
         self.told.clear();
     }
 
-    /// The statements for a link on which this key was proven; each is given once for a link.
+    /// The statements for a link on which this key was proven; each is given once for a link, and no more of them than
+    /// the server takes.
     pub(super) fn statements_for(&mut self, key: KeyHash) -> Vec<Succession> {
-        let told = &self.told;
-        let fits =
-            |one: &&Succession| one.new_key == key && self.wall <= one.not_after && !told.contains(&one.signature);
-        let fit: Vec<Succession> = self.successions.iter().filter(fits).take(FORMER_KEYS_MAX).cloned().collect();
-        self.told.extend(fit.iter().map(|one| one.signature.clone()));
+        let is_told = |one: &Succession| self.told.iter().any(|told| told.signature == one.signature);
+        let fits = |one: &&Succession| one.new_key == key && self.wall <= one.not_after && !is_told(one);
+        let room = FORMER_KEYS_MAX.saturating_sub(self.told.len());
+        let fit: Vec<Succession> = self.successions.iter().filter(fits).take(room).cloned().collect();
+        self.told.extend(fit.iter().cloned());
         fit
     }
 
-    /// The keys that attestations may name on a link on which this one was proven.
+    /// The keys that attestations may name on the link in use, on which this one was proven.
     pub(super) fn keys_with(&self, key: KeyHash) -> Vec<KeyHash> {
-        let fits = |one: &&Succession| one.new_key == key && self.wall <= one.not_after;
-        let former = self.successions.iter().filter(fits).filter_map(|one| one.former_key);
-        std::iter::once(key).chain(former.take(FORMER_KEYS_MAX)).collect()
+        let former = self.told.iter().filter(|one| self.wall <= one.not_after).filter_map(|one| one.former_key);
+        std::iter::once(key).chain(former).collect()
     }
 
     /// The generation to show from now on, where `stands` is the one that was shown on the link in use: at once where
@@ -63,5 +61,72 @@ impl Rotation {
             stands.is_none_or(|stands| stands >= *generation) || wall > *not_after
         };
         self.waiting.take_if(may).map(|(generation, _)| generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn key(generation: u8) -> KeyHash {
+        KeyHash([generation; 32])
+    }
+
+    fn says(former: u8, new: u8) -> Succession {
+        Succession {
+            chain: Vec::new(),
+            not_after: Timestamp::from_unix_seconds(100),
+            former_key: Some(key(former)),
+            new_key: key(new),
+            scheme: 0x0807,
+            signature: Bytes::from(vec![former, new]),
+        }
+    }
+
+    /// The third and every later key are vouched for by the two before them.
+    fn rotated_to(newest: u8) -> Rotation {
+        let mut rotation = Rotation::default();
+        (2..=newest).for_each(|new| begin(&mut rotation, new));
+        rotation
+    }
+
+    fn begin(rotation: &mut Rotation, new: u8) {
+        let successions = (1..new).rev().take(FORMER_KEYS_MAX).map(|former| says(former, new)).collect();
+        let former_not_after = Timestamp::from_unix_seconds(100);
+        rotation.begin(u64::from(new), CertificateChange { former_not_after, successions });
+    }
+
+    #[test]
+    fn i5_what_a_link_was_told_holds_for_its_life_whatever_keys_come_later() {
+        let mut rotation = rotated_to(2);
+        assert_eq!(rotation.statements_for(key(2)), [says(1, 2)]);
+        (3..=6).for_each(|new| begin(&mut rotation, new));
+        assert_eq!(rotation.statements_for(key(2)), []);
+        assert_eq!(rotation.keys_with(key(2)), [key(2), key(1)]);
+        rotation.handle_wall(Timestamp::from_unix_seconds(101));
+        assert_eq!(rotation.keys_with(key(2)), [key(2)], "until the former certificate ends");
+    }
+
+    #[test]
+    fn i5_another_link_is_told_of_the_last_keys_before_its_own_and_of_no_more() {
+        let mut rotation = rotated_to(4);
+        rotation.statements_for(key(4));
+        rotation.begin_link();
+        assert_eq!(rotation.keys_with(key(4)), [key(4)], "the server was told nothing yet");
+        assert_eq!(rotation.statements_for(key(4)), [says(3, 4), says(2, 4)]);
+        assert_eq!(rotation.keys_with(key(4)), [key(4), key(3), key(2)]);
+    }
+
+    #[test]
+    fn i5_no_link_hears_of_more_former_keys_than_a_server_takes() {
+        let mut rotation = rotated_to(4);
+        rotation.statements_for(key(4));
+        // The same key again, after others.
+        let former_not_after = Timestamp::from_unix_seconds(100);
+        rotation.begin(5, CertificateChange { former_not_after, successions: vec![says(7, 4), says(6, 4)] });
+        assert_eq!(rotation.statements_for(key(4)), []);
+        assert_eq!(rotation.keys_with(key(4)), [key(4), key(3), key(2)]);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::down::{Down, DownChannel};
+use super::reports::Crowd;
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::group::AssignmentKey;
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::reception::{Caller, LinksOfNames, role_unexpected};
+use crate::node::reporting::Attempt;
 use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, Verdict};
 use crate::role::Role;
@@ -28,6 +30,8 @@ use crate::wire::{
 pub(super) struct Shard {
     pub(super) me: Introduction,
     group_key: Option<AssignmentKey>,
+    /// When the input that is being handled came.
+    now: Instant,
     pub(super) downs: BTreeMap<LinkId, Down>,
     names: LinksOfNames,
     timers: Timers<LinkId>,
@@ -45,6 +49,7 @@ impl Shard {
         Self {
             me,
             group_key,
+            now: Instant::default(),
             downs: BTreeMap::new(),
             names: LinksOfNames::default(),
             timers: Timers::new(),
@@ -74,7 +79,24 @@ impl Shard {
         (direct + behind, channels().filter(|channel| channel.open).count())
     }
 
+    /// How many agents there are, for a report.
+    pub(super) fn crowd(&self, now: Instant) -> Crowd {
+        let mut crowd = Crowd::default();
+        let is_probe = |down: &Down| down.caller.introduced.as_ref().is_none_or(|introduced| introduced.is_probe);
+        for down in self.downs.values().filter(|down| !is_probe(down)) {
+            let silent = u32::from(down.caller.link.is_silent(now));
+            let agents = || down.channels().filter(|channel| channel.role == Role::Agent);
+            let pending = agents().filter(|channel| !channel.open).count();
+            let count = if down.role() == Some(Role::Agent) { 1 } else { agents().count() };
+            crowd.connected += u32::try_from(count).unwrap_or(u32::MAX);
+            crowd.silent += silent * u32::try_from(count).unwrap_or(0);
+            crowd.pending += u32::try_from(pending).unwrap_or(u32::MAX);
+        }
+        crowd
+    }
+
     pub(super) fn handle(&mut self, input: LinkInput, now: Instant) {
+        self.now = now;
         match input {
             LinkInput::Accepted { link, peer, address, shown } => {
                 let caller = Caller::new(link, peer, address, shown, &self.me, now);
@@ -124,6 +146,7 @@ impl Shard {
     /// The peer broke a rule: it hears why, its channel ends, the others notice nothing (rule D7).
     fn refuse(&mut self, link: LinkId, error: &Error) {
         if let Some(down) = self.downs.get_mut(&link) {
+            self.to_control.extend(refused(down, error).map(ToControl::Refused));
             down.caller.refuse(error, &mut self.links);
         }
         self.forget(link, error);
@@ -169,16 +192,16 @@ impl Shard {
             _ => {}
         }
         let relay = RelayId { link, channel: frame.channel };
-        let (last, is_gateways) = (down.last_channel, down.role() == Some(Role::Gateway));
+        let (now, last, is_gateways) = (self.now, down.last_channel, down.role() == Some(Role::Gateway));
         let Some(channel) = down.channel(frame.channel) else {
             if frame.channel > last {
                 return Err(Error::new(Code::ChannelUnknown).found(format!("channel {}", frame.channel)));
             }
             return Ok(());
         };
-        match Self::take(channel, relay, frame) {
-            Ok(ToControl::Close { .. }) => self.end_below(relay),
-            Ok(message) => self.to_control.push(message),
+        match Self::take(channel, relay, frame, now) {
+            Ok(Some(ToControl::Close { .. })) => self.end_below(relay),
+            Ok(message) => self.to_control.extend(message),
             // What one agent of a gateway does costs the others behind it nothing (rule D7).
             Err(error) if is_gateways => self.refuse_channel(relay, &error),
             Err(error) => return Err(error),
@@ -187,25 +210,26 @@ impl Shard {
     }
 
     /// A frame of a channel, as it goes on.
-    fn take(channel: &mut DownChannel, relay: RelayId, frame: Frame) -> Result<ToControl, Error> {
+    fn take(channel: &mut DownChannel, relay: RelayId, frame: Frame, now: Instant) -> Result<Option<ToControl>, Error> {
         let pass = |frame: Frame| ToControl::Pass { relay, kind: frame.kind, body: frame.body };
         let is_gateways = channel.role == Role::Gateway;
         match frame.kind {
             Kind::Data | Kind::Fragment | Kind::Gap if !is_gateways => {
                 let last = channel.receive(&frame)?;
-                Ok(ToControl::Data { relay, kind: frame.kind, body: frame.body, last })
+                Ok(Some(ToControl::Data { relay, kind: frame.kind, body: frame.body, last }))
             }
             Kind::DownAck if !is_gateways => {
                 read_number(&frame)?;
-                Ok(pass(frame))
+                Ok(Some(pass(frame)))
             }
             Kind::Request => {
                 channel.request(&frame)?;
-                Ok(pass(frame))
+                Ok(Some(pass(frame)))
             }
-            Kind::Attest => Ok(pass(frame)),
-            Kind::Succeed if is_gateways => Ok(pass(frame)),
-            Kind::Close => Ok(ToControl::Close { relay }),
+            Kind::Report => Ok(channel.reports(&frame, now)?.then(|| pass(frame))),
+            Kind::Attest => Ok(Some(pass(frame))),
+            Kind::Succeed if is_gateways => Ok(Some(pass(frame))),
+            Kind::Close => Ok(Some(ToControl::Close { relay })),
             other => {
                 Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} on the channel of a {}", channel.role)))
             }
@@ -409,7 +433,8 @@ impl Shard {
     }
 
     /// An agent that met a key which nobody takes attestations for any more connects anew and meets the present one. It
-    /// takes three keys within the life of one link to come to this.
+    /// takes three keys within the life of one link to come to this, and it comes when the gateway moves: its channel has
+    /// ended before, with nothing out (rule D5).
     fn end_links_of_other_keys(&mut self, keys: &[KeyHash]) {
         let is_other = |down: &Down| !keys.contains(&down.caller.shown.key);
         let other: Vec<LinkId> = self.downs.iter().filter(|(_, down)| is_other(down)).map(|(id, _)| *id).collect();
@@ -460,6 +485,17 @@ impl Shard {
         for (_, mut down) in std::mem::take(&mut self.downs) {
             down.caller.refuse(&error, &mut self.links);
         }
+    }
+}
+
+/// What of a refusal the management server is told: it would not hear of it otherwise.
+fn refused(down: &Down, error: &Error) -> Option<Attempt> {
+    let own = down.channels().find(|channel| channel.behind == 0);
+    match (own, &down.caller.introduced) {
+        (Some(channel), Some(node)) if node.role == Role::Agent => {
+            Attempt::of_channel(&node.name, &down.caller.address, channel.open, error)
+        }
+        _ => Attempt::of_caller(&down.caller, error),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A gateway and certificates, by hand: its upstream says what the test wants.
 
 mod inner;
+mod keys;
 
 use std::time::Duration;
 
@@ -25,10 +26,13 @@ const SERVER: &str = "ms1.corp.example";
 /// A gateway on its way to a management server.
 struct Lab {
     gateway: Gateway,
+    /// Dialled last.
     link: LinkId,
+    now: Instant,
     answers: Vec<(u64, Answer)>,
     renewed: Vec<Renewed>,
-    sent: Vec<Frame>,
+    sent: Vec<(LinkId, Frame)>,
+    closed: Vec<LinkId>,
     events: Vec<Event>,
     upstream_role: Role,
     signs: Vec<u64>,
@@ -51,29 +55,27 @@ impl Lab {
         let configured = Assignment::primary(SERVER).unwrap();
         let uplink = UplinkConfig { me, timing: Timing::gateway(), configured, held: None, group_key: None, seed: 1 };
         let gateway = Gateway::new(uplink, Instant::default());
-        let (answers, renewed, sent) = (Vec::new(), Vec::new(), Vec::new());
         let mut lab = Self {
             gateway,
             link: LinkId::dialled(0),
-            answers,
-            renewed,
-            sent,
+            now: at(),
+            answers: Vec::new(),
+            renewed: Vec::new(),
+            sent: Vec::new(),
+            closed: Vec::new(),
             events: Vec::new(),
-            upstream_role: Role::ManagementServer,
+            upstream_role: role,
             signs: Vec::new(),
         };
         lab.turn();
-        lab.upstream_role = role;
-        lab.connect();
+        lab.connect(1);
         lab
     }
 
-    fn connect(&mut self) {
-        let peer = server();
-        let shown = Shown { generation: 1, key: KeyHash([1; 32]) };
-        let dialled = LinkInput::Dialled { link: self.link, result: Ok(peer), shown };
-        self.gateway.handle(Input::Link(dialled), at());
-        self.turn();
+    /// The link dialled last comes about, with the gateway's key of a generation.
+    fn connect(&mut self, generation: u8) {
+        let dialled = LinkInput::Dialled { link: self.link, result: Ok(peer(SERVER)), shown: shown(generation) };
+        self.give(Input::Link(dialled));
         let (version, role, name) = (PROTOCOL_VERSION, self.upstream_role as u32, SERVER.to_owned());
         let group = "CORP".to_owned();
         let status = STATUS_ACCEPTED;
@@ -82,39 +84,46 @@ impl Lab {
     }
 
     fn tell<B: Body>(&mut self, body: &B) {
+        self.tell_on(self.link, 0, body);
+    }
+
+    fn tell_on<B: Body>(&mut self, link: LinkId, channel: u32, body: &B) {
         let mut bytes = BytesMut::new();
-        put_message(&mut bytes, 0, body);
-        self.gateway.handle(Input::Link(LinkInput::Received { link: self.link, bytes }), at());
-        self.turn();
+        put_message(&mut bytes, channel, body);
+        self.give(Input::Link(LinkInput::Received { link, bytes }));
     }
 
     fn lose(&mut self) {
         let error = Error::new(Code::LinkDown);
-        self.gateway.handle(Input::Link(LinkInput::Lost { link: self.link, error }), at());
-        self.turn();
+        self.give(Input::Link(LinkInput::Lost { link: self.link, error }));
     }
 
     fn enrol(&mut self, ticket: u64) {
         let enrol = Enrol { name: "pc9.branch.example".into(), id: 99, ..Enrol::default() };
-        self.gateway.handle(Input::Enrol { ticket, enrol }, at());
+        self.give(Input::Enrol { ticket, enrol });
+    }
+
+    fn give(&mut self, input: Input) {
+        self.gateway.handle(input, self.now);
         self.turn();
     }
 
     /// Ends the turn, and takes what comes out of it.
     fn turn(&mut self) {
-        self.gateway.handle_timeout(at());
-        self.gateway.end_turn(at());
+        self.gateway.handle_timeout(self.now);
+        self.gateway.end_turn(self.now);
         while let Some(effect) = self.gateway.poll_effect() {
             match effect {
                 Effect::Link(LinkEffect::Dial { link, .. }) => self.link = link,
                 Effect::Link(LinkEffect::Transmit { link, bytes }) => {
                     let mut stream = BytesMut::from(&bytes[..]);
                     while let Some(frame) = next_frame(&mut stream, FRAME_BYTES_MAX).unwrap() {
-                        self.sent.push(frame);
+                        self.sent.push((link, frame));
                     }
-                    self.gateway.handle(Input::Link(LinkInput::Written { link }), at());
-                    self.gateway.end_turn(at());
+                    self.gateway.handle(Input::Link(LinkInput::Written { link }), self.now);
+                    self.gateway.end_turn(self.now);
                 }
+                Effect::Link(LinkEffect::Close { link }) => self.closed.push(link),
                 Effect::Enrolled { ticket, answer } => self.answers.push((ticket, answer)),
                 Effect::Renewed(renewed) => self.renewed.push(renewed),
                 Effect::Event(event) => self.events.push(event),
@@ -125,14 +134,19 @@ impl Lab {
     }
 
     fn sent_of(&self, kind: Kind) -> Vec<&Frame> {
-        self.sent.iter().filter(|frame| frame.kind == kind).collect()
+        self.sent.iter().map(|(_, frame)| frame).filter(|frame| frame.kind == kind).collect()
     }
 }
 
-fn server() -> Arc<VerifiedPeer> {
+/// What the gateway proves with its key of a generation.
+fn shown(generation: u8) -> Shown {
+    Shown { generation: generation.into(), key: KeyHash([generation; 32]) }
+}
+
+fn peer(name: &str) -> Arc<VerifiedPeer> {
     let root = Certified::root(|_| ());
-    let chain = [root.leaf_of(SERVER, |_| ()).der()];
-    let name = Name::parse(SERVER).unwrap();
+    let chain = [root.leaf_of(name, |_| ()).der()];
+    let name = Name::parse(name).unwrap();
     let trust = root.trust(&[]).unwrap();
     Arc::new(verify_peer(&trust, &IdentityPolicy::default(), &chain, Some(&name), now()).unwrap())
 }
@@ -184,8 +198,7 @@ fn enrolments_are_bounded_and_end_with_the_link_that_they_went_on() {
 fn its_own_renewal_is_asked_on_channel_0_and_again_on_the_next_link() {
     let mut lab = Lab::connected();
     let request = Request { request: Bytes::from_static(b"request"), ..Request::default() };
-    lab.gateway.handle(Input::Renew(Ask { hash: [7; 32], request: request.clone() }), at());
-    lab.turn();
+    lab.give(Input::Renew(Ask { hash: [7; 32], request: request.clone() }));
     let asked = lab.sent_of(Kind::Request);
     assert_eq!((asked.len(), asked[0].channel), (1, 0));
     assert_eq!(read_message::<Request>(asked[0]), Ok(request));

@@ -22,7 +22,7 @@ pub(super) struct Checking {
     pub(super) again: bool,
 }
 
-/// How many refused attestations of one link were told as events in this minute: a gateway gone bad must not fill the log,
+/// How many refused attestations, or operations of an operator, of one link were told as events in this minute: a gateway gone bad must not fill the log,
 /// nor push other events out of their stream (SECURITY H17). Each is refused to its face in any case.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -35,7 +35,7 @@ pub(super) struct Told {
 impl Told {
     /// Whether a refusal is told now; then how many were not since the last one that was.
     pub(super) fn tell(&mut self, code: Code, wall: Timestamp) -> Option<u64> {
-        if !matches!(code.number(), 1501..=1505) && code != Code::NameMismatch {
+        if !matches!(code.number(), 1501..=1505 | 2137 | 3040..=3043) && code != Code::NameMismatch {
             return Some(0);
         }
         let now = wall.unix_seconds();

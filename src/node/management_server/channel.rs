@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::attesting::Checking;
+use super::reports::Reporting;
 use super::succession::FormerKeys;
 use super::{Delivery, Effect, ManagementServer, Subject};
 use crate::code::Code;
@@ -84,6 +85,7 @@ pub(super) struct Channel {
     down_fetching: bool,
     /// More was announced while a fetch was out, which may have looked before it was there.
     down_announced: bool,
+    pub(super) reporting: Reporting,
 }
 
 /// A large message that is being put together.
@@ -126,6 +128,7 @@ impl Channel {
             down_taken,
             down_fetching: false,
             down_announced: false,
+            reporting: Reporting::default(),
         }
     }
 
@@ -231,6 +234,7 @@ impl ManagementServer {
                     .found(format!("{:?} before the channel was opened", frame.kind))
                     .expected("nothing before OPENED (rule G1)"));
             }
+            Kind::Report => return self.handle_channel_report(id, &frame),
             Kind::Succeed => return self.handle_channel_succeed(id, &read_message(&frame)?),
             _ if channel.role == Role::Gateway => {
                 return Err(Error::new(Code::FrameUnexpected).found(format!("{:?} on a gateway's channel", frame.kind)));
@@ -372,6 +376,7 @@ impl ManagementServer {
 
     /// Ends a channel with a reason that its agent and this side's operator hear (rule G5).
     pub(super) fn refuse_channel(&mut self, id: u64, error: &Error) {
+        self.note_refused_channel(id, error);
         let Some(channel) = self.channels.get(&id) else { return };
         let (link, number) = (channel.link, channel.number);
         let mut event = Event::of_error(format!("{} {}", channel.agent, channel.path()), error);
@@ -404,6 +409,7 @@ impl ManagementServer {
     pub(super) fn forget_channel(&mut self, id: u64) {
         let Some(channel) = self.channels.remove(&id) else { return };
         self.pending.remove(&Subject::Channel(id));
+        self.leave_channel(id, &channel.reporting);
         if channel.role == Role::Gateway {
             return self.forget_gateway(id, &channel);
         }

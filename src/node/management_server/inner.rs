@@ -137,6 +137,7 @@ impl ManagementServer {
             down.caller.link.send(number, &Opened { status: STATUS_ACCEPTED, code: 0, delivered: 0 });
         }
         self.touch(link);
+        self.enter_channel(id);
         self.effects.push_back(Effect::Event(event));
         if let Some(old) = self.by_gateway.insert(name.clone(), id).filter(|old| *old != id) {
             self.refuse_channel(old, &Error::new(Code::SessionFenced));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::attesting::Told;
+use super::reports::Reporting;
 use super::succession::FormerKeys;
 use super::{Chain, Effect, ManagementServer, Standing, Subject};
 use crate::code::Code;
@@ -36,6 +37,7 @@ pub(super) struct Downlink {
     pub(super) due: Vec<u64>,
     assignment_told: u64,
     pub(super) refusals: Told,
+    pub(super) reporting: Reporting,
     pub(super) touched: bool,
 }
 
@@ -68,6 +70,7 @@ impl ManagementServer {
                         due: Vec::new(),
                         assignment_told: 0,
                         refusals: Told::default(),
+                        reporting: Reporting::default(),
                         touched: false,
                     },
                 );
@@ -82,6 +85,7 @@ impl ManagementServer {
             LinkInput::Written { link } => {
                 if let Some(down) = self.links.get_mut(&link) {
                     down.caller.link.handle_written();
+                    self.operators.handle_written(link, now);
                     self.touch(link);
                 }
             }
@@ -117,8 +121,10 @@ impl ManagementServer {
             Kind::Hello => self.handle_hello(link, &read_message(&frame)?),
             Kind::Chain => self.handle_chain(link, &read_message(&frame)?),
             Kind::Request if frame.channel == 0 => self.handle_link_request(link, &frame),
+            Kind::Report if frame.channel == 0 => self.handle_link_report(link, &frame),
             Kind::Enrol => self.handle_enrol(link, read_message(&frame)?),
             Kind::Succeed if frame.channel == 0 => self.handle_succeed(link, &read_message(&frame)?),
+            Kind::Ask => self.handle_ask(link, &read_message(&frame)?),
             _ => self.handle_channel_frame(link, frame),
         }
     }
@@ -130,7 +136,14 @@ impl ManagementServer {
         if introduced.role == Role::ManagementServer {
             return Err(role_unexpected(Role::ManagementServer.as_str(), &self.config.me));
         }
+        let (is_operator, is_probe) = (introduced.role == Role::Operator, introduced.is_probe);
         down.assignment_told = introduced.assignment_version;
+        if is_operator {
+            if is_probe {
+                return Err(Error::new(Code::FrameMalformed).subject("HELLO").found("a probe by an operator"));
+            }
+            self.check_operator_links()?;
+        }
         self.ask_standing_of_link(link);
         Ok(())
     }
@@ -173,30 +186,30 @@ impl ManagementServer {
         }
     }
 
-    pub(super) fn handle_authorised(&mut self, subject: Subject, result: Result<Standing, Error>) {
+    pub(super) fn handle_authorised(&mut self, subject: Subject, result: Result<Standing, Error>, now: Instant) {
         match subject {
-            Subject::Link(link) => self.handle_link_standing(link, result),
+            Subject::Link(link) => self.handle_link_standing(link, result, now),
             Subject::Channel(channel) => self.handle_channel_standing(channel, result),
         }
     }
 
-    fn handle_link_standing(&mut self, link: LinkId, result: Result<Standing, Error>) {
+    fn handle_link_standing(&mut self, link: LinkId, result: Result<Standing, Error>, now: Instant) {
         let Some(down) = self.links.get(&link) else { return };
         let phase = down.caller.link.phase();
         let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
         let standing = match result {
             Ok(standing) => standing,
             // The store does not answer: who is in stays in until it does, who knocks must come again.
-            Err(_) if phase == Phase::Open => {
+            Err(_) if matches!(phase, Phase::Open | Phase::Asking) => {
                 self.unanswered.insert(Subject::Link(link));
                 return;
             }
             Err(error) => return self.refuse_link(link, &error),
         };
         match (standing.decision, phase) {
-            (Decision::Approved(_), Phase::Open) => {}
-            (Decision::Approved(approved), _) => self.welcome(link, &approved),
-            (Decision::Pending(_), Phase::Open) => {
+            (Decision::Approved(_), Phase::Open | Phase::Asking) => {}
+            (Decision::Approved(approved), _) => self.welcome(link, &approved, now),
+            (Decision::Pending(_), Phase::Open | Phase::Asking) => {
                 return self.refuse_link(link, &Error::new(Code::ApprovalWithdrawn));
             }
             (Decision::Pending(code), _) if is_probe => return self.refuse_link(link, &Error::new(code)),
@@ -215,7 +228,7 @@ impl ManagementServer {
     }
 
     /// Rule G1: the proof is the group's, for this very name and role.
-    fn welcome(&mut self, link: LinkId, approved: &Approved) {
+    fn welcome(&mut self, link: LinkId, approved: &Approved, now: Instant) {
         let Some(down) = self.links.get_mut(&link) else { return };
         let is_for =
             |introduced: &Introduced| (approved.name(), approved.role()) == (&introduced.name, introduced.role);
@@ -224,6 +237,11 @@ impl ManagementServer {
         }
         self.pending.remove(&Subject::Link(link));
         down.caller.welcome(None, &self.config.me, Some(&self.config.group_key));
+        if down.role() == Some(Role::Operator) {
+            self.timers.set(down.caller.link.poll_timeout(), link);
+            self.admit_operator(link, now);
+            return self.touch(link);
+        }
         if let Some(challenge) = &self.challenge {
             down.caller.link.send(0, challenge);
         }
@@ -233,6 +251,7 @@ impl ManagementServer {
         if down.role() == Some(Role::Gateway) && !is_probe {
             let event = Event::new(Code::GatewayConnected, down.caller.subject(), "");
             self.effects.push_back(Effect::Event(event));
+            self.enter_link(link);
         }
         self.touch(link);
     }
@@ -289,6 +308,7 @@ impl ManagementServer {
 
     /// Tells the peer why, and closes the link with its channels; the others notice nothing (rules D7 and G5).
     pub(super) fn refuse_link(&mut self, link: LinkId, error: &Error) {
+        self.note_refused_link(link, error);
         if let Some(down) = self.links.get_mut(&link) {
             down.caller.refuse(error, &mut self.output);
         }
@@ -298,6 +318,8 @@ impl ManagementServer {
     fn forget_link(&mut self, link: LinkId, error: &Error) {
         let Some(down) = self.links.remove(&link) else { return };
         self.names.leave(&down.caller);
+        self.leave_link(link, &down);
+        self.operators.forget(link);
         self.pending.remove(&Subject::Link(link));
         for id in down.channels.values() {
             self.forget_channel(*id);
@@ -309,6 +331,10 @@ impl ManagementServer {
         let subject = down.caller.subject();
         if error.code() == Code::LinkDown && self.is_replaced(&down) {
             return self.effects.push_back(Effect::Event(Event::new(Code::LinkClosed, subject, "a newer one stands")));
+        }
+        if error.code() == Code::LinkDown && down.role() == Some(Role::Operator) {
+            // It has asked what it wanted.
+            return self.effects.push_back(Effect::Event(Event::new(Code::LinkClosed, subject, "an operator's")));
         }
         self.effects.push_back(Effect::Event(Event::of_error(subject.clone(), error)));
         if down.is_open_gateway() && !is_probe {
@@ -377,6 +403,7 @@ impl ManagementServer {
                     }
                 }
             }
+            self.operators.fill(caller);
             caller.transmit(now, &mut self.output);
         }
     }

@@ -7,6 +7,8 @@ mod delivery;
 mod inner;
 mod links;
 mod opening;
+mod operators;
+mod reports;
 mod succession;
 
 #[cfg(test)]
@@ -21,7 +23,8 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{
-    AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment,
+    AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, NodePresence, NodeReport, RefusedAttempt,
+    SessionAnswer, SessionRequest, SignedAssignment,
 };
 use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, ChallengeSecret, KeyHash, VerifiedPeer, challenge_of_period};
@@ -39,6 +42,8 @@ use channel::{Channel, Stage};
 use delivery::Outlet;
 pub(crate) use delivery::{Batch, Delivery};
 use links::Downlink;
+pub(crate) use operators::OperatorAsk;
+use operators::Operators;
 
 /// What a management server starts with.
 #[derive(Clone, Debug)]
@@ -128,6 +133,11 @@ pub(crate) enum Input {
         order: u64,
         answer: Answer,
     },
+    /// The answer to [`Effect::Perform`], in JSON.
+    Performed {
+        order: u64,
+        result: Result<Bytes, Error>,
+    },
     Stop,
 }
 
@@ -192,6 +202,19 @@ pub(crate) enum Effect {
         order: u64,
         what: Box<Order>,
     },
+    /// A node said how it stands.
+    Reported(Box<NodeReport>),
+    /// This server, or a gateway behind which it happened, refused an attempt to connect.
+    Refused(Box<RefusedAttempt>),
+    /// A gateway's link was let in, or an agent's channel is open.
+    Entered(Box<NodePresence>),
+    /// It is gone.
+    Left {
+        session: u64,
+        at: Timestamp,
+    },
+    /// Ask the group's store what an operator asks.
+    Perform(OperatorAsk),
     Event(Event),
     Stopped,
 }
@@ -208,6 +231,8 @@ pub(crate) enum Chain {
 pub(crate) struct ManagementServer {
     config: Config,
     wall: Timestamp,
+    /// When the input that is being handled came.
+    now: Instant,
     challenge: Option<Challenge>,
     links: BTreeMap<LinkId, Downlink>,
     names: LinksOfNames,
@@ -225,6 +250,7 @@ pub(crate) struct ManagementServer {
     join_bytes: usize,
     stalled: VecDeque<u64>,
     desk: Desk,
+    operators: Operators,
     output: VecDeque<LinkEffect>,
     effects: VecDeque<Effect>,
     /// While what the application has acknowledged is being committed before the links close.
@@ -237,6 +263,7 @@ impl ManagementServer {
         let mut server = Self {
             config,
             wall,
+            now: Instant::default(),
             challenge: None,
             links: BTreeMap::new(),
             names: LinksOfNames::default(),
@@ -252,6 +279,7 @@ impl ManagementServer {
             join_bytes: 0,
             stalled: VecDeque::new(),
             desk: Desk::default(),
+            operators: Operators::default(),
             output: VecDeque::new(),
             effects: VecDeque::new(),
             stop_by: None,
@@ -262,6 +290,7 @@ impl ManagementServer {
     }
 
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
+        self.now = now;
         if self.stop_by.is_some() {
             return self.handle_while_stopping(input, now);
         }
@@ -273,7 +302,7 @@ impl ManagementServer {
                 self.handle_succession_verified(subject, chain, result);
             }
             Input::AgentVerified { channel, result } => self.handle_agent_verified(channel, result),
-            Input::Authorised { subject, result } => self.handle_authorised(subject, result),
+            Input::Authorised { subject, result } => self.handle_authorised(subject, result, now),
             Input::SessionOpened { channel, result } => self.handle_session_opened(channel, result),
             Input::CursorAnswered { channel, result } => self.handle_cursor_answered(channel, result),
             Input::Acknowledged { batch } => self.outlet.handle_acknowledged(batch),
@@ -288,6 +317,7 @@ impl ManagementServer {
             }
             Input::DownFetched { channel, messages } => self.handle_down_fetched(channel, messages),
             Input::Issued { order, answer } => self.handle_issued(order, &answer),
+            Input::Performed { order, result } => self.handle_performed(order, result, now),
             Input::Stop => self.stop_by = Some(now + COMMIT_WITHIN),
         }
     }
@@ -318,18 +348,22 @@ impl ManagementServer {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         match self.stop_by {
             // The store does not take it: it comes again, marked.
             Some(stop_by) if now >= stop_by => self.stop(),
             Some(_) => {}
-            None => self.handle_link_timeouts(now),
+            None => {
+                self.end_stalled_answers(now);
+                self.handle_link_timeouts(now);
+            }
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.stop_by {
             Some(stop_by) => Some(stop_by).filter(|_| !self.stopped),
-            None => self.timers.next(),
+            None => self.timers.next().into_iter().chain(self.operators.deadline()).min(),
         }
     }
 
@@ -337,6 +371,7 @@ impl ManagementServer {
     pub(crate) fn end_turn(&mut self, now: Instant) {
         if self.stop_by.is_none() {
             self.deliver();
+            self.begin_asks(now);
         }
         if self.config.output != Output::Store
             && let Some((writes, batch)) = self.outlet.next_commit()

@@ -268,6 +268,7 @@ impl ManagementServer {
         }
         self.touch(link);
         self.effects.push_back(Effect::Event(Event::new(Code::AgentConnected, agent.to_string(), path)));
+        self.enter_channel(id);
         // The newer session of an agent ends its older one on this server; on others the fence does (rule F5).
         if let Some(old) = self.by_agent.insert(agent.clone(), id).filter(|old| *old != id) {
             self.refuse_channel(old, &Error::new(Code::SessionFenced));

@@ -2,6 +2,7 @@
 
 mod attestations;
 mod inner;
+mod reports;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,6 +69,8 @@ struct Lab {
     links: u64,
     frames: Vec<(LinkId, Frame)>,
     events: Vec<Event>,
+    /// Reports, refusals, who is connected.
+    told: Vec<Effect>,
     /// Checks that the shell has not begun, in the order in which they were asked for.
     checks: Vec<Effect>,
     holds_checks: bool,
@@ -92,8 +95,8 @@ impl Lab {
             message_bytes_max: 1 << 20,
         };
         let server = ManagementServer::new(config, now());
-        let (frames, events, checks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { group, server, periods: 0, links: 0, frames, events, checks, holds_checks: false, checked: 0 }
+        let (frames, events, told, checks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { group, server, periods: 0, links: 0, frames, events, told, checks, holds_checks: false, checked: 0 }
     }
 
     /// A gateway that is connected, approved and welcomed.
@@ -177,6 +180,10 @@ impl Lab {
             }
             Effect::Event(event) => {
                 self.events.push(event);
+                None
+            }
+            Effect::Reported(_) | Effect::Refused(_) | Effect::Entered(_) | Effect::Left { .. } => {
+                self.told.push(effect);
                 None
             }
             _ => None,

@@ -92,6 +92,7 @@ impl Uplink {
                 if let Some(index) = self.index_of(&upstream) {
                     self.routing.handle_accepted(index, Purpose::Probe, now);
                 }
+                self.note_reached(&upstream, now);
             }
             (_, false) if current.is_some() || purpose != Purpose::Use => {
                 self.lose(id, Error::new(Code::UpstreamUnavailable), true, now);
@@ -110,6 +111,9 @@ impl Uplink {
     fn tell_availability(&mut self, state: &State, now: Instant) {
         if state.available {
             self.routing.handle_available(now);
+            if let Some(upstream) = self.upstream().cloned() {
+                self.note_reached(&upstream, now);
+            }
         } else {
             self.routing.handle_unavailable(now);
             let subject = self.upstream().map(ToString::to_string).unwrap_or_default();

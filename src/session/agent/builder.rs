@@ -160,7 +160,7 @@ impl AgentBuilder {
         queue.start(Arc::new(Sink(shared.clone())))?;
         let status = status::serve(
             config.state_directory.as_deref(),
-            status::of_agent(&shared.mailbox, queue, identity, &config),
+            status::of_agent(&shared.mailbox, queue, identity.clone(), &config),
         );
         let (renewed, answers) = Answers::new();
         let post = {
@@ -170,7 +170,7 @@ impl AgentBuilder {
         if let Some(renewer) = Renewer::new(&config, &reloader, post, answers, &shared.events) {
             tokio::spawn(renewer.run());
         }
-        let mut performer = Performer { shared: shared.clone(), assignment_file: file, renewed };
+        let mut performer = Performer { shared: shared.clone(), assignment_file: file, renewed, identity };
         let reloading = Some(reloader.clone().start(watches));
         let running = Running { status, reloading, shared: shared.clone() };
         tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! The agent's effects, performed; the queue's answers, handed in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Received, Shared, lock};
 use crate::code::Code;
@@ -10,18 +11,21 @@ use crate::event::Event;
 use crate::identity::{Identity, attestation};
 use crate::message::{Epoch, Numbered, Sequence};
 use crate::node::agent::{Agent as Node, Effect, Held, Input, Instance};
+use crate::node::reporting::Figures;
 use crate::session::assignment_file::AssignmentFile;
 use crate::session::clock;
-use crate::session::driver::Links;
+use crate::session::driver::{IdentityCell, Links};
 use crate::session::reload::Background;
 use crate::session::renewal::Answers;
 use crate::session::status::StatusSocket;
+use crate::time::Timestamp;
 
 /// Performs one agent's effects.
 pub(super) struct Performer {
     pub(super) shared: Arc<Shared>,
     pub(super) assignment_file: Option<AssignmentFile>,
     pub(super) renewed: Answers,
+    pub(super) identity: IdentityCell,
 }
 
 impl Performer {
@@ -65,10 +69,19 @@ impl Performer {
                 }
             }
             Effect::Renewed(renewed) => self.renewed.put(renewed),
+            Effect::AskFigures => shared.mailbox.post(Input::Figures(self.figures())),
             Effect::Event(event) => shared.events.emit(event),
             Effect::Stopped => return false,
         }
         true
+    }
+
+    fn figures(&self) -> Figures {
+        let held = self.shared.queue.held();
+        let age = |sent: Timestamp| clock::wall().unix_millis().saturating_sub(sent.unix_millis());
+        let oldest = held.oldest.map(|sent| Duration::from_millis(u64::try_from(age(sent)).unwrap_or(0)));
+        let certificate_until = Some(self.identity.current().not_after());
+        Figures { queue_messages: held.count, queue_bytes: held.bytes, oldest, certificate_until }
     }
 
     /// A signature may be made by a slow key service: never on the node's loop.

@@ -179,6 +179,19 @@ impl IdentityFiles {
         out
     }
 
+    /// The names of the nodes' certificates in these files, sorted, each once; whether they are usable is not looked at.
+    ///
+    /// Blocks while it reads files.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::FileMissing`], [`Code::FileUnreadable`], [`Code::DirectoryExposed`].
+    pub fn names(&self) -> Result<Vec<Name>> {
+        let leaves = Contents::of(self)?.pile.leaves(|_| true);
+        let names = leaves.iter().flat_map(|leaf| &leaf.names).filter_map(|name| Name::parse(name).ok());
+        Ok(names.collect::<std::collections::BTreeSet<_>>().into_iter().collect())
+    }
+
     /// What is demanded of certificates.
     pub(crate) fn policy(&self) -> IdentityPolicy {
         IdentityPolicy {

@@ -1,5 +1,11 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
-use crate::group::{AgentState, EnrolmentClaim, GatewayState, TokenAnswer, TokenUse};
+use crate::group::{AgentState, EnrolmentClaim, EnrolmentToken, GatewayState, TokenAnswer, TokenUse, UnknownAgents};
+use crate::name::Name;
+use crate::role::Role;
+use crate::session::clock::wall as now;
 
 /// A group in a directory of its own.
 async fn group() -> (tempfile::TempDir, String, ManagementGroup) {
@@ -8,7 +14,7 @@ async fn group() -> (tempfile::TempDir, String, ManagementGroup) {
     let group = ManagementGroup::open_new(&url, "CORP").await.unwrap();
     for server in ["ms1.corp.example", "ms2.corp.example"] {
         let server = Name::parse(server).unwrap();
-        group.store().call(move |store| store.register_server(&server, "0.0.0.0:5723", now())).await.unwrap();
+        group.store().unwrap().call(move |store| store.register_server(&server, "0.0.0.0:5723", now())).await.unwrap();
     }
     (directory, url, group)
 }
@@ -136,7 +142,7 @@ async fn a_token_that_was_shown_once_lets_its_node_in_and_the_store_cannot_tell_
     let (key, proof) = (held.public_key().unwrap(), held.prove(claim).unwrap());
     let hash = EnrolmentToken::verify_proof(&key, claim, &proof).unwrap();
     let ask = TokenUse { hash, name: name.clone(), role: Role::Agent, via: Some(via), request: [1; 32], at: now() };
-    assert_eq!(group.store().call(move |store| store.use_token(&ask)).await.unwrap(), TokenAnswer::First);
+    assert_eq!(group.store().unwrap().call(move |store| store.use_token(&ask)).await.unwrap(), TokenAnswer::First);
     assert!(group.tokens().await.unwrap()[0].used.is_some());
 
     let text = token.text();

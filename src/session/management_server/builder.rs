@@ -13,13 +13,16 @@ use super::commit_pace::CommitPace;
 use super::deliveries::Deliveries;
 use super::output_file::{Lengths, OutputFile};
 use super::perform::{CursorSource, Performer, follow_group, tick};
+use super::refusals::write_refusals;
 use super::registrar::Registrar;
+use super::reports::ReportBook;
 use super::store_health::StoreHealth;
 use super::verify::Verifiers;
 use crate::code::Code;
 use crate::config::Config;
 use crate::disk::StateDirectory;
 use crate::error::{Error, Result};
+use crate::group::{ApprovalsOperation, Author, By};
 use crate::identity::Identity;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -34,6 +37,7 @@ use crate::session::identities::{Identities, Showing};
 use crate::session::json::Object;
 use crate::session::reload::Reloader;
 use crate::session::{ManagementGroup, clock, setup, status};
+use crate::store::StoreThread;
 
 /// Configures a management server. Every option of the configuration file has its key in
 /// [`ManagementServerBuilder::set`].
@@ -137,11 +141,12 @@ impl ManagementServerBuilder {
     ///
     /// # Errors
     ///
-    /// [`Code::GroupMismatch`], [`Code::StoreUnavailable`], [`Code::StateDirectoryInUse`], [`Code::ListenFailed`],
+    /// [`Code::OperationLocal`] for a group from afar; [`Code::GroupMismatch`], [`Code::StoreUnavailable`], [`Code::StateDirectoryInUse`], [`Code::ListenFailed`],
     /// [`Code::OutputFailed`]; what [`LocalAuthority::open`](crate::LocalAuthority::open) and
     /// [`HandOff::open`](crate::HandOff::open) find.
     pub async fn start(self) -> Result<ManagementServer> {
         let Self { identity, group, mut config, cursor_source, certificate_authority, watches } = self;
+        let store = group.store()?.clone();
         let certificate_authority = authority_of(certificate_authority, &config).await?;
         let (events, first_events) = EventHub::new();
         let state = config.state_directory.as_deref().map(StateDirectory::lock).transpose()?.map(Arc::new);
@@ -150,7 +155,7 @@ impl ManagementServerBuilder {
         let enrolment = config.enrolment_listen.map(EnrolmentListener::bind).transpose()?;
         let (address, enrolment_address) =
             (listener.local_address(), enrolment.as_ref().and_then(EnrolmentListener::local_address));
-        let node_config = prepare(&config, &group, address, cursor_source.is_some()).await?;
+        let node_config = prepare(&config, &store, address, cursor_source.is_some()).await?;
         let (mailbox, inbox) = mailbox::<Node>();
         let (batches, receiver) = mpsc::unbounded_channel();
         let mut deliveries = Some(Deliveries::new(receiver, mailbox.clone()));
@@ -158,10 +163,10 @@ impl ManagementServerBuilder {
         let of_group = config.management_group.clone().unwrap_or_default();
         let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), of_group);
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
-        let follow = group.store().call(|store| Ok((store.changes(), store.change()?, store.commit_pace())));
+        let follow = store.call(|store| Ok((store.changes(), store.change()?, store.commit_pace())));
         let (changes, change, pace) = follow.await?;
         let lengths = Lengths::default();
-        let file = open_output(&config, &group, lengths.clone(), state.clone()).await?;
+        let file = open_output(&config, &store, lengths.clone(), state.clone()).await?;
         let output = file.zip(deliveries.take_if(|_| config.output.path.is_some()));
         let output = output.map(|(file, deliveries)| tokio::spawn(file.run(deliveries, events.clone())));
         // From the first task on nothing fails: each has an owner who ends it.
@@ -169,17 +174,25 @@ impl ManagementServerBuilder {
         let health = StoreHealth::new(events.clone());
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe_with(health.clone()));
         let socket = status::serve(config.state_directory.as_deref(), report);
-        let registrar = Registrar::new(&config, group.store().clone(), &reloader, certificate_authority, &events);
+        let registrar = Registrar::new(&config, store.clone(), &reloader, certificate_authority, &events);
+        let reports = ReportBook::default();
+        let refused = {
+            let (reports, server) = (reports.clone(), server.clone());
+            move |address: &str, error: &Error| reports.refused_stranger(&server, address, error)
+        };
+        let listening =
+            accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone(), refused);
         let mut tasks = vec![
-            tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), config.hello_timeout, events.clone())),
-            tokio::spawn(follow_group(group.clone(), change, changes, mailbox.clone(), health.clone())),
+            tokio::spawn(listening),
+            tokio::spawn(follow_group(store.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
+            tokio::spawn(write_refusals(reports.clone(), store.clone(), health.clone())),
         ];
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
         let performer = Performer {
             server,
-            store: group.store().clone(),
+            store,
             mailbox: mailbox.clone(),
             events: events.clone(),
             batches,
@@ -188,6 +201,7 @@ impl ManagementServerBuilder {
             knocks: Arc::default(),
             sessions: Arc::default(),
             registrar,
+            reports: reports.clone(),
             health,
             pace: CommitPace::new(pace),
             position,
@@ -206,6 +220,7 @@ impl ManagementServerBuilder {
             tasks,
             output,
             reloader,
+            reports,
         })
     }
 }
@@ -249,7 +264,7 @@ fn describe_with(store: StoreHealth) -> impl Fn(&Node, &mut Object) + Clone + Se
 /// Registers the server and reads what the node needs of its group.
 async fn prepare(
     config: &Config,
-    group: &ManagementGroup,
+    store: &StoreThread,
     address: Option<SocketAddr>,
     asks_application: bool,
 ) -> Result<NodeConfig> {
@@ -257,10 +272,11 @@ async fn prepare(
     let (server, wall) = (me.name.clone(), clock::wall());
     let address = address.map(|address| address.to_string()).unwrap_or_default();
     let unknown_agents = config.unknown_agents;
-    let facts = group.store().call(move |store| {
+    let facts = store.call(move |store| {
         store.register_server(&server, &address, wall)?;
         if unknown_agents != crate::config::UnknownAgents::default() {
-            store.set_unknown_agents(unknown_agents)?;
+            let author = Author::group("a management server's configuration", server.as_str());
+            store.perform(&ApprovalsOperation::SetUnknownAgents { unknown_agents }.into(), &By { author, at: wall })?;
         }
         Ok((store.group()?, store.assignment_key()?, store.challenge_secret()?))
     });
@@ -292,18 +308,18 @@ async fn authority_of(
 /// The file output, if there is one: cut back to what was committed.
 async fn open_output(
     config: &Config,
-    group: &ManagementGroup,
+    store: &StoreThread,
     lengths: Lengths,
     state: Option<Arc<StateDirectory>>,
 ) -> Result<Option<OutputFile>> {
     let Some(path) = &config.output.path else { return Ok(None) };
-    let committed = committed_length(config, group).await?;
+    let committed = committed_length(config, store).await?;
     OutputFile::open(path, committed, lengths, state).map(Some)
 }
 
-async fn committed_length(config: &Config, group: &ManagementGroup) -> Result<Option<u64>> {
+async fn committed_length(config: &Config, store: &StoreThread) -> Result<Option<u64>> {
     let (server, path) = (setup::name(config)?, config.output.path.clone().unwrap_or_default());
-    group.store().call(move |store| store.output_position(&server, &path.display().to_string())).await
+    store.call(move |store| store.output_position(&server, &path.display().to_string())).await
 }
 
 fn describe(node: &Node, object: &mut Object) {

@@ -10,6 +10,7 @@ use super::BatchSender;
 use super::commit_pace::CommitPace;
 use super::output_file::Lengths;
 use super::registrar::Registrar;
+use super::reports::ReportBook;
 use super::store_health::{Call, StoreHealth};
 use super::verify::{Attestation, Verification, Verifiers};
 use crate::code::Code;
@@ -19,10 +20,12 @@ use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionRequest};
 use crate::limits::{DOWN_IN_FLIGHT_MAX, STORE_BATCH_MAX};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
-use crate::node::management_server::{Delivery, Effect, Input, ManagementServer as Node, Standing, Subject};
+use crate::node::management_server::{
+    Delivery, Effect, Input, ManagementServer as Node, OperatorAsk, Standing, Subject,
+};
+use crate::session::clock;
 use crate::session::driver::{Links, Mailbox};
 use crate::session::events::EventHub;
-use crate::session::{ManagementGroup, clock};
 use crate::store::{Changes, OutputPosition, Store, StoreThread, StoredRun};
 
 /// Asks the application for its own cursor (rule D5b).
@@ -43,6 +46,7 @@ pub(super) struct Performer {
     pub(super) knocks: Waiting<(Subject, Knock)>,
     pub(super) sessions: Waiting<(u64, SessionRequest)>,
     pub(super) registrar: Registrar,
+    pub(super) reports: ReportBook,
     pub(super) health: StoreHealth,
     pub(super) pace: CommitPace,
     /// The file output's path and lengths.
@@ -88,6 +92,11 @@ impl Performer {
                     mailbox.post(Input::Issued { order, answer });
                 });
             }
+            Effect::Reported(report) => self.reports.reported(*report),
+            Effect::Refused(refused) => self.reports.refused(*refused),
+            Effect::Entered(presence) => self.reports.entered(*presence),
+            Effect::Left { session, at } => self.reports.left(session, at),
+            Effect::Perform(ask) => self.perform_ask(ask),
             Effect::Event(event) => self.events.emit(event),
             Effect::Stopped => {
                 self.events.emit(Event::new(Code::ShuttingDown, "", ""));
@@ -95,6 +104,15 @@ impl Performer {
             }
         }
         true
+    }
+
+    fn perform_ask(&self, ask: OperatorAsk) {
+        let (store, mailbox, health) = (self.store.clone(), self.mailbox.clone(), self.health.clone());
+        tokio::spawn(async move {
+            let order = ask.order;
+            let result = super::operators::perform(ask, &store, &health).await;
+            mailbox.post(Input::Performed { order, result });
+        });
     }
 
     fn asker(&self) -> Asker {
@@ -319,14 +337,14 @@ fn take<T>(waiting: &Waiting<T>) -> (Vec<T>, bool) {
 /// Looks at the group's change counter, and tells the node when it moved (rule G2). `known` is how it stood before the
 /// first peer was asked about.
 pub(super) async fn follow_group(
-    group: ManagementGroup,
+    store: Arc<StoreThread>,
     mut known: u64,
     mut changes: Changes,
     mailbox: Mailbox<Node>,
     health: StoreHealth,
 ) {
     loop {
-        let result = group.store().call(|store| Ok((store.change()?, store.down_waiting()?))).await;
+        let result = store.call(|store| Ok((store.change()?, store.down_waiting()?))).await;
         health.note(Call::Read, &result);
         if let Ok((change, waiting)) = result
             && std::mem::replace(&mut known, change) != change

@@ -1,16 +1,34 @@
 //! Messages to agents (rule D8): numbered per agent, given only to the holder of the agent's fence.
 
+use serde::Serialize;
+
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::group::AgentState;
+use crate::group::{AgentState, Answer, By, DownstreamOperation};
 use crate::limits::DOWN_MESSAGES_MAX;
 use crate::name::Name;
-use crate::store::operations::{agent, sessions};
+use crate::store::operations::{Context, agent, audit, sessions};
 use crate::store::records::Records;
 use crate::store::{DOWN_PAYLOAD_BYTES_MAX, DownMessage};
-use crate::time::Timestamp;
 
-pub(in crate::store) fn send(records: &mut dyn Records, to: &Name, payload: &[u8], at: Timestamp) -> Result<u64> {
+pub(super) fn perform(
+    records: &mut dyn Records,
+    context: &Context<'_>,
+    operation: &DownstreamOperation,
+) -> Result<Answer> {
+    match operation {
+        DownstreamOperation::Send { agent, payload } => send(records, agent, payload, context.by).map(Answer::Number),
+    }
+}
+
+/// What the audit log has of a message: not its bytes, which are its sender's.
+#[derive(Serialize)]
+struct Sent {
+    number: u64,
+    bytes: usize,
+}
+
+fn send(records: &mut dyn Records, to: &Name, payload: &[u8], by: &By) -> Result<u64> {
     records.lock_group()?;
     check_target(records, to)?;
     if payload.len() > DOWN_PAYLOAD_BYTES_MAX {
@@ -25,7 +43,8 @@ pub(in crate::store) fn send(records: &mut dyn Records, to: &Name, payload: &[u8
         let error = Error::new(Code::DownQueueFull).subject(to.as_str());
         return Err(error.found(format!("{waiting} messages")).expected(format!("less than {DOWN_MESSAGES_MAX}")));
     }
-    let number = records.put_down(to, payload, at)?;
+    let number = records.put_down(to, payload, by.at)?;
+    audit(records, by, ("send", to.as_str()), None, Some(&Sent { number, bytes: payload.len() }))?;
     records.changed()?;
     Ok(number)
 }

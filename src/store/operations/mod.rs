@@ -2,24 +2,44 @@
 
 pub(super) mod approvals;
 pub(super) mod assignments;
+mod audit;
 pub(super) mod deliveries;
 pub(super) mod down;
+mod inventory;
+mod operators;
 pub(super) mod sessions;
 pub(super) mod tokens;
 
 use crate::error::Result;
-use crate::group::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
+use crate::group::{
+    AgentRecord, AgentState, Answer, By, GatewayRecord, GatewayState, GroupKey, Operation, ServerRecord,
+};
 use crate::name::Name;
 use crate::store::records::{Records, Which};
 use crate::time::Timestamp;
 
-pub(super) fn set_unknown_agents(records: &mut dyn Records, unknown_agents: UnknownAgents) -> Result<()> {
-    records.lock_group()?;
-    if records.unknown_agents()? == unknown_agents {
-        return Ok(());
+use audit::audit;
+
+/// What an operation may need beside the records.
+pub(super) struct Context<'a> {
+    pub(super) group: &'a str,
+    pub(super) key: &'a GroupKey,
+    pub(super) by: &'a By,
+}
+
+/// Does what an operator asks. Whatever changes anything locks the group first, writes its entry of the audit log, and
+/// moves the group's number of changes where nodes or operators follow it.
+pub(super) fn perform(records: &mut dyn Records, context: &Context<'_>, operation: &Operation) -> Result<Answer> {
+    operators::check_author(records, context.by, operation)?;
+    match operation {
+        Operation::Approvals(operation) => approvals::perform(records, context, operation),
+        Operation::Assignments(operation) => assignments::perform(records, context, operation),
+        Operation::Audit(operation) => audit::perform(records, operation),
+        Operation::Downstream(operation) => down::perform(records, context, operation),
+        Operation::Inventory(operation) => inventory::perform(records, context, operation),
+        Operation::Operators(operation) => operators::perform(records, context, operation),
+        Operation::Tokens(operation) => tokens::perform(records, context, operation),
     }
-    records.put_unknown_agents(unknown_agents)?;
-    records.changed()
 }
 
 fn gateway(records: &mut dyn Records, name: &Name) -> Result<Option<GatewayRecord>> {

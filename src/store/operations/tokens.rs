@@ -2,18 +2,37 @@
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::group::{TokenAnswer, TokenRecord, TokenUse, may_create_token, may_enrol};
+use crate::group::{
+    Answer, Author, By, TokenAnswer, TokenRecord, TokenUse, TokensOperation, may_create_token, may_enrol,
+};
 use crate::limits::{TOKEN_REMEMBERED, TOKENS_MAX};
 use crate::name::Name;
-use crate::store::operations::{agent, gateway};
+use crate::store::operations::operators::check_no_operator;
+use crate::store::operations::{Context, agent, audit, gateway};
 use crate::store::records::Records;
 use crate::time::Timestamp;
 
-pub(in crate::store) fn create(records: &mut dyn Records, record: &TokenRecord) -> Result<()> {
+pub(super) fn perform(records: &mut dyn Records, context: &Context<'_>, operation: &TokensOperation) -> Result<Answer> {
+    let by = context.by;
+    match operation {
+        TokensOperation::Create { name, role, via, valid_for_ms, hash } => {
+            let created = by.at;
+            let valid_for = i64::try_from(*valid_for_ms).unwrap_or(i64::MAX);
+            let expires = Timestamp::from_unix_millis(created.unix_millis().saturating_add(valid_for));
+            let (name, role, via, hash) = (name.clone(), *role, via.clone(), *hash);
+            let record = TokenRecord { name, role, via, created, expires, used: None, hash, request: None };
+            create(records, &record, by)?;
+            Ok(Answer::Done)
+        }
+        TokensOperation::Delete { name } => delete(records, name, by).map(Answer::Number),
+        TokensOperation::Tokens => records.tokens().map(Answer::Tokens),
+    }
+}
+
+fn create(records: &mut dyn Records, record: &TokenRecord, by: &By) -> Result<()> {
     records.lock_group()?;
     check_name(records, record)?;
-    let remembered = i64::try_from(TOKEN_REMEMBERED.as_millis()).unwrap_or(i64::MAX);
-    records.forget_tokens(Timestamp::from_unix_millis(record.created.unix_millis().saturating_sub(remembered)))?;
+    records.forget_tokens(record.created.earlier_by(TOKEN_REMEMBERED))?;
     // Where there is no room, first those go that only tell their users that they are late, then those that wait for an
     // answer.
     if records.count_tokens()? >= TOKENS_MAX {
@@ -23,11 +42,13 @@ pub(in crate::store) fn create(records: &mut dyn Records, record: &TokenRecord) 
         records.forget_tokens(record.created)?;
     }
     may_create_token(record, records.count_tokens()?)?;
-    records.put_token(record)
+    records.put_token(record)?;
+    audit(records, by, ("create token", record.name.as_str()), None, Some(record))
 }
 
 /// Looks at what the group decided about a name, which may have changed since its token was made.
 fn check_name(records: &mut dyn Records, record: &TokenRecord) -> Result<()> {
+    check_no_operator(records, &record.name)?;
     let (agent, gateway) = (agent(records, &record.name)?, gateway(records, &record.name)?);
     may_enrol(&record.name, record.role, agent.as_ref(), gateway.as_ref())
 }
@@ -40,20 +61,31 @@ pub(in crate::store) fn use_once(records: &mut dyn Records, ask: &TokenUse) -> R
     if let Some(record) = record {
         check_name(records, &record)?;
         if answer == TokenAnswer::First {
-            records.put_token(&TokenRecord { used: Some(ask.at), request: Some(ask.request), ..record })?;
+            let used = TokenRecord { used: Some(ask.at), request: Some(ask.request), ..record.clone() };
+            records.put_token(&used)?;
+            let by = By { author: Author::group("a node that enrols", place_of(ask)), at: ask.at };
+            audit(records, &by, ("use token", record.name.as_str()), Some(&record), Some(&used))?;
         }
     }
     Ok(answer)
 }
 
+/// Where a node enrols, for people.
+fn place_of(ask: &TokenUse) -> &str {
+    ask.via.as_ref().map_or("a management server", Name::as_str)
+}
+
 /// Deletes all tokens of a name; how many there were.
-pub(in crate::store) fn delete(records: &mut dyn Records, name: &Name) -> Result<u64> {
+fn delete(records: &mut dyn Records, name: &Name, by: &By) -> Result<u64> {
     records.lock_group()?;
     match records.remove_tokens(name)? {
         0 => Err(Error::new(Code::TokenUnknown)
             .subject(name.as_str())
             .found("no token of this name")
             .expected("one of farpost token list")),
-        count => Ok(count),
+        count => {
+            audit(records, by, ("delete tokens", name.as_str()), Some(&count), None)?;
+            Ok(count)
+        }
     }
 }

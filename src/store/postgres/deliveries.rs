@@ -5,12 +5,13 @@ use tokio_postgres::types::ToSql;
 
 use crate::code::Code;
 use crate::error::Result;
+use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Gap, Priority, Sequence};
 use crate::name::Name;
+use crate::store::OutputPosition;
 use crate::store::postgres::columns::{bits, get, name, text, time};
 use crate::store::postgres::records::Transaction;
 use crate::store::records::{StoredGap, StoredMessage, corrupt, path_of, signed};
-use crate::store::{Delivery, DeliveryGap, OutputPosition};
 use crate::time::Timestamp;
 
 pub(super) fn put(records: &mut Transaction<'_>, messages: &[StoredMessage<'_>], received: Timestamp) -> Result<()> {

@@ -12,13 +12,16 @@
 //! The runtime has a worker of its own: notices are heard while nobody asks for anything.
 
 mod approvals;
+mod audit;
 mod columns;
 mod connection;
 mod deliveries;
 mod down;
 mod failure;
 mod listen;
+mod operators;
 mod records;
+mod refusals;
 mod schema;
 mod sessions;
 mod tls;

@@ -8,12 +8,13 @@ use crate::error::Result;
 use crate::group::{
     AgentRecord, GatewayRecord, ServerRecord, SessionRecord, SignedAssignment, TokenHash, TokenRecord, UnknownAgents,
 };
+use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::store::postgres::connection::{Link, only};
 use crate::store::postgres::{approvals, columns, deliveries, down, sessions, tokens};
 use crate::store::records::{CurrentCursor, Place, Records, StoredGap, StoredMessage, Which};
-use crate::store::{Delivery, DeliveryGap, DownMessage, OutputPosition};
+use crate::store::{DownMessage, OutputPosition};
 use crate::time::Timestamp;
 
 /// A connection in the hands of one call.

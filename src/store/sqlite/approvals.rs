@@ -6,9 +6,7 @@ use crate::error::Result;
 use crate::group::{AgentRecord, GatewayRecord};
 use crate::name::Name;
 use crate::store::records::{Place, Which};
-use crate::store::sqlite::columns::{
-    AgentStateColumn, BitsColumn, GatewayStateColumn, KeyColumn, NameColumn, TimeColumn,
-};
+use crate::store::sqlite::columns::{BitsColumn, KeyColumn, NameColumn, TimeColumn, WordColumn};
 use crate::store::sqlite::failure;
 use crate::time::Timestamp;
 
@@ -163,7 +161,7 @@ pub(super) fn count_pending(connection: &Connection, places: &[&Place]) -> Resul
 fn gateway_of(row: &Row<'_>) -> rusqlite::Result<GatewayRecord> {
     Ok(GatewayRecord {
         name: row.get::<_, NameColumn>(0)?.0,
-        state: row.get::<_, GatewayStateColumn>(1)?.0,
+        state: row.get::<_, WordColumn<_>>(1)?.0,
         parent: row.get::<_, Option<NameColumn>>(2)?.map(|name| name.0),
         via: row.get::<_, Option<NameColumn>>(3)?.map(|name| name.0),
         address: row.get(4)?,
@@ -179,7 +177,7 @@ fn gateway_of(row: &Row<'_>) -> rusqlite::Result<GatewayRecord> {
 fn agent_of(row: &Row<'_>) -> rusqlite::Result<AgentRecord> {
     Ok(AgentRecord {
         name: row.get::<_, NameColumn>(0)?.0,
-        state: row.get::<_, AgentStateColumn>(1)?.0,
+        state: row.get::<_, WordColumn<_>>(1)?.0,
         via: row.get::<_, Option<NameColumn>>(2)?.map(|name| name.0),
         address: row.get(3)?,
         server: row.get::<_, Option<NameColumn>>(4)?.map(|name| name.0),

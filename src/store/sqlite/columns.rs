@@ -1,8 +1,10 @@
 //! Columns of the store as the types of the crate.
 
+use std::str::FromStr;
+
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use crate::group::{AgentState, GatewayState};
+use crate::error::Error;
 use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
@@ -62,21 +64,12 @@ impl ToSql for KeyColumn {
     }
 }
 
-/// An agent's state as its word.
-pub(super) struct AgentStateColumn(pub(super) AgentState);
+/// A state as its word.
+pub(super) struct WordColumn<T>(pub(super) T);
 
-impl FromSql for AgentStateColumn {
+impl<T: FromStr<Err = Error>> FromSql for WordColumn<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        AgentState::parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
-    }
-}
-
-/// A gateway's state as its word.
-pub(super) struct GatewayStateColumn(pub(super) GatewayState);
-
-impl FromSql for GatewayStateColumn {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        GatewayState::parse(value.as_str()?).map(Self).map_err(FromSqlError::other)
+        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
     }
 }
 

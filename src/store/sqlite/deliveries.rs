@@ -6,12 +6,13 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::code::Code;
 use crate::error::Result;
+use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Gap, Priority, Sequence};
 use crate::name::Name;
+use crate::store::OutputPosition;
 use crate::store::records::{StoredGap, StoredMessage, path_of, signed};
 use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
 use crate::store::sqlite::failure;
-use crate::store::{Delivery, DeliveryGap, OutputPosition};
 use crate::time::Timestamp;
 
 pub(super) fn put(connection: &Connection, messages: &[StoredMessage<'_>], received: Timestamp) -> Result<()> {

@@ -5,12 +5,15 @@
 
 mod approvals;
 mod assignments;
+mod audit;
 mod columns;
 mod deliveries;
 mod down;
 mod failure;
 mod file;
+mod operators;
 mod records;
+mod refusals;
 mod schema;
 mod sessions;
 #[cfg(test)]

@@ -6,11 +6,12 @@ use crate::error::Result;
 use crate::group::{
     AgentRecord, GatewayRecord, ServerRecord, SessionRecord, SignedAssignment, TokenHash, TokenRecord, UnknownAgents,
 };
+use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::store::records::{CurrentCursor, Place, Records, StoredGap, StoredMessage, Which};
 use crate::store::sqlite::{approvals, assignments, deliveries, down, schema, sessions, tokens};
-use crate::store::{Delivery, DeliveryGap, DownMessage, OutputPosition};
+use crate::store::{DownMessage, OutputPosition};
 use crate::time::Timestamp;
 
 impl Records for &Connection {

@@ -17,7 +17,17 @@ use crate::store::sqlite::failure;
 const APPLICATION_ID: i64 = 0x4650_4753;
 
 /// One text per version; a released one never changes.
-pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+pub(super) const MIGRATIONS: [&str; 9] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
+    include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
+];
 
 /// Brings the tables to this release's version and reads the group's identity, made first in a new store.
 pub(super) fn open(connection: &mut Connection, group: Option<&str>) -> Result<GroupIdentity> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::group::AssignmentKey;
+use crate::store::asking::Asking as _;
 
 on_every_engine! {
     g1_an_unapproved_gateway_never_becomes_an_agent_by_accident,

@@ -18,6 +18,14 @@ pub(in crate::store) trait Place: Sync {
     fn execute(&self, sql: &str);
     /// The text that a query answers.
     fn text(&self, sql: &str) -> String;
+    /// The engine, as golden files are named after it.
+    fn engine(&self) -> &'static str;
+    /// Where the store is, for another process.
+    fn url(&self) -> String;
+    /// Another place on the same engine, empty.
+    fn another(&self) -> Box<dyn Place>;
+    /// The schema and all rows, as statements that make the same store elsewhere.
+    fn dump(&self) -> String;
 }
 
 /// A file in a directory of its own.
@@ -45,6 +53,42 @@ impl Place for SqlitePlace {
 
     fn text(&self, sql: &str) -> String {
         rusqlite::Connection::open(&self.path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn engine(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.path.display())
+    }
+
+    fn another(&self) -> Box<dyn Place> {
+        Box::new(Self::new())
+    }
+
+    fn dump(&self) -> String {
+        let connection = rusqlite::Connection::open(&self.path).unwrap();
+        let texts = |sql: &str| -> Vec<String> {
+            let mut select = connection.prepare(sql).unwrap();
+            let rows = select.query_map([], |row| row.get(0)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let pragma =
+            |name| format!("PRAGMA {name} = {};\n", texts(&format!("SELECT {name} || '' FROM pragma_{name}"))[0]);
+        let mut out = pragma("application_id") + &pragma("user_version");
+        for sql in texts("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'") {
+            out += &format!("{sql};\n");
+        }
+        for table in texts("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
+            let columns = texts(&format!("SELECT '\"' || name || '\"' FROM pragma_table_info('{table}')"));
+            let quoted: Vec<_> = columns.iter().map(|column| format!("quote({column})")).collect();
+            let (all, order) = (quoted.join(" || ', ' || "), columns.join(", "));
+            for row in texts(&format!("SELECT {all} FROM {table} ORDER BY {order}")) {
+                out += &format!("INSERT INTO {table} VALUES ({row});\n");
+            }
+        }
+        out
     }
 }
 
@@ -74,10 +118,6 @@ mod postgres {
             let cluster = SHARED.get_or_init(|| Cluster::start("")).as_ref()?;
             Some(Self { cluster, database: cluster.database() })
         }
-
-        pub(in crate::store) fn url(&self) -> String {
-            self.cluster.url(&self.database)
-        }
     }
 
     impl Place for PostgresPlace {
@@ -91,6 +131,27 @@ mod postgres {
 
         fn text(&self, sql: &str) -> String {
             self.cluster.sql(&self.database, sql)
+        }
+
+        fn engine(&self) -> &'static str {
+            "postgres"
+        }
+
+        fn url(&self) -> String {
+            self.cluster.url(&self.database)
+        }
+
+        fn another(&self) -> Box<dyn Place> {
+            Box::new(Self::new().unwrap())
+        }
+
+        fn dump(&self) -> String {
+            let arguments = ["--schema=farpost", "--inserts", "--no-owner", "--no-privileges"];
+            let text = self.cluster.tool("pg_dump", &self.database, &arguments);
+            // What is left out is about the session that runs it, or about pg_dump itself.
+            let is_left_out = |line: &&str| ["--", "SET ", "\\"].iter().any(|start| line.starts_with(start));
+            let lines = text.lines().filter(|line| !line.is_empty() && !is_left_out(line));
+            lines.map(|line| format!("{line}\n")).collect()
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::DOWN_MESSAGES_MAX;
+use crate::store::asking::Asking as _;
 
 on_every_engine! {
     d5_two_servers_on_one_store_never_both_move_an_agents_cursor,

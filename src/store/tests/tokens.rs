@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::group::{TokenAnswer, TokenHash, TokenRecord, TokenUse};
+use crate::store::asking::Asking as _;
 
 on_every_engine! {
     a_token_is_used_once_and_by_the_same_request_again_also_after_a_restart,

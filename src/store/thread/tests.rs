@@ -2,6 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::store::SqliteStore;
+use crate::store::asking::Asking as _;
 
 async fn start(directory: &tempfile::TempDir) -> StoreThread {
     let path = directory.path().join("group.db");

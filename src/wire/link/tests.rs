@@ -20,7 +20,7 @@ fn output(link: &mut Link) -> BytesMut {
 fn h1_only_what_the_table_lists_is_accepted() {
     let mut accepted = Vec::new();
     for &kind in Kind::ALL {
-        for phase in [Phase::Introduction, Phase::Pending, Phase::Open] {
+        for phase in [Phase::Introduction, Phase::Pending, Phase::Open, Phase::Asking] {
             for end in [End::Upstream, End::Downstream] {
                 for channel in [0, 1] {
                     if allowed(kind, phase, end, channel) {
@@ -34,11 +34,16 @@ fn h1_only_what_the_table_lists_is_accepted() {
     assert_eq!(before_hello, ["Hello Introduction at Upstream channel 0"]);
     let while_pending: Vec<_> = accepted.iter().filter(|line| line.contains("Pending at Upstream")).collect();
     assert_eq!(while_pending, ["Ping Pending at Upstream channel 0", "Pong Pending at Upstream channel 0"]);
+    let of_operators: Vec<_> = accepted.iter().filter(|line| line.contains("Asking at Upstream")).collect();
+    let listed =
+        ["Ping Asking at Upstream channel 0", "Pong Asking at Upstream channel 0", "Ask Asking at Upstream channel 0"];
+    assert_eq!(of_operators, listed);
+    assert!(!accepted.iter().any(|line| line.contains("Ask ") && !line.contains("Asking at Upstream channel 0")));
     assert_eq!(accepted, LISTED);
 }
 
 /// Section 4 of the specification, once more.
-const LISTED: [&str; 40] = [
+const LISTED: [&str; 49] = [
     "Hello Introduction at Upstream channel 0",
     "Welcome Introduction at Downstream channel 0",
     "Welcome Pending at Downstream channel 0",
@@ -46,14 +51,19 @@ const LISTED: [&str; 40] = [
     "Refuse Pending at Downstream channel 0",
     "Refuse Open at Downstream channel 0",
     "Refuse Open at Downstream channel 1",
+    "Refuse Asking at Downstream channel 0",
     "Ping Pending at Upstream channel 0",
     "Ping Pending at Downstream channel 0",
     "Ping Open at Upstream channel 0",
     "Ping Open at Downstream channel 0",
+    "Ping Asking at Upstream channel 0",
+    "Ping Asking at Downstream channel 0",
     "Pong Pending at Upstream channel 0",
     "Pong Pending at Downstream channel 0",
     "Pong Open at Upstream channel 0",
     "Pong Open at Downstream channel 0",
+    "Pong Asking at Upstream channel 0",
+    "Pong Asking at Downstream channel 0",
     "Chain Open at Upstream channel 0",
     "Open Open at Upstream channel 1",
     "Opened Open at Downstream channel 1",
@@ -79,6 +89,10 @@ const LISTED: [&str; 40] = [
     "Enrolled Open at Downstream channel 0",
     "Succeed Open at Upstream channel 0",
     "Succeed Open at Upstream channel 1",
+    "Ask Asking at Upstream channel 0",
+    "Answer Asking at Downstream channel 0",
+    "Report Open at Upstream channel 0",
+    "Report Open at Upstream channel 1",
 ];
 
 #[test]
@@ -142,7 +156,7 @@ fn frames_come_whole_however_the_stream_is_cut() {
 
 #[test]
 fn unknown_types_below_0x80_end_the_link_and_above_are_skipped() {
-    for (number, skipped) in [(0x1a_u8, false), (0x7f, false), (0x80, true), (0xff, true)] {
+    for (number, skipped) in [(0x1d_u8, false), (0x7f, false), (0x80, true), (0xff, true)] {
         let mut link = Link::dialled(&hello(), BEAT, at(0));
         link.handle_bytes(BytesMut::from(&[0, 0, 8, number, 0, 0, 0, 0][..]), at(0));
         match link.next_frame() {

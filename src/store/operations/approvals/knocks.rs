@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, AgentState, Assignment, Decision, Facts, GatewayRecord, GatewayState, Knock, Remember, ServerRecord,
-    UnknownAgents, decide, pending_expired_before,
+    AgentRecord, AgentState, Assignment, Decision, Facts, GatewayRecord, GatewayState, Knock, OperatorRecord, Remember,
+    ServerRecord, UnknownAgents, decide, pending_expired_before,
 };
 use crate::name::Name;
 use crate::role::Role;
@@ -26,6 +26,7 @@ pub(in crate::store) fn authorise(records: &mut dyn Records, knocks: &[Knock]) -
 struct Picture {
     gateways: HashMap<Name, GatewayRecord>,
     agents: HashMap<Name, AgentRecord>,
+    operators: HashMap<Name, OperatorRecord>,
     assignments: HashMap<Name, Assignment>,
     servers: Vec<ServerRecord>,
     unknown_agents: UnknownAgents,
@@ -33,6 +34,7 @@ struct Picture {
     pending: HashMap<Place, usize>,
     touched_gateways: BTreeSet<Name>,
     touched_agents: BTreeSet<Name>,
+    touched_operators: BTreeSet<Name>,
     is_changed: bool,
 }
 
@@ -43,19 +45,23 @@ impl Picture {
             distinct(knocks.iter().flat_map(|knock| std::iter::once(&knock.name).chain(knock.via.as_ref())));
         let gateways = records.gateways(Which::Named(&with_vias))?;
         let agents = records.agents(Which::Named(&who))?;
+        let operators = records.operators(Which::Named(&who))?;
         let assignments = assignments::of(records, &who)?;
         let mut picture = Self {
             gateways: gateways.into_iter().map(|record| (record.name.clone(), record)).collect(),
             agents: agents.into_iter().map(|record| (record.name.clone(), record)).collect(),
+            operators: operators.into_iter().map(|record| (record.name.clone(), record)).collect(),
             assignments: assignments.into_iter().map(|(node, record)| (node, record.assignment)).collect(),
             servers: records.servers()?,
             unknown_agents: records.unknown_agents()?,
             pending: HashMap::new(),
             touched_gateways: BTreeSet::new(),
             touched_agents: BTreeSet::new(),
+            touched_operators: BTreeSet::new(),
             is_changed: false,
         };
-        if let Some(newest) = knocks.iter().filter(|knock| picture.is_new(&knock.name)).map(|knock| knock.at).max() {
+        let waits = |knock: &&Knock| knock.role != Role::Operator && picture.is_new(&knock.name);
+        if let Some(newest) = knocks.iter().filter(waits).map(|knock| knock.at).max() {
             picture.count_pending(records, knocks, pending_expired_before(newest))?;
         }
         Ok(picture)
@@ -94,6 +100,8 @@ impl Picture {
             gateway: self.gateways.get(&knock.name).cloned(),
             agent: self.agents.get(&knock.name).cloned(),
             server: server(&self.servers, &knock.server).cloned(),
+            bearer: server(&self.servers, &knock.name).cloned(),
+            operator: self.operators.get(&knock.name).cloned(),
             assignment: self.assignments.get(&knock.name).cloned(),
             via_approved: via.is_some_and(|via| via.state == GatewayState::Approved),
             pending: if self.is_new(&knock.name) { self.waiting(&place_of(knock)) } else { 0 },
@@ -151,9 +159,19 @@ impl Picture {
             };
         }
         match knock.role {
+            Role::Operator => self.operator_seen(knock),
             Role::Gateway => seen!(gateways, touched_gateways),
             _ => seen!(agents, touched_agents),
         }
+    }
+
+    fn operator_seen(&mut self, knock: &Knock) {
+        let Some(record) = self.operators.get_mut(&knock.name) else { return };
+        record.first_seen.get_or_insert(knock.at);
+        record.last_seen = record.last_seen.max(Some(knock.at));
+        record.address.clone_from(&knock.address);
+        record.server = Some(knock.server.clone());
+        self.touched_operators.insert(knock.name.clone());
     }
 
     fn write(&self, records: &mut dyn Records) -> Result<()> {
@@ -164,6 +182,10 @@ impl Picture {
         let agents: Vec<_> = self.touched_agents.iter().filter_map(|name| self.agents.get(name)).collect();
         if !agents.is_empty() {
             records.put_agents(&agents)?;
+        }
+        let operators: Vec<_> = self.touched_operators.iter().filter_map(|name| self.operators.get(name)).collect();
+        if !operators.is_empty() {
+            records.put_operators(&operators)?;
         }
         if self.is_changed { records.changed() } else { Ok(()) }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::group::CursorOutcome;
 use crate::limits::CHANGE_POLL;
+use crate::store::asking::Asking as _;
 use crate::store::tests::Cluster;
 
 /// Ends every connection of farpost to a database, as an administrator or a crash of its backend does.

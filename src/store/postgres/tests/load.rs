@@ -3,6 +3,7 @@
 use super::*;
 use crate::group::{CursorOutcome, CursorWrite, UnknownAgents};
 use crate::role::Role;
+use crate::store::asking::Asking as _;
 use crate::store::tests::{AnyStore, knock};
 
 /// Agents of the measured load, half of them at each server.

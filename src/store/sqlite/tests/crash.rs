@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::store::asking::Asking as _;
 
 const PATH: &str = "FARPOST_TEST_STORE";
 

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use super::*;
 use crate::group::{TokenAnswer, TokenHash, TokenRecord};
 use crate::limits::TOKENS_MAX;
+use crate::store::asking::Asking as _;
 use crate::store::tests::tokens::{ask, token, try_use};
 
 #[test]

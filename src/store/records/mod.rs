@@ -3,18 +3,27 @@
 //! The rules stand in `group/`, how they are applied to records in `operations/`; both are the same for all engines.
 //! Calls take sets, so that an engine behind a network needs a fixed number of round trips for a batch.
 
+mod audit;
+mod operators;
+mod refusals;
+
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::group::{
     AgentRecord, GatewayRecord, ServerRecord, SessionRecord, SignedAssignment, TokenHash, TokenRecord, UnknownAgents,
 };
+use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Gap, Numbered, Sequence};
 use crate::name::Name;
 use crate::store::changes::Changes;
 use crate::store::identity::GroupIdentity;
-use crate::store::{Delivery, DeliveryGap, DownMessage, OutputPosition};
+use crate::store::{DownMessage, OutputPosition};
 use crate::time::Timestamp;
+
+pub(super) use audit::{AuditRecords, NewAuditRecord};
+pub(super) use operators::OperatorRecords;
+pub(super) use refusals::RefusalRecords;
 
 /// A database that keeps one group's records.
 pub(super) trait Engine: Send {
@@ -89,7 +98,7 @@ pub(super) struct StoredGap<'a> {
 }
 
 /// The records of a group within one transaction.
-pub(super) trait Records {
+pub(super) trait Records: AuditRecords + OperatorRecords + RefusalRecords {
     /// Keeps everybody else from changing approvals, servers and assignments until the transaction ends: called
     /// before they are read by whoever will write them.
     fn lock_group(&mut self) -> Result<()>;

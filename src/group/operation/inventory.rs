@@ -1,0 +1,29 @@
+//! What the group knows of its nodes and of what they delivered.
+
+use serde::{Deserialize, Serialize};
+
+/// About nodes and deliveries.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InventoryOperation {
+    /// The group's name. Answers `Text`.
+    Name,
+    /// The number that rises with every change. Answers `Number`.
+    Change,
+    /// Answers `Inventory`.
+    Inventory,
+    /// Answers `Cursors`.
+    Cursors,
+    /// Deliveries above a number, at most `limit`. Answers `Deliveries`.
+    Deliveries { above: u64, limit: u64 },
+    /// Answers `Number`.
+    DeliveryCount,
+    /// Gaps above a number, at most `limit`. Answers `Gaps`.
+    Gaps { above: u64, limit: u64 },
+}
+
+impl InventoryOperation {
+    pub(crate) fn is_change(&self) -> bool {
+        false
+    }
+}

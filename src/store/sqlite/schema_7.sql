@@ -1,0 +1,1 @@
+-- sites, former keys of the group

@@ -1,0 +1,1 @@
+-- messages to agents, deliveries by day

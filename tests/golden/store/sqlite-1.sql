@@ -1,0 +1,156 @@
+PRAGMA application_id = 1179666259;
+PRAGMA user_version = 1;
+CREATE TABLE management_group (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),
+    name             TEXT NOT NULL,
+    signing_key      BLOB NOT NULL,              -- Ed25519, PKCS#8
+    challenge_secret BLOB NOT NULL,
+    change           INTEGER NOT NULL DEFAULT 0,
+    unknown_agents   TEXT NOT NULL DEFAULT 'pending'
+) STRICT;
+CREATE TABLE servers (
+    name      TEXT PRIMARY KEY,
+    address   TEXT NOT NULL,
+    excluded  INTEGER NOT NULL DEFAULT 0,
+    last_seen INTEGER NOT NULL                   -- all times: milliseconds since 1970
+) STRICT, WITHOUT ROWID;
+CREATE TABLE gateways (
+    name        TEXT PRIMARY KEY,
+    state       TEXT NOT NULL,
+    parent      TEXT,
+    via         TEXT,
+    address     TEXT NOT NULL DEFAULT '',
+    server      TEXT,
+    software    TEXT NOT NULL DEFAULT '',
+    first_seen  INTEGER NOT NULL,
+    last_seen   INTEGER NOT NULL,
+    key_hash    BLOB,                            -- SHA-256 of the SubjectPublicKeyInfo
+    key_changed INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX gateways_pending ON gateways (via, server) WHERE state = 'pending';
+CREATE INDEX gateways_pending_seen ON gateways (last_seen) WHERE state = 'pending';
+CREATE TABLE agents (
+    name        TEXT PRIMARY KEY,
+    state       TEXT NOT NULL,
+    via         TEXT,
+    address     TEXT NOT NULL DEFAULT '',
+    server      TEXT,
+    software    TEXT NOT NULL DEFAULT '',
+    first_seen  INTEGER NOT NULL,
+    last_seen   INTEGER NOT NULL,
+    key_hash    BLOB,
+    key_changed INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX agents_pending ON agents (via, server) WHERE state = 'pending';
+CREATE INDEX agents_pending_seen ON agents (last_seen) WHERE state = 'pending';
+CREATE TABLE assignments (
+    node      TEXT PRIMARY KEY,
+    version   INTEGER NOT NULL,
+    body      BLOB,
+    signature BLOB
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sessions (
+    agent  TEXT PRIMARY KEY,
+    fence  INTEGER NOT NULL,
+    epoch  INTEGER NOT NULL,
+    server TEXT NOT NULL,
+    via    TEXT,
+    opened INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE epochs (
+    agent      TEXT NOT NULL,
+    epoch      INTEGER NOT NULL,
+    boot       INTEGER NOT NULL,
+    nonce      INTEGER NOT NULL,
+    connection INTEGER NOT NULL,
+    cursor     INTEGER NOT NULL,
+    fence      INTEGER NOT NULL,
+    PRIMARY KEY (agent, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE texts (
+    id   INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE deliveries (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent    INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    via      INTEGER NOT NULL,
+    sent     INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    payload  BLOB NOT NULL,
+    UNIQUE (agent, epoch, sequence)
+) STRICT;
+CREATE TABLE gaps (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent    INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
+    first    INTEGER NOT NULL,
+    last     INTEGER NOT NULL,
+    reason   INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    UNIQUE (agent, epoch, first)
+) STRICT;
+CREATE VIEW delivered AS
+    SELECT d.id, a.text AS agent, v.text AS via, printf('%016x', d.epoch) AS epoch, d.sequence, d.priority,
+           d.sent, d.received, d.payload
+    FROM deliveries d JOIN texts a ON a.id = d.agent JOIN texts v ON v.id = d.via;
+CREATE TABLE output_positions (
+    server TEXT NOT NULL,
+    path   TEXT NOT NULL,
+    length INTEGER NOT NULL,
+    PRIMARY KEY (server, path)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE down_numbers (
+    agent     TEXT PRIMARY KEY,
+    last      INTEGER NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TABLE down_messages (
+    agent   TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    sent    INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    PRIMARY KEY (agent, number)
+) STRICT;
+INSERT INTO agents VALUES ('pc1', 'approved', 'gw1', '10.0.0.7:50000', 'ms1', 'farpost 0.1 "O''Brien"; DROP TABLE agents; --', 1795000000030, 1795000000042, X'6363636363636363636363636363636363636363636363636363636363636363', 1795000000042);
+INSERT INTO agents VALUES ('pc2', 'approved', NULL, '', NULL, '', 1795000000040, 1795000000040, NULL, NULL);
+INSERT INTO agents VALUES ('pc3', 'pending', 'gw1', '10.0.0.7:50000', 'ms1', 'farpost 0.1 "O''Brien"; DROP TABLE agents; --', 1795000000030, 1795000000030, X'0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C0C', NULL);
+INSERT INTO agents VALUES ('pc4', 'approved', NULL, '10.0.0.7:50000', 'ms1', 'farpost 0.1 "O''Brien"; DROP TABLE agents; --', 1795000000030, 1795000000030, X'0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D0D', NULL);
+INSERT INTO agents VALUES ('pc5', 'rejected', 'gw1', '10.0.0.7:50000', 'ms1', 'farpost 0.1 "O''Brien"; DROP TABLE agents; --', 1795000000030, 1795000000030, X'0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E0E', NULL);
+INSERT INTO assignments VALUES ('gw1', 2, X'0014666172706F73742061737369676E6D656E7420310004434F525000036777310000000000000002000200036D7332165C00036D7331165B', X'30498CFA2FC7354EF135CE1AFDA10A68B399094E68A9B18B4390A149DCB8729B573C6749640145053327545AF8CCAC286892B7A01C7DDBE92CC4ED7B476A0A04');
+INSERT INTO assignments VALUES ('gw4', 1, NULL, NULL);
+INSERT INTO assignments VALUES ('pc1', 1, X'0014666172706F73742061737369676E6D656E7420310004434F52500003706331000000000000000100020003677731165B0003677732165B', X'D61BF722EE8C2FFB16858926E7943E1E40680CEC613F6DBBDF46A69BA039E0B1F8247B5178F859D6D4C01B3E28E16DABD2194AFF2792B48F13270B6AEADEE90B');
+INSERT INTO deliveries VALUES (1, 1, 7, 1, 2, 2, 1, 1795000000055, X'7063312031');
+INSERT INTO deliveries VALUES (2, 1, 7, 2, 2, 2, 2, 1795000000055, X'7063312032');
+INSERT INTO deliveries VALUES (3, 1, 7, 3, 2, 2, 3, 1795000000055, X'7063312033');
+INSERT INTO deliveries VALUES (4, 1, -2, 1, 2, 2, 1, 1795000000055, X'7063312031');
+INSERT INTO deliveries VALUES (5, 1, -2, 2, 2, 2, 2, 1795000000055, X'7063312032');
+INSERT INTO deliveries VALUES (6, 3, 8, 1, 2, 4, 1, 1795000000055, X'7063342031');
+INSERT INTO deliveries VALUES (7, 3, 8, 2, 2, 4, 2, 1795000000055, X'7063342032');
+INSERT INTO down_messages VALUES ('pc1', 2, 1795000000060, X'00FF27');
+INSERT INTO down_messages VALUES ('pc1', 3, 1795000000060, X'7468726565');
+INSERT INTO down_numbers VALUES ('pc1', 3, 1);
+INSERT INTO epochs VALUES ('pc1', -2, 1, 10, 1, 9, 2);
+INSERT INTO epochs VALUES ('pc1', 7, 1, 10, 1, 3, 1);
+INSERT INTO epochs VALUES ('pc4', 8, 1, 10, 1, 5, 1);
+INSERT INTO gaps VALUES (1, 1, -2, 3, 9, 4007, 1795000000055);
+INSERT INTO gateways VALUES ('gw1', 'approved', 'ms1', NULL, '10.0.0.7:50000', 'ms1', 'farpost 0.1 "O''Brien"; DROP TABLE agents; --', 1795000000010, 1795000000010, X'0101010101010101010101010101010101010101010101010101010101010101', NULL);
+INSERT INTO gateways VALUES ('gw2', 'approved', 'ms2', NULL, '', NULL, '', 1795000000020, 1795000000020, NULL, NULL);
+INSERT INTO gateways VALUES ('gw3', 'pending', NULL, NULL, '10.0.0.7:50000', 'ms1', 'farpost 0.1 "O''Brien"; DROP TABLE agents; --', 1795000000011, 1795000000011, X'0303030303030303030303030303030303030303030303030303030303030303', NULL);
+INSERT INTO gateways VALUES ('gw4', 'deleted', NULL, NULL, '10.0.0.7:50000', 'ms1', 'farpost 0.1 "O''Brien"; DROP TABLE agents; --', 1795000000012, 1795000000012, X'0404040404040404040404040404040404040404040404040404040404040404', NULL);
+INSERT INTO management_group VALUES (1, 'CORP', X'3051020101300506032B657004220420689DD7A22D57A4BFF68CBDC04C7B0AA6FDCE2F21CE7C275A9319C3943C73582B812100DCB30E772354BF89F50607067422DFFF15F9767370133CE1419DAB62A9AFF440', X'0909090909090909090909090909090909090909090909090909090909090909', 25, 'reject');
+INSERT INTO output_positions VALUES ('ms1', '/var/lib/O''Brien.jsonl', 1099511627776);
+INSERT INTO servers VALUES ('ms1', '0.0.0.0:5723', 0, 1795000000001);
+INSERT INTO servers VALUES ('ms2', '[::]:5723', 0, 1795000000001);
+INSERT INTO servers VALUES ('ms3', '10.0.0.3:5723 "O''Brien"', 1, 1795000000001);
+INSERT INTO sessions VALUES ('pc1', 2, -2, 'ms1', 'gw1', 1795000000050);
+INSERT INTO sessions VALUES ('pc4', 1, 8, 'ms1', NULL, 1795000000050);
+INSERT INTO sqlite_sequence VALUES ('deliveries', 7);
+INSERT INTO sqlite_sequence VALUES ('gaps', 1);
+INSERT INTO texts VALUES (1, 'pc1');
+INSERT INTO texts VALUES (2, 'gw1,gw2');
+INSERT INTO texts VALUES (3, 'pc4');
+INSERT INTO texts VALUES (4, '');
