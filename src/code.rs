@@ -206,6 +206,8 @@ codes! {
     GatewayConnected = 2118, Info, 20020, "a gateway is connected", "";
     GatewayGone = 2119, Warning, 20022, "a gateway is no longer connected", "look at the gateway and the network";
     ShuttingDown = 2120, Info, 0, "the node is shutting down", "";
+    GatewayLoop = 2121, Error, 0, "a path of gateways leads back to itself", "correct the upstreams of one of the gateways named: farpost failover set --gateway G …";
+    PathTooLong = 2122, Error, 0, "there are too many gateways in a row", "connect the innermost gateway to one that is nearer to a management server";
     AssignmentPending = 2130, Info, 0, "a new assignment is not in use yet: none of its upstreams was reached", "nothing, unless it lasts: then look at the upstreams that it names";
     ChangeUnconfirmed = 2135, Error, 0, "the connection was lost before a change was confirmed: whether it was made is not known", "look whether it was: farpost audit; it is not made again by itself";
     AskedTooMuch = 2136, Error, 0, "an operator asks more at once than is taken", "wait for answers before asking more; update the operator's software";

@@ -158,6 +158,14 @@ pub(crate) const FORMER_PIN_STANDS: Duration = Duration::from_secs(3_600);
 pub(crate) const LINKS_PER_NAME_MAX: usize = 16;
 /// Channels of one link: the agents of the largest gateway (DESIGN section 10), twice.
 pub(crate) const CHANNELS_PER_LINK_MAX: usize = 40_000;
+/// Gateways between an agent and its management server: each is a hop of latency and sees what goes through it; sites with
+/// a branch, a region and a border gateway have three.
+pub(crate) const GATEWAYS_IN_PATH_MAX: usize = 4;
+/// Chains that the inner gateways of one gateway may have taught its upstream on one link: half of what that bears, so that
+/// the gateway's own agents always have the other half.
+pub(crate) const CHAINS_OF_INNER_GATEWAYS_MAX: usize = CHAINS_PER_LINK_MAX / 2;
+/// Channels that one inner gateway may have open at its outer one: the agents of the largest gateway (DESIGN section 10).
+pub(crate) const CHANNELS_OF_INNER_GATEWAY_MAX: usize = CHANNELS_PER_LINK_MAX / 2;
 /// Certificate chains that one link may have taught its peer (rule I6); one per channel and renewal.
 pub(crate) const CHAINS_PER_LINK_MAX: usize = 40_000;
 /// Large messages that are being joined, together (DESIGN section 4); one of the maximum always fits.

@@ -63,10 +63,10 @@ impl Client {
 }
 
 fn put_item(request: &mut BytesMut, item: &Item<'_>) {
-    let mut head = |kind, agent: &Name, via: Option<&Name>, epoch: Epoch, sequence: Sequence| {
+    let mut head = |kind, agent: &Name, via: &[Name], epoch: Epoch, sequence: Sequence| {
         request.put_u8(kind);
         put_text(request, agent.as_str());
-        put_text(request, via.map(Name::as_str).unwrap_or_default());
+        put_text(request, via.first().map(Name::as_str).unwrap_or_default());
         request.put_u64(epoch.0);
         request.put_u64(sequence.0);
     };

@@ -2,7 +2,7 @@
 //!
 //! The signature is made with the agent's certificate key. It binds the agent's session to one gateway's key and to
 //! the group's challenge of a period, so that a gateway can show it to another server of the group, but neither
-//! another gateway nor a later period can use it.
+//! another gateway nor a later period can use it. A gateway behind another one attests itself in the same way.
 
 use std::fmt;
 
@@ -19,10 +19,13 @@ use crate::identity::signer::signer_error;
 use crate::identity::{Identity, KeyHash, VerifiedPeer};
 use crate::message::Epoch;
 use crate::name::Name;
+use crate::role::Role;
 
 /// What an attestation says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim<'a> {
+    /// What the node says it is: an agent, or a gateway behind another one.
+    pub(crate) role: Role,
     /// The management group.
     pub(crate) group: &'a str,
     /// The group's challenge of the period.
@@ -43,7 +46,9 @@ impl Claim<'_> {
     /// The bytes that are signed: a context string, then each field with its length (u32, big-endian), so that no two
     /// claims have the same bytes.
     pub(crate) fn to_be_signed(self) -> Vec<u8> {
-        let mut out = CONTEXT.to_vec();
+        // So that neither can ever be shown as the other.
+        let context = if self.role == Role::Gateway { GATEWAY_CONTEXT } else { CONTEXT };
+        let mut out = context.to_vec();
         put_field(&mut out, self.group.as_bytes());
         put_field(&mut out, self.challenge);
         put_field(&mut out, &self.gateway_key.0);
@@ -155,6 +160,7 @@ pub(crate) fn put_field(out: &mut Vec<u8>, field: &[u8]) {
 
 /// What is signed can never be taken for something else that a certificate key signs: TLS 1.3 begins with 64 spaces.
 const CONTEXT: &[u8] = b"farpost attestation 1\0";
+const GATEWAY_CONTEXT: &[u8] = b"farpost gateway attestation 1\0";
 /// What a key that the process does not hold signs when an identity is made with it.
 const PROOF_CONTEXT: &[u8] = b"farpost key proof 1\0";
 const CHALLENGE_CONTEXT: &[u8] = b"farpost challenge 1\0";

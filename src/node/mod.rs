@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::code::Code;
 use crate::error::Error;
 use crate::group::Upstream;
 use crate::identity::succession::Succession;
@@ -148,6 +149,18 @@ pub(crate) struct Introduction {
     pub(crate) heartbeat: Duration,
     /// How long a link may take from TLS to an accepted HELLO, at either end.
     pub(crate) hello_timeout: Duration,
+}
+
+/// Which codes of a refused channel the agent can answer by itself.
+pub(crate) fn is_passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::SessionStale
+            | Code::AttestationStale
+            | Code::UpstreamUnavailable
+            | Code::StoreUnavailable
+            | Code::ApprovalWithdrawn
+    )
 }
 
 /// A deadline that just passed without effect is not looked at again at once.

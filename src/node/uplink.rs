@@ -7,6 +7,7 @@ mod assignment;
 #[cfg(test)]
 mod assignment_tests;
 mod greeting;
+mod path;
 mod renewal;
 mod report;
 
@@ -19,7 +20,9 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Assignment, AssignmentKey, SignedAssignment, Upstream};
 use crate::identity::{KeyHash, VerifiedPeer};
+use crate::name::Name;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION, Shown};
+use crate::role::Role;
 use crate::routing::{Action, Failover, Failure, Purpose, Situation, Standby, Timing};
 use crate::time::Instant;
 use crate::wire::{Challenge, Frame, Hello, Kind, Link, PURPOSE_PROBE, PURPOSE_USE, Refuse, State, read_message};
@@ -62,6 +65,10 @@ struct Dialled {
     renews: bool,
     challenge: Option<Challenge>,
     available: Option<bool>,
+    /// What the node at the other end is; none until WELCOME.
+    role: Option<Role>,
+    /// The gateways on its way to a management server, it first; none where it is one.
+    path: Vec<Name>,
     /// The group has not approved this node: since when, and the code that says so.
     waits: Option<(Code, Instant)>,
 }
@@ -293,8 +300,7 @@ impl Uplink {
             }
             Kind::State => {
                 let state: State = read_message(&frame)?;
-                self.handle_state(id, &state, now);
-                Ok(())
+                self.handle_state(id, &state, now)
             }
             Kind::Challenge => {
                 let challenge: Challenge = read_message(&frame)?;
@@ -505,6 +511,8 @@ impl Uplink {
             renews,
             challenge: None,
             available: None,
+            role: None,
+            path: Vec::new(),
             waits: None,
         };
         self.dialled.push(dialled);
@@ -568,7 +576,8 @@ fn is_refusal(code: Code) -> bool {
             | Code::SignerFailed
             | Code::SignerTimedOut
     );
-    !passes && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused)
+    let is_about_the_path = matches!(code, Code::GatewayLoop | Code::PathTooLong);
+    !passes && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused || is_about_the_path)
 }
 
 fn millis(duration: Duration) -> u32 {

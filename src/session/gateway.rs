@@ -15,7 +15,7 @@ use crate::disk::StateDirectory;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::group::Assignment;
-use crate::identity::Identity;
+use crate::identity::{Identity, attestation};
 use crate::name::Name;
 use crate::net::enrolment::EnrolmentListener;
 use crate::net::listen::Listener;
@@ -226,6 +226,15 @@ impl GatewayBuilder {
             agents.number("connected", connected as u64);
             agents.number("open", open as u64);
             object.object("agents", agents);
+            let (connected, open) = node.gateways();
+            let mut gateways = Object::new();
+            gateways.number("connected", connected as u64);
+            gateways.number("open", open as u64);
+            object.object("gateways", gateways);
+            object.texts("via", node.uplink().path().iter().map(Name::as_str));
+            if let Some((code, _)) = node.waiting() {
+                object.text("waits", &format!("{code} {}", code.summary()));
+            }
         };
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let (renewed, answers) = Answers::new();
@@ -280,6 +289,16 @@ struct Performer {
 }
 
 impl Performer {
+    /// A signature may be made by a slow key service: never on the node's loop.
+    fn sign(&self, token: u64, identity: Identity, bytes: Vec<u8>) {
+        let mailbox = self.mailbox.clone();
+        tokio::task::spawn_blocking(move || {
+            let chain = identity.chain_hash();
+            let result = attestation::sign(&identity, &bytes).map(|(scheme, signature)| (scheme, signature, chain));
+            mailbox.post(Input::Signed { token, result });
+        });
+    }
+
     /// False when the node has stopped.
     fn perform(&self, effect: Effect, links: &mut Links<Node>) -> bool {
         match effect {
@@ -297,6 +316,7 @@ impl Performer {
             }
             Effect::Renewed(renewed) => self.renewed.put(renewed),
             Effect::Enrolled { ticket, answer } => self.tickets.answer(ticket, answer),
+            Effect::Sign { token, link, bytes } => self.sign(token, links.identity_of(link), bytes),
             Effect::Show { generation } => self.identities.show(generation),
             Effect::AskFigures => {
                 let certificate_until = Some(self.identities.current().not_after());

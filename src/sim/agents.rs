@@ -68,6 +68,14 @@ impl World {
             gateway::Effect::Link(effect) => self.link_effect(node, effect),
             gateway::Effect::SaveAssignment(signed, key) => self.nodes[node].assignment = Some((signed, key)),
             gateway::Effect::Renewed(_) | gateway::Effect::Enrolled { .. } => {}
+            gateway::Effect::Sign { token, link, bytes } => {
+                let Node { name, generation, dialled_as, .. } = &self.nodes[node];
+                let peer = people::peer_of(name, dialled_as.get(&link).copied().unwrap_or(*generation));
+                let result = Ok((0x0807, people::sign(&peer, &bytes), peer.chain_hash()));
+                let (life, delay) = (self.nodes[node].life, self.delay());
+                let input = Input::Gateway(gateway::Input::Signed { token, result });
+                self.after(delay, Event::Answer { node, life, input });
+            }
             gateway::Effect::Show { generation } => self.nodes[node].shown = generation,
             gateway::Effect::AskFigures => {
                 let (life, delay) = (self.nodes[node].life, self.delay());

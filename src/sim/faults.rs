@@ -14,7 +14,7 @@ use crate::role::Role;
 use crate::routing::Timing;
 use crate::sim::dice::Dice;
 use crate::sim::group::GROUP;
-use crate::sim::people::{self, AGENTS, GATEWAYS, SERVERS, name};
+use crate::sim::people::{self, AGENTS, GATEWAYS, INNER, SERVERS, name};
 use crate::sim::queue::Queue;
 use crate::sim::world::{Event, Input, Machine, Node, World};
 use crate::time::Instant;
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) application_ms: u64,
     /// Percent of an agent's writes that take seconds.
     pub(super) slow_writes: usize,
+    /// A third gateway stands behind the two others.
+    pub(super) has_inner: bool,
     /// Nothing fails: what happens is planned moves.
     pub(super) is_calm: bool,
     fault_every_ms: u64,
@@ -42,7 +44,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(dice: &mut Dice) -> Self {
+    pub(super) fn of(dice: &mut Dice, has_inner: bool) -> Self {
         let is_calm = dice.percent(25);
         let harsh = !is_calm && dice.percent(50);
         let faults = Duration::from_secs(5 + dice.below(40) as u64);
@@ -57,11 +59,27 @@ impl Plan {
             append_every_ms: dice.one_of(&[20, 100, 400]),
             application_ms: dice.one_of(&[1, 30, 300]),
             slow_writes: if harsh { dice.below(20) } else { 0 },
+            has_inner,
             is_calm,
             fault_every_ms: dice.one_of(&[200, 1000, 4000]),
             faults_until: origin + faults,
             appends_until: origin + faults + Duration::from_secs(3),
         }
+    }
+
+    pub(super) fn gateways(&self) -> impl Iterator<Item = &'static str> + use<> {
+        GATEWAYS.into_iter().chain(self.has_inner.then_some(INNER))
+    }
+
+    /// Where agents go that do not come directly.
+    fn upstreams_of_agents(&self) -> Vec<&'static str> {
+        let inner = self.has_inner.then_some(INNER);
+        inner.into_iter().chain(GATEWAYS).collect()
+    }
+
+    /// Where a gateway goes.
+    fn upstreams_of_gateway(&self, text: &str) -> Vec<&'static str> {
+        if text == INNER { GATEWAYS.to_vec() } else { SERVERS[..self.servers].to_vec() }
     }
 }
 
@@ -85,7 +103,7 @@ impl World {
             self.nodes.push(Node::new(name(text), None));
             self.group.set_server(&name(text), false);
         }
-        for (at, text) in GATEWAYS.iter().enumerate() {
+        for (at, text) in self.plan.gateways().enumerate() {
             self.nodes.push(Node::new(name(text), None));
             let parent = name(SERVERS[at % self.plan.servers]);
             self.group.set_gateway(&name(text), GatewayState::Approved, Some(&parent));
@@ -115,7 +133,7 @@ impl World {
         if self.nodes[node].queue.is_some() {
             return Role::Agent;
         }
-        let is_gateway = GATEWAYS.contains(&self.nodes[node].name.as_str());
+        let is_gateway = self.plan.gateways().any(|gateway| gateway == self.nodes[node].name.as_str());
         if is_gateway { Role::Gateway } else { Role::ManagementServer }
     }
 
@@ -171,11 +189,11 @@ impl World {
     fn uplink_config(&mut self, node: usize, role: Role) -> UplinkConfig {
         let me = self.introduction(node, role);
         let upstreams: Vec<&str> = match role {
-            Role::Gateway => SERVERS[..self.plan.servers].to_vec(),
+            Role::Gateway => self.plan.upstreams_of_gateway(me.name.as_str()),
             // The last agent comes directly to the servers, the others through the gateways.
             _ if me.name.as_str() == AGENTS[4] => SERVERS[..self.plan.servers].to_vec(),
-            _ if node.is_multiple_of(2) => GATEWAYS.to_vec(),
-            _ => GATEWAYS.iter().rev().copied().collect(),
+            _ if node.is_multiple_of(2) => self.plan.upstreams_of_agents(),
+            _ => self.plan.upstreams_of_agents().into_iter().rev().collect(),
         };
         let held =
             self.nodes[node].assignment.as_ref().and_then(|(signed, key)| key.verify(GROUP, &me.name, signed).ok());
@@ -185,16 +203,19 @@ impl World {
     }
 
     fn assign_gateway(&mut self, text: &str) {
-        let mut servers = SERVERS[..self.plan.servers].to_vec();
-        let first = self.dice.below(servers.len());
-        servers.rotate_left(first);
-        self.trace(|| format!("assign {text} {servers:?}"));
-        self.group.assign(&name(text), assignment(&servers));
+        let mut upstreams = self.plan.upstreams_of_gateway(text);
+        let first = self.dice.below(upstreams.len());
+        upstreams.rotate_left(first);
+        self.trace(|| format!("assign {text} {upstreams:?}"));
+        self.group.assign(&name(text), assignment(&upstreams));
     }
 
     fn assign_agent(&mut self) {
         let text = AGENTS[self.dice.below(self.plan.agents)];
-        let mut upstreams = if text == AGENTS[4] { SERVERS[..self.plan.servers].to_vec() } else { GATEWAYS.to_vec() };
+        let mut upstreams = match text {
+            _ if text == AGENTS[4] => SERVERS[..self.plan.servers].to_vec(),
+            _ => self.plan.upstreams_of_agents(),
+        };
         let first = self.dice.below(upstreams.len());
         upstreams.rotate_left(first);
         self.trace(|| format!("assign {text} {upstreams:?}"));
@@ -222,7 +243,7 @@ impl World {
             76..82 => self.change_an_agent(),
             82..88 => self.change_a_server(),
             88..94 => {
-                let gateway = self.dice.one_of(&GATEWAYS);
+                let gateway = self.some_gateway();
                 self.assign_gateway(gateway);
                 self.tell_group_changed();
             }
@@ -326,8 +347,13 @@ impl World {
         }
     }
 
+    fn some_gateway(&mut self) -> &'static str {
+        let gateways: Vec<&str> = self.plan.gateways().collect();
+        gateways[self.dice.below(gateways.len())]
+    }
+
     fn change_a_gateway(&mut self) {
-        let text = self.dice.one_of(&GATEWAYS);
+        let text = self.some_gateway();
         let approve = self.dice.percent(60);
         let state = if approve { GatewayState::Approved } else { GatewayState::Deleted };
         let parent = name(SERVERS[self.dice.below(self.plan.servers)]);
@@ -391,7 +417,7 @@ impl World {
         for text in &SERVERS[..self.plan.servers] {
             self.exclude(&name(text), false);
         }
-        for (at, text) in GATEWAYS.iter().enumerate() {
+        for (at, text) in self.plan.gateways().enumerate() {
             let parent = name(SERVERS[at % self.plan.servers]);
             self.group.set_gateway(&name(text), GatewayState::Approved, Some(&parent));
         }

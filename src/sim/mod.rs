@@ -1,6 +1,7 @@
 //! The pure nodes in one simulated world: virtual time, a faulty network, crashes at any step, one printed seed.
 //!
-//! A world has up to three management servers on one group store in memory, two gateways and some agents. Everything
+//! A world has up to three management servers on one group store in memory, two gateways and some agents; in half of the
+//! tests a third gateway stands behind the two. Everything
 //! that a node asks of its shell is done here after a delay that the seed decides; bytes arrive cut anywhere; any node
 //! crashes and starts again from its disk; links are cut, or fall silent without anybody being told; the group changes
 //! its mind. After every step the rules D1, D4, D5, D8, G1 and G3 hold (the assertion names the rule), what is on its way
@@ -36,9 +37,9 @@ const STEPS_MAX: u64 = 2_000_000;
 const SEEDS: u64 = 150;
 
 /// Runs one world to its end; answers how many messages it carried.
-fn run(seed: u64) -> Result<usize, String> {
+fn run(seed: u64, has_inner: bool) -> Result<usize, String> {
     let mut dice = Dice::new(seed);
-    let (plan, output) = (Plan::of(&mut dice), faults::output_of(&mut dice));
+    let (plan, output) = (Plan::of(&mut dice, has_inner), faults::output_of(&mut dice));
     let mut world = World::new(dice, plan.clone(), output);
     world.populate();
     catch_unwind(AssertUnwindSafe(|| run_to_rest(&mut world, &plan))).map_err(|panic| {
@@ -71,7 +72,7 @@ fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn run_seeds(part: u64, parts: u64) {
+fn run_seeds(part: u64, parts: u64, has_inner: bool) {
     let seeds = match (number_from("FARPOST_SIM_SEED"), number_from("FARPOST_SIM_SEEDS")) {
         (Some(seed), count) => seed..seed + count.unwrap_or(1),
         (None, count) => 0..count.unwrap_or(SEEDS),
@@ -80,7 +81,7 @@ fn run_seeds(part: u64, parts: u64) {
     let mut failures = Vec::new();
     let count = seeds.end - seeds.start;
     for seed in seeds.filter(|seed| seed % parts == part) {
-        match run(seed) {
+        match run(seed, has_inner) {
             Ok(carried) => messages += carried,
             Err(story) => failures.push(story),
         }
@@ -91,19 +92,30 @@ fn run_seeds(part: u64, parts: u64) {
 
 #[test]
 fn every_rule_holds_after_every_step_of_even_seeds() {
-    run_seeds(0, 2);
+    run_seeds(0, 2, false);
 }
 
 #[test]
 fn every_rule_holds_after_every_step_of_odd_seeds() {
-    run_seeds(1, 2);
+    run_seeds(1, 2, false);
+}
+
+/// The same with a gateway behind the two others: some agents come through two gateways (rules G1, I5 and I6).
+#[test]
+fn every_rule_holds_after_every_step_of_even_seeds_with_a_gateway_behind_another() {
+    run_seeds(0, 2, true);
+}
+
+#[test]
+fn every_rule_holds_after_every_step_of_odd_seeds_with_a_gateway_behind_another() {
+    run_seeds(1, 2, true);
 }
 
 #[test]
 fn one_seed_is_one_history() {
     let history = || {
         let mut dice = Dice::new(7);
-        let (plan, output) = (Plan::of(&mut dice), faults::output_of(&mut dice));
+        let (plan, output) = (Plan::of(&mut dice, false), faults::output_of(&mut dice));
         let mut world = World::new(dice, plan, output);
         world.populate();
         (0..5000).for_each(|_| world.advance());

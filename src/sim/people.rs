@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 /// Who exists.
 pub(super) const SERVERS: [&str; 3] = ["ms1.corp.example", "ms2.corp.example", "ms3.corp.example"];
 pub(super) const GATEWAYS: [&str; 2] = ["gw1.branch.example", "gw2.branch.example"];
+/// The gateway behind the others, in the worlds that have one.
+pub(super) const INNER: &str = "gw3.site.example";
 pub(super) const AGENTS: [&str; 5] =
     ["pc1.branch.example", "pc2.branch.example", "pc3.branch.example", "pc4.branch.example", "pc5.corp.example"];
 
@@ -101,7 +103,7 @@ fn people() -> &'static BTreeMap<(Name, u64), Arc<VerifiedPeer>> {
         let root = authority.self_signed(&authority_key).unwrap();
         let trust = Trust::from_pem(&[root.pem().as_bytes()], &[]).unwrap();
         let issuer = Issuer::new(authority, authority_key);
-        let everybody = SERVERS.iter().chain(&GATEWAYS).chain(&AGENTS);
+        let everybody = SERVERS.iter().chain(&GATEWAYS).chain(&AGENTS).chain(std::iter::once(&INNER));
         let everybody = everybody.flat_map(|text| (0..VERSIONS).map(move |version| (text, version)));
         let verified = everybody.enumerate().map(|(at, (text, version))| {
             let mut params = CertificateParams::new(vec![(*text).to_owned()]).unwrap();

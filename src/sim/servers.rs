@@ -29,10 +29,10 @@ impl World {
         }
         match effect {
             Effect::Link(effect) => self.link_effect(node, effect),
-            Effect::VerifySuccession { link, name, shown, .. } => {
+            Effect::VerifySuccession { subject, name, shown, .. } => {
                 let result = people::verify_succession(&name, &shown);
                 let (chain, delay) = (ChainHash::of(&shown.chain), self.delay());
-                self.answer_at(node, self.now + delay, ServerInput::SuccessionVerified { link, chain, result });
+                self.answer_at(node, self.now + delay, ServerInput::SuccessionVerified { subject, chain, result });
             }
             Effect::VerifyAgent { channel, agent, chain, claims, signature, .. } => {
                 let result = people::verify(&agent, &chain, &claims, &signature);
@@ -196,7 +196,7 @@ impl World {
     fn check_delivery(&mut self, node: usize, life: u64, delivery: &Delivery, is_written: bool) {
         let agent = (delivery.agent.clone(), crate::role::Role::Agent as u8);
         assert!(self.group.ever_approved.contains(&agent), "G1 data of {} was handed over", delivery.agent);
-        if let Some(via) = &delivery.via {
+        for via in &*delivery.via {
             let gateway = (via.clone(), crate::role::Role::Gateway as u8);
             assert!(self.group.ever_approved.contains(&gateway), "G1 data through {via} was handed over");
             let since = self.excluded_since.get(&self.nodes[node].name);

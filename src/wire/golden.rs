@@ -88,7 +88,10 @@ fn encoded(kind: Kind, golden: &BytesMut) -> BytesMut {
         Kind::Assign => body(&frame, &assign()),
         Kind::Challenge => body(&frame, &Challenge { period: 2_990_000, challenge: bytes(0xc0, 32) }),
         Kind::Attest => body(&frame, &attestation()),
-        Kind::State => body(&frame, &State { available: false, code: 2110 }),
+        Kind::State => body(
+            &frame,
+            &State { available: false, code: 2110, path: vec!["gw1.branch.example".into(), "gw2.corp.example".into()] },
+        ),
         Kind::Down => body(&frame, &Down { number: 3, sent_unix_ms: SENT, payload: "restart".into() }),
         Kind::Succeed => body(&frame, &succeed()),
         Kind::Ping | Kind::Pong => number(&frame, 0x0001_0203_0405_0607),
@@ -216,6 +219,8 @@ fn open() -> Open {
         software: "farpost 0.1.0".into(),
         assignment_version: 7,
         down_cursor: 2,
+        role: 1,
+        behind: 3,
     }
 }
 

@@ -295,7 +295,9 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Welcome => from_upstream && matches!(phase, Introduction | Pending) && link,
         Kind::Refuse => from_upstream && (link || phase == Open),
         Kind::Ping | Kind::Pong => matches!(phase, Pending | Open | Asking) && link,
-        Kind::Chain | Kind::Succeed => from_downstream && phase == Open && link,
+        Kind::Chain => from_downstream && phase == Open && link,
+        // Of the gateway at the other end on 0, of one behind it on that one's channel.
+        Kind::Succeed => from_downstream && phase == Open,
         Kind::Open | Kind::Data | Kind::Fragment | Kind::Gap | Kind::Attest | Kind::DownAck => {
             from_downstream && phase == Open && !link
         }

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use crate::code::Code;
 use crate::error::Error;
 use crate::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX};
+use crate::role::Role;
 use crate::wire::frame::{Frame, HEADER_BYTES, Kind, put_header};
 
 /// HELLO: who the dialler is and what it wants.
@@ -149,6 +150,20 @@ pub(crate) struct Open {
     /// The last downstream message that the agent's application took (rule D8).
     #[prost(uint64, tag = "13")]
     pub(crate) down_cursor: u64,
+    /// [`Role`](crate::role::Role) as a number: 2 is a gateway's own channel, 0 and 1 an agent's.
+    #[prost(uint32, tag = "14")]
+    pub(crate) role: u32,
+    /// The number of the gateway channel on this link that this one is behind; 0: the node at the link's end is its own
+    /// gateway, or itself.
+    #[prost(uint32, tag = "15")]
+    pub(crate) behind: u32,
+}
+
+impl Open {
+    /// Whether it opens a gateway's own channel.
+    pub(crate) fn is_of_gateway(&self) -> bool {
+        self.role == Role::Gateway as u32
+    }
 }
 
 /// OPENED: the session stands, or waits for approval.
@@ -215,6 +230,9 @@ pub(crate) struct State {
     /// Why not.
     #[prost(uint32, tag = "2")]
     pub(crate) code: u32,
+    /// Told to gateways: the gateways on the sender's way to a management server, the sender first; none from a server.
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) path: Vec<String>,
 }
 
 /// DOWN: a message to the agent.

@@ -52,7 +52,7 @@
 //! | 0x16 | ISSUED | upstream | 0 or a channel | protobuf |
 //! | 0x17 | ENROL | downstream | 0 | protobuf |
 //! | 0x18 | ENROLLED | upstream | 0 | protobuf |
-//! | 0x19 | SUCCEED | downstream | 0 | protobuf |
+//! | 0x19 | SUCCEED | downstream | 0 or a gateway's channel | protobuf |
 //! | 0x1a | ASK | downstream | 0 | protobuf |
 //! | 0x1b | ANSWER | upstream | 0 | protobuf |
 //! | 0x1c | REPORT | downstream | 0 or a channel | protobuf |
@@ -99,7 +99,7 @@
 //!            3 signature bytes
 //!            4 chain bytes              32: the SHA-256 of a CHAIN
 //!            5 gateway_key bytes        32: the key hash that was signed (section 8); may be left out
-//! OPEN       1 name string              the agent's
+//! OPEN       1 name string              the agent's; of a gateway's own channel the gateway's
 //!            2 epoch fixed64            D1
 //!            3 boot u64                 the durable boot counter, from 1
 //!            4 nonce fixed64            random, of this boot
@@ -112,6 +112,8 @@
 //!           11 software string
 //!           12 assignment_version u64
 //!           13 down_cursor u64          section 10
+//!           14 role u32                 0 or 1: an agent's channel; 2: a gateway's own (section 9)
+//!           15 behind u32               the gateway channel on this link that it is behind; 0: none
 //! OPENED     1 status u32               1 accepted, 2 pending
 //!            2 code u32                 why pending
 //!            3 delivered u64            the channel begins with the sequence after it
@@ -128,6 +130,7 @@
 //!            2 challenge bytes          32
 //! STATE      1 available bool           whether the sender reaches a management server
 //!            2 code u32                 why not
+//!            3 path string *            to a gateway: the gateways on the sender's way, the sender first
 //! DOWN       1 number u64               section 10
 //!            2 sent_unix_ms int64
 //!            3 payload bytes            at most 15 KiB
@@ -208,7 +211,7 @@
 //! |---|---|---|
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
-//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, DOWN_ACK, REQUEST, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
+//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, SUCCEED, DOWN_ACK, REQUEST, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
 //! | asking | PING, PONG, ASK | PING, PONG, REFUSE on 0, ANSWER |
 //!
 //! A link is *asking* where an operator's is accepted, and *open* where any other one's is.
@@ -317,6 +320,15 @@
 //! again, is passed over; of those that come while one is being checked only the last is looked at. Two periods after the last one the channel is refused (FP1502).
 //! The same gateway may show the same attestation to another server of the group.
 //!
+//! **A gateway behind another one** attests itself likewise, on its own channel (section 9): the same fields with its own
+//! name, under the context `"farpost gateway attestation 1\0"`, so that neither is ever taken for the other; `epoch` is
+//! random for each of its starts and `nonce` the same number, `boot` is 1. An agent behind it signs its key hash, as that
+//! of any gateway. The management server believes that key for the channels behind it, and for no others, while the
+//! gateway's own attestation stands; a second key on the same channel ends it (FP1501). So whoever stands further out can
+//! speak for nobody who is not behind it: it would need a signature for its own key. CHAINs of those behind it a gateway
+//! passes on as they came, while one behind it has an open channel (at most 20,000 on a link); whoever opens its own
+//! channel anew teaches them anew.
+//!
 //! **SUCCEED.** A gateway that got a new key keeps the links of its agents, who proved themselves to its former one
 //! (I5). On every link that it dials with the new key it shows, before the first OPEN, at most two SUCCEED, each after
 //! the CHAIN of a former certificate. The former key signs
@@ -330,7 +342,8 @@
 //! signature. Until it has, attestations that come on this link wait; from then on they may name either key. Where it
 //! finds fault nobody is believed for the former key (FP1605 where the signature is wrong), and the link stays. A third
 //! SUCCEED, one from an agent, or one whose chain was not taught ends the link (FP1605, FP1505). When the former
-//! certificate ends or is revoked, the channels whose attestation names its key end (FP1502). An agent renews its link to
+//! certificate ends or is revoked, the channels whose attestation names its key end (FP1502). A gateway behind another one
+//! says it on its own channel, when that is open and before the first OPEN behind it; gateways pass it on. An agent renews its link to
 //! a gateway whose certificate comes near its end, and so meets the new key before that.
 //!
 //! # 9. Channels
@@ -360,6 +373,22 @@
 //!
 //! Before the accepting OPENED only ATTEST and CLOSE are taken on a channel (FP2004). A frame for a channel that has
 //! ended is skipped, one for a number that was never opened ends the link (FP2012).
+//!
+//! **Gateways behind gateways.** A gateway whose upstream is another gateway (WELCOME's role 2) first opens a channel of
+//! its own: `role` 2, its own name, `behind` 0, and the attestation of section 8. The group is asked about it as about a
+//! gateway's link; its newest connection fences older ones as an agent's does. It is pending, accepted (`delivered` 0) or
+//! refused like any channel and carries ATTEST, SUCCEED, REQUEST, ISSUED, ASSIGN, CLOSE and REFUSE, no data, no ACK and no
+//! CREDIT. Only when it was accepted are channels opened behind it: an OPEN with its number in `behind`. The gateway at the
+//! other end passes those on with a number of its own, and in `behind` the number that the gateway's channel has there; on
+//! an OPEN with `behind` 0 it writes `address`, and its own channel's number into `behind` (0 at a management server). So
+//! every hop has one link, and the server knows of each channel the whole path: the agent's own gateway first.
+//!
+//! The end of a gateway's channel ends those behind it, without a frame for each; a gateway that still can tell them
+//! (CLOSE with `forwarded`) does so before. An OPEN behind a channel that has just ended is answered with CLOSE or FP2110,
+//! one behind a channel that is no gateway's or was not accepted is FP2004, behind one that was never opened FP2012. A path
+//! that would hold a name twice is refused (FP2121), and one of more than 4 gateways (FP2122). A gateway leaves an upstream
+//! whose STATE has the gateway itself in its `path` (FP2121) or four gateways already (FP2122), and refuses the HELLO of a
+//! node that is in its own path (FP2121): two gateways that have only each other find out by this.
 //!
 //! **Acknowledgement.** ACK says that the application has everything up to `sequence`, durably (D4). It is absolute;
 //! the larger one counts. One above what was sent is FP2013.
@@ -410,7 +439,7 @@
 //! | found by | in | what ends |
 //! |---|---|---|
 //! | both | framing, types, phases, channel numbers (FP2001 to FP2005, FP2012, FP2018) | the link |
-//! | gateway | an agent's channel: credit, order, bodies | the agent's link |
+//! | gateway | an agent's channel: credit, order, bodies | the agent's link; behind another gateway: the channel |
 //! | management server | a channel: credit, order, bodies, attestation, session | the channel; the gateway's other agents lose nothing (D7) |
 //!
 //! What an agent does about a refused channel: FP4008, a new epoch; FP1502 and FP2113, a new `connection` and a new
@@ -419,8 +448,8 @@
 //!
 //! # 13. Certificates
 //!
-//! **Renewal.** A node asks for a new certificate with REQUEST: a gateway for its own on channel 0, an agent on its open
-//! channel (not before, and not on channel 0: FP2004). The request is PKCS#10 for the node's own name, with a key of its own making. `signature`
+//! **Renewal.** A node asks for a new certificate with REQUEST: a gateway for its own on channel 0, an agent, and a gateway
+//! behind another one, on its open channel (not before, and not on channel 0: FP2004). The request is PKCS#10 for the node's own name, with a key of its own making. `signature`
 //! is by the key of the certificate that the node proved (by TLS, or by attestation), by an algorithm of section 8, over
 //!
 //! ```text
@@ -454,12 +483,12 @@
 //!
 //! `gateway` is the name of the gateway that the node connected to; empty, where that was a management server. So a token
 //! is good for one group, name, role and gateway, and nobody on the way can use it for another request. A gateway passes
-//! ENROL on upstream on channel 0, writing `id`, unique on this link, and `address`; at most 64 of them unanswered. The
+//! ENROL on upstream on channel 0 (one that is behind another gateway answers FP1823), writing `id`, unique on this link, and `address`; at most 64 of them unanswered. The
 //! management server takes the gateway's name from its link, checks the token, and answers with ENROLLED of that `id`.
 //!
 //! # 14. Reports
 //!
-//! A node tells its management server how it stands: a gateway with REPORT on channel 0, an agent on its open channel (not
+//! A node tells its management server how it stands: a gateway with REPORT on channel 0, an agent, and a gateway behind another one, on its open channel (not
 //! before, and not on channel 0: FP2004). Nobody answers it. A gateway checks it and passes it on as it came. It is what
 //! the node says of itself: for the inventory, and no permission ever hangs on it.
 //!

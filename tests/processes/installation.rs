@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 pub(crate) const SERVERS: [&str; 2] = ["ms1", "ms2"];
 pub(crate) const GATEWAYS: [&str; 2] = ["gw1", "gw2"];
+/// The gateway behind the others, where there is one.
+pub(crate) const INNER: &str = "gw3";
 pub(crate) const AGENTS: [&str; 2] = ["pc1", "pc2"];
 
 /// How long a process may take to start, on a machine that has much else to do.
@@ -39,7 +41,14 @@ impl Installation {
     pub(crate) fn new(output: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store_url = format!("sqlite://{}/group.db", directory.path().display());
-        Self::in_directory(directory, store_url, output, "")
+        Self::in_directory(directory, store_url, output, "", false)
+    }
+
+    /// The same with a third gateway, behind the two; the agents connect to that, and to the first as their failover.
+    pub(crate) fn with_inner_gateway(output: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store_url = format!("sqlite://{}/group.db", directory.path().display());
+        Self::in_directory(directory, store_url, output, "", true)
     }
 
     /// The same on a store that is there.
@@ -49,17 +58,17 @@ impl Installation {
 
     /// The same with nodes that trust these anchors, too.
     pub(crate) fn trusting(anchors: &str, store_url: String, output: &str) -> Self {
-        Self::in_directory(tempfile::tempdir().unwrap(), store_url, output, anchors)
+        Self::in_directory(tempfile::tempdir().unwrap(), store_url, output, anchors, false)
     }
 
-    fn in_directory(directory: TempDir, store_url: String, output: &str, anchors: &str) -> Self {
+    fn in_directory(directory: TempDir, store_url: String, output: &str, anchors: &str, has_inner: bool) -> Self {
         let mut installation = Self { directory, store_url, nodes: Vec::new() };
         let path = installation.path().to_owned();
         installation.certificates();
         let trust = std::fs::read_to_string(path.join("ca.pem")).unwrap() + anchors;
         std::fs::write(path.join("ca.pem"), trust).unwrap();
         let address = loopback();
-        let listeners: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind((address.as_str(), 0)).unwrap()).collect();
+        let listeners: Vec<TcpListener> = (0..5).map(|_| TcpListener::bind((address.as_str(), 0)).unwrap()).collect();
         let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         drop(listeners);
         let upstreams = |names: [&str; 2], ports: &[u16]| {
@@ -78,9 +87,14 @@ impl Installation {
         for (at, name) in GATEWAYS.into_iter().enumerate() {
             installation.node(name, "gateway", &(listen(&address, ports[2 + at]) + &upstreams(SERVERS, &ports[..2])));
         }
+        let mut agents_upstreams = upstreams(GATEWAYS, &ports[2..]);
+        if has_inner {
+            installation.node(INNER, "gateway", &(listen(&address, ports[4]) + &upstreams(GATEWAYS, &ports[2..])));
+            agents_upstreams = upstreams([INNER, GATEWAYS[0]], &[ports[4], ports[2]]);
+        }
         for name in AGENTS {
             let input = format!("[input]\npath = \"{}\"\n", path.join(format!("{name}.log")).display());
-            installation.node(name, "agent", &(input + &upstreams(GATEWAYS, &ports[2..])));
+            installation.node(name, "agent", &(input + &agents_upstreams));
         }
         for name in SERVERS {
             installation.start(name);
@@ -99,7 +113,19 @@ impl Installation {
         for name in GATEWAYS {
             installation.start(name);
         }
+        if has_inner {
+            installation.put_inner_gateway(&ports);
+        }
         installation
+    }
+
+    fn put_inner_gateway(&mut self, ports: &[u16]) {
+        let (server, gateway) = (full(SERVERS[0]), full(INNER));
+        let approve = ["--management-server-name", &server, "--gateway-name", &gateway, "--action", "create"];
+        self.group(&[&["approve"], &approve[..]].concat());
+        let [primary, failover] = [0, 1].map(|at| format!("{}:{}", full(GATEWAYS[at]), ports[2 + at]));
+        self.group(&["failover", "set", "--gateway", &gateway, "--primary", &primary, "--failover", &failover]);
+        self.start(INNER);
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -116,7 +142,7 @@ impl Installation {
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 365 \
              -subj /CN=Test-CA -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign",
         );
-        for name in SERVERS.into_iter().chain(GATEWAYS).chain(AGENTS) {
+        for name in SERVERS.into_iter().chain(GATEWAYS).chain([INNER]).chain(AGENTS) {
             let extensions = format!(
                 "subjectAltName=DNS:{}\nextendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature\n\
                  basicConstraints=CA:FALSE\n",
@@ -254,7 +280,7 @@ fn listen(address: &str, port: u16) -> String {
 
 fn hosts(address: &str) -> String {
     let mut out = "[hosts]\n".to_owned();
-    for name in SERVERS.into_iter().chain(GATEWAYS) {
+    for name in SERVERS.into_iter().chain(GATEWAYS).chain([INNER]) {
         let _ = writeln!(out, "\"{}\" = [\"{address}\"]", full(name));
     }
     out

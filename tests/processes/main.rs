@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use farpost::{Delivery, ManagementGroup};
 
-use installation::{AGENTS, Installation, SERVERS};
+use installation::{AGENTS, INNER, Installation, SERVERS};
 use killing::{Writers, kill_and_restart, line};
 
 /// How long the rest may take once all run again and nothing more is written.
@@ -49,6 +49,28 @@ fn d5_every_line_arrives_in_the_group_store_once_and_in_order_whatever_is_killed
     println!("written {written:?}");
 
     every_line_is_stored_once(&installation, written);
+}
+
+/// Through two gateways, any of the processes killed: agent, inner and outer gateway, server.
+#[test]
+fn d5_every_line_arrives_once_and_in_order_through_two_gateways_whatever_is_killed() {
+    let mut installation = Installation::with_inner_gateway("store = true");
+    let writers = Writers::start(installation.path());
+    for agent in AGENTS {
+        installation.start(agent);
+    }
+    kill_and_restart(&mut installation);
+    let written = writers.stop();
+    println!("written {written:?}");
+    every_line_is_stored_once(&installation, written);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let group = runtime.block_on(ManagementGroup::open(installation.store_url())).unwrap();
+    let deliveries = runtime.block_on(all_deliveries(&group));
+    let through_two = deliveries.iter().filter(|one| one.via.len() == 2 && one.via[0].as_str().starts_with(INNER));
+    let through_two = through_two.count();
+    println!("{through_two} of {} came through two gateways", deliveries.len());
+    assert!(through_two > 0);
 }
 
 /// Looks for what the agents' applications have written in the group store.

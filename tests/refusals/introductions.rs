@@ -6,7 +6,7 @@ use farpost::Code;
 
 use crate::lab::{GATEWAY as GATEWAY_NAME, HONEST, Lab};
 use crate::peer::Peer;
-use crate::wire::{AGENT, GATEWAY, HELLO, Hello, MANAGEMENT_SERVER, frame};
+use crate::wire::{AGENT, GATEWAY, HELLO, Hello, MANAGEMENT_SERVER, Open, frame};
 
 #[tokio::test]
 async fn g5_a_hello_that_never_comes_is_told_and_ends_the_link() {
@@ -93,16 +93,18 @@ async fn g5_a_hello_of_another_group_version_role_or_purpose_is_refused() {
 async fn g1_a_name_that_is_approved_for_another_role_is_refused() {
     let lab = Lab::start().await;
     let agent = lab.authority.issue(HONEST);
-    for (listener, code) in
-        [(lab.server_address(), Code::RoleNotApproved), (lab.gateway_address(), Code::RoleUnexpected)]
-    {
-        let mut peer = Peer::connect(listener, &agent).await;
-        peer.hello(&Hello::of(GATEWAY, HONEST)).await;
-        peer.refused(0, code).await;
-        peer.closed().await;
-    }
+    let mut peer = Peer::connect(lab.server_address(), &agent).await;
+    peer.hello(&Hello::of(GATEWAY, HONEST)).await;
+    peer.refused(0, Code::RoleNotApproved).await;
+    peer.closed().await;
     lab.server_events.told(Code::RoleNotApproved, HONEST).await;
-    lab.gateway_events.told(Code::RoleUnexpected, HONEST).await;
+    // Behind a gateway it is the group that says so, of the channel that it opens for itself.
+    let mark = lab.server_events.mark();
+    let mut peer = Peer::introduced(lab.gateway_address(), &agent, GATEWAY).await;
+    let challenge = peer.challenge().await;
+    peer.write(&Open::attested_gateway(&agent, &lab.gateway_certified, &challenge).frame(1)).await;
+    peer.refused(1, Code::RoleNotApproved).await;
+    lab.server_events.after(mark, Code::RoleNotApproved, HONEST).await;
 
     let mut peer = Peer::connect(lab.server_address(), &lab.gateway_certified).await;
     peer.hello(&Hello::of(AGENT, GATEWAY_NAME)).await;

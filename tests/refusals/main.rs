@@ -23,6 +23,7 @@ mod configurations;
 mod crowds;
 mod frames;
 mod group;
+mod inner;
 mod introductions;
 mod operators;
 mod renewals;

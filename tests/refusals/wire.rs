@@ -192,6 +192,10 @@ pub(crate) struct Open {
     pub(crate) lowest_held: u64,
     #[prost(message, optional, tag = "9")]
     pub(crate) attestation: Option<Attestation>,
+    #[prost(uint32, tag = "14")]
+    pub(crate) role: u32,
+    #[prost(uint32, tag = "15")]
+    pub(crate) behind: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -216,9 +220,18 @@ impl Open {
         challenge: &Challenge,
         connection: u64,
     ) -> Self {
+        Self::signed("farpost attestation 1", agent, neighbour, challenge, connection)
+    }
+
+    /// A gateway's own channel at the gateway `neighbour`.
+    pub(crate) fn attested_gateway(gateway: &Certified, neighbour: &Certified, challenge: &Challenge) -> Self {
+        Self { role: GATEWAY, ..Self::signed("farpost gateway attestation 1", gateway, neighbour, challenge, 1) }
+    }
+
+    fn signed(context: &str, agent: &Certified, neighbour: &Certified, challenge: &Challenge, connection: u64) -> Self {
         let mut open = Self { name: agent.name.clone(), epoch: 7, boot: 1, nonce: 9, connection, ..Self::default() };
         (open.boot_first, open.lowest_held) = (1, 1);
-        let mut signed = b"farpost attestation 1\0".to_vec();
+        let mut signed = format!("{context}\0").into_bytes();
         let neighbour = digest(&SHA256, &neighbour.key.subject_public_key_info());
         for field in [GROUP.as_bytes(), &challenge.challenge, neighbour.as_ref(), open.name.as_bytes()] {
             put_field(&mut signed, field);

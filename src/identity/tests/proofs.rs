@@ -6,6 +6,7 @@ use crate::identity::testing::{Issued, name, now};
 use crate::identity::{Identity, IdentityPolicy, KeyHash, VerifiedPeer};
 use crate::message::Epoch;
 use crate::name::Name;
+use crate::role::Role;
 
 fn agent() -> (Identity, VerifiedPeer) {
     let root = Issued::root(|_| {});
@@ -16,7 +17,17 @@ fn agent() -> (Identity, VerifiedPeer) {
 
 fn claim<'a>(challenge: &'a [u8], name: &'a Name) -> Claim<'a> {
     let gateway_key = KeyHash([7; 32]);
-    Claim { group: "CORP", challenge, gateway_key, name, epoch: Epoch(1), boot: 2, nonce: 3, connection: 4 }
+    Claim {
+        role: Role::Agent,
+        group: "CORP",
+        challenge,
+        gateway_key,
+        name,
+        epoch: Epoch(1),
+        boot: 2,
+        nonce: 3,
+        connection: 4,
+    }
 }
 
 #[test]
@@ -29,6 +40,7 @@ fn i6_a_signature_holds_for_its_claim_and_no_other() {
     let (scheme, signature) = sign(&identity, &good.to_be_signed()).unwrap();
     verify(&peer, scheme, &good.to_be_signed(), &signature).unwrap();
     let others = [
+        Claim { role: Role::Gateway, ..good },
         Claim { group: "CORP2", ..good },
         Claim { challenge: &old_challenge, ..good },
         Claim { gateway_key: KeyHash([8; 32]), ..good },

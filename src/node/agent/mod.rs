@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{AssignmentKey, SignedAssignment};
@@ -386,15 +385,3 @@ impl Agent {
 
 /// How long a planned move waits for what is out to be acknowledged before it stays where it is.
 const QUIET_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// Which codes of a refused channel the agent can answer by itself.
-fn is_passing(code: Code) -> bool {
-    matches!(
-        code,
-        Code::SessionStale
-            | Code::AttestationStale
-            | Code::UpstreamUnavailable
-            | Code::StoreUnavailable
-            | Code::ApprovalWithdrawn
-    )
-}

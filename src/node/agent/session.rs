@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Agent, Effect, Held, Instance, Seen, is_passing};
+use super::{Agent, Effect, Held, Instance, Seen};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::identity::{ChainHash, Claim, KeyHash};
 use crate::message::{Epoch, Sequence};
+use crate::node::is_passing;
+use crate::role::Role;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{
     Attestation, Close, Down, Frame, Issued, Kind, Open, Opened, Refuse, STATUS_ACCEPTED, SendCredit, code_of,
@@ -81,6 +83,7 @@ impl Agent {
             software: self.software.clone(),
             assignment_version: self.uplink.assignment_version(),
             down_cursor: self.down_cursor,
+            ..Open::default()
         };
         let id = self.last_channel;
         if let Some((_, link)) = self.uplink.link() {
@@ -107,6 +110,7 @@ impl Agent {
             self.tokens += 1;
             self.signing = Some(self.tokens);
             let claim = Claim {
+                role: Role::Agent,
                 group: &self.group,
                 challenge: &challenge.challenge,
                 gateway_key,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::*;
+use crate::code::Code;
 use crate::group::Assignment;
 use crate::identity::testing::{Issued, name, now};
 use crate::identity::{IdentityPolicy, VerifiedPeer, verify_peer};
@@ -85,7 +86,7 @@ impl Lab {
             },
         );
         self.tell(0, &Challenge { period: 1, challenge: vec![1; 32].into() });
-        self.tell(0, &State { available: true, code: 0 });
+        self.tell(0, &State { available: true, ..State::default() });
     }
 
     fn tell<B: Body>(&mut self, channel: u32, body: &B) -> Vec<Kind> {

@@ -16,7 +16,8 @@ use crate::wire::{Answer, Assembly, Enrol, Frame, Kind, read_message};
 /// What is asked and not answered.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
-    renewal: Renewal<LinkId>,
+    /// On the link upstream: this gateway's own channel, or channel 0 where that goes to a management server.
+    renewal: Renewal<(LinkId, u32)>,
     /// The link that the enrolments went on.
     enrolled_on: Option<LinkId>,
     enrolments: BTreeMap<u64, Assembly>,
@@ -30,7 +31,12 @@ impl Control {
     /// Passes an enrolment on, or says at once that it cannot be had.
     pub(super) fn enrol(&mut self, ticket: u64, mut enrol: Enrol) {
         self.end_lost_enrolments();
-        let ready = self.uplink.is_available() && !self.uplink.is_moving();
+        if self.uplink.is_behind_gateway() {
+            // The token names the gateway that a node comes to, and the group hears of the outermost one only.
+            let error = Error::new(Code::EnrolmentUnavailable).found("a gateway that is behind another one");
+            return self.refuse_enrolment(ticket, error);
+        }
+        let ready = self.is_available() && !self.uplink.is_moving();
         let Some((id, link)) = self.uplink.link().filter(|_| ready) else {
             return self.refuse_enrolment(ticket, Error::new(Code::UpstreamUnavailable));
         };
@@ -64,13 +70,14 @@ impl Control {
     /// At the end of a turn: asks for the gateway's own certificate where it can be asked for.
     pub(super) fn ask_for_certificates(&mut self) {
         self.end_lost_enrolments();
-        if !self.uplink.is_available() || self.uplink.is_moving() {
+        if !self.is_available() || self.uplink.is_moving() {
             return;
         }
+        let channel = self.own.open_id().unwrap_or(0);
         if let Some((id, link)) = self.uplink.link()
-            && let Some(request) = self.certificates.renewal.next(id)
+            && let Some(request) = self.certificates.renewal.next((id, channel))
         {
-            link.send(0, &request);
+            link.send(channel, &request);
         }
     }
 

@@ -1,33 +1,36 @@
-//! The gateway's upstream side: one channel per agent on one link, fair turns, credit, moves.
+//! The gateway's upstream side: one channel per agent, and per gateway behind it, on one link; fair turns, credit, moves.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use super::certificates::Certificates;
+use super::own::{Own, UNAVAILABLE_AFTER};
 use super::reports::Reports;
 use super::rotation::Rotation;
+use super::teaching::{send_chain, succeed};
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
 use crate::error::Error;
-use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, VerifiedPeer};
-use crate::limits::FRAME_BYTES_MAX;
+use crate::limits::{CHANNELS_PER_LINK_MAX, FRAME_BYTES_MAX};
 use crate::message::Sequence;
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
 use crate::node::{IdentityInput, LinkInput};
 use crate::time::Instant;
 use crate::wire::{
-    CHUNK_BYTES, Chain, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, Succeed,
-    put_header, read_message, read_number,
+    CHUNK_BYTES, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, State, put_header,
+    read_message, read_number,
 };
 
-/// One agent's channel on the link upstream.
+/// One channel on the link upstream, an agent's or that of a gateway behind this one.
 #[derive(Debug)]
 struct UpChannel {
     relay: RelayId,
+    is_gateways: bool,
+    /// The number of the gateway channel that it is behind; 0 where this gateway is at its server.
+    behind: u32,
     open: bool,
     credit: SendCredit,
     queue: VecDeque<Queued>,
@@ -52,23 +55,28 @@ pub(super) struct Control {
     by_relay: BTreeMap<RelayId, u32>,
     /// Who has data and credit, in turn (rule D7).
     turns: VecDeque<u32>,
-    last_channel: u32,
-    chains_sent: BTreeSet<ChainHash>,
+    pub(super) last_channel: u32,
+    pub(super) chains_sent: BTreeSet<ChainHash>,
+    /// Of these, what gateways behind this one taught.
+    pub(super) inner_chains: usize,
+    pub(super) own: Own,
     /// Channels whose link is gone: their agents are told when it is known what comes next.
     suspended: Vec<(RelayId, Sequence)>,
-    told_available: bool,
-    tell_unavailable_at: Option<Instant>,
+    pub(super) told_available: bool,
+    pub(super) told_state: Option<State>,
+    pub(super) tell_unavailable_at: Option<Instant>,
     quiet_by: Option<Instant>,
     pub(super) certificates: Certificates,
     pub(super) software: String,
     pub(super) reports: Reports,
-    rotation: Rotation,
-    to_shard: Vec<ToShard>,
+    pub(super) rotation: Rotation,
+    pub(super) to_shard: Vec<ToShard>,
     pub(super) effects: VecDeque<Effect>,
 }
 
 impl Control {
     pub(super) fn new(uplink: UplinkConfig, now: Instant) -> Self {
+        let own = Own::new(uplink.seed);
         let software = uplink.me.software.clone();
         let mut control = Self {
             uplink: Uplink::new(uplink, now),
@@ -77,8 +85,11 @@ impl Control {
             turns: VecDeque::new(),
             last_channel: 0,
             chains_sent: BTreeSet::new(),
+            inner_chains: 0,
+            own,
             suspended: Vec::new(),
             told_available: false,
+            told_state: None,
             tell_unavailable_at: None,
             quiet_by: None,
             certificates: Certificates::default(),
@@ -119,25 +130,21 @@ impl Control {
         if self.tell_unavailable_at.is_some_and(|at| now >= at) {
             self.tell_availability(false);
         }
+        if self.own.take_due(now) {
+            self.show_attestation(now);
+        }
         self.drain_uplink(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.uplink
-            .poll_timeout()
-            .into_iter()
-            .chain(self.quiet_by)
-            .chain(self.tell_unavailable_at)
-            .chain(self.poll_report())
-            .min()
+        let own = self.own.due().filter(|_| self.uplink.is_available() && !self.uplink.is_moving());
+        let own = own.into_iter().chain(self.poll_report());
+        self.uplink.poll_timeout().into_iter().chain(self.quiet_by).chain(self.tell_unavailable_at).chain(own).min()
     }
 
     pub(super) fn stop(&mut self) {
-        for (id, _) in std::mem::take(&mut self.channels) {
-            if let Some((_, link)) = self.uplink.link() {
-                link.send(id, &close(Code::ChannelClosed));
-            }
-        }
+        self.close_all(Code::ChannelClosed);
+        self.channels.clear();
         self.uplink.stop();
         while let Some(output) = self.uplink.poll_output() {
             if let UplinkOutput::Link(effect) = output {
@@ -148,10 +155,11 @@ impl Control {
 
     pub(super) fn end_turn(&mut self, now: Instant) {
         self.move_if_quiet(now);
-        if self.uplink.is_available() && !self.uplink.is_moving() {
+        if self.is_available() && !self.uplink.is_moving() {
             // A move that came to nothing: who knocked meanwhile knocks again.
             self.end_suspended(Code::LinkClosed);
         }
+        self.open_own(now);
         self.ask_for_certificates();
         self.look_at_reports(now);
         self.uplink.end_turn(now);
@@ -181,8 +189,10 @@ impl Control {
     }
 
     /// The former keys vouch for the one that was shown on the link in use, before the first channel is opened on it.
-    fn vouch_for_the_key(&mut self) {
-        let Some(shown) = self.uplink.shown() else { return };
+    pub(super) fn vouch_for_the_key(&mut self) {
+        // Behind another gateway it is said on this gateway's own channel, once that is open.
+        let channel = if self.uplink.is_behind_gateway() { self.own.open_id() } else { Some(0) };
+        let (Some(shown), Some(channel)) = (self.uplink.shown(), channel) else { return };
         let statements = self.rotation.statements_for(shown.key);
         self.to_shard.push(ToShard::SpeaksFor(self.rotation.keys_with(shown.key)));
         let Some((_, link)) = self.uplink.link() else { return };
@@ -190,7 +200,7 @@ impl Control {
             if self.chains_sent.insert(ChainHash::of(&succession.chain)) {
                 send_chain(link, succession.chain.clone());
             }
-            link.send(0, &succeed(&succession));
+            link.send(channel, &succeed(&succession));
         }
     }
 
@@ -210,12 +220,17 @@ impl Control {
                 UplinkOutput::Gone => self.handle_gone(now),
                 UplinkOutput::MoveReady => self.quiet_by = Some(now + QUIET_WITHIN),
                 UplinkOutput::Frame(frame) => {
-                    if let Err(error) = self.handle_frame(frame) {
+                    if let Err(error) = self.handle_frame(frame, now) {
                         self.uplink.refused(error, now);
                     }
                 }
-                UplinkOutput::Challenge => self.tell_challenge(),
-                UplinkOutput::Available(available) => self.tell_availability(available),
+                UplinkOutput::Challenge => {
+                    self.tell_challenge();
+                    if self.uplink.is_behind_gateway() {
+                        self.show_attestation(now);
+                    }
+                }
+                UplinkOutput::Available(available) => self.handle_available(available, now),
                 UplinkOutput::Save(signed, key) => {
                     self.to_shard.push(ToShard::GroupKey(key));
                     self.effects.push_back(Effect::SaveAssignment(signed, key));
@@ -231,50 +246,71 @@ impl Control {
         self.chains_sent.clear();
         self.quiet_by = None;
         self.tell_unavailable_at = None;
+        self.inner_chains = 0;
         self.rotation.begin_link();
-        // First what was sent on and what was not: an agent that must connect anew does not doubt the rest (rule D5).
-        self.end_suspended(Code::LinkClosed);
+        self.own.begin_link();
+        if !self.uplink.is_behind_gateway() {
+            // First what was sent on and what was not: an agent that must connect anew does not doubt the rest (rule D5).
+            self.end_suspended(Code::LinkClosed);
+        }
         self.vouch_for_the_key();
         self.tell_challenge();
-        if self.uplink.is_available() {
-            self.tell_availability(true);
-        } else {
+        if !self.uplink.is_available() {
             self.tell_unavailable_at = Some(now);
+        } else if self.uplink.is_behind_gateway() {
+            self.tell_unavailable_at = Some(now + UNAVAILABLE_AFTER);
+            self.open_own(now);
+        } else {
+            self.tell_availability(true);
         }
+        self.tell_state();
+    }
+
+    /// The upstream has a way to a management server now, or none, or another one.
+    fn handle_available(&mut self, available: bool, now: Instant) {
+        if !available {
+            self.own.end();
+            self.tell_availability(false);
+        } else if self.uplink.is_behind_gateway() {
+            self.open_own(now);
+        } else {
+            self.tell_availability(true);
+        }
+        self.tell_state();
     }
 
     /// The link died. Its agents are told once a new one stands, or when that takes longer than a moment: a failover
     /// that succeeds at once must not send them all to another gateway.
     fn handle_gone(&mut self, now: Instant) {
+        self.own.end();
         self.suspend_all();
         self.quiet_by = None;
         self.tell_unavailable_at = Some(now + UNAVAILABLE_AFTER);
     }
 
-    fn suspend_all(&mut self) {
-        for (_, channel) in std::mem::take(&mut self.channels) {
+    pub(super) fn suspend_all(&mut self) {
+        // Those behind others have the higher numbers, and are told first: each hears how far it came.
+        for (_, channel) in std::mem::take(&mut self.channels).into_iter().rev() {
             self.suspended.push((channel.relay, channel.forwarded));
         }
         self.by_relay.clear();
         self.turns.clear();
     }
 
-    fn end_suspended(&mut self, code: Code) {
+    pub(super) fn end_suspended(&mut self, code: Code) {
         for (relay, forwarded) in std::mem::take(&mut self.suspended) {
             self.to_shard.push(ToShard::Ended { relay, code, forwarded });
         }
     }
 
-    fn tell_availability(&mut self, available: bool) {
+    pub(super) fn tell_availability(&mut self, available: bool) {
         self.tell_unavailable_at = None;
         if !available {
             self.suspend_all();
             self.end_suspended(Code::UpstreamUnavailable);
         }
-        if self.told_available != available {
-            self.told_available = available;
-            self.to_shard.push(ToShard::Available(available));
-        }
+        self.told_available = available;
+        self.tell_state();
     }
 
     fn tell_challenge(&mut self) {
@@ -285,7 +321,8 @@ impl Control {
 
     pub(super) fn handle_shard(&mut self, message: ToControl, now: Instant) {
         match message {
-            ToControl::Open { relay, open, peer } => self.open(relay, &open, &peer),
+            ToControl::Open { relay, open, peer, behind } => self.open(relay, *open, peer.as_deref(), behind),
+            ToControl::Chain(certificates) => self.teach_for_inner(certificates),
             ToControl::Data { relay, kind, body, last } => self.enqueue(relay, kind, body, last),
             ToControl::Pass { relay, kind, body } => {
                 if let (Some(id), Some((_, link))) = (self.by_relay.get(&relay), self.uplink.link()) {
@@ -298,10 +335,14 @@ impl Control {
         self.drain_uplink(now);
     }
 
-    fn open(&mut self, relay: RelayId, open: &Open, peer: &Arc<VerifiedPeer>) {
-        let available = self.uplink.is_available() && !self.uplink.is_moving();
+    fn open(&mut self, relay: RelayId, mut open: Open, peer: Option<&VerifiedPeer>, behind: Option<RelayId>) {
+        let available = self.is_available() && !self.uplink.is_moving();
+        let forwarded = Sequence(open.lowest_held.saturating_sub(1));
+        let number = match behind {
+            Some(gateway) => self.by_relay.get(&gateway).copied(),
+            None => Some(self.own.open_id().unwrap_or(0)),
+        };
         let Some((_, link)) = self.uplink.link().filter(|_| available) else {
-            let forwarded = Sequence(open.lowest_held.saturating_sub(1));
             if self.uplink.is_moving() || self.tell_unavailable_at.is_some() {
                 // It is told as soon as it is known where to.
                 self.suspended.push((relay, forwarded));
@@ -310,15 +351,25 @@ impl Control {
             }
             return;
         };
-        if self.chains_sent.insert(peer.chain_hash()) {
+        let Some(behind) = number else {
+            // The gateway in between has left meanwhile.
+            return self.to_shard.push(ToShard::Ended { relay, code: Code::LinkClosed, forwarded });
+        };
+        if self.channels.len() >= CHANNELS_PER_LINK_MAX - 1 {
+            return self.to_shard.push(ToShard::Ended { relay, code: Code::TooManyConnections, forwarded });
+        }
+        if let Some(peer) = peer
+            && self.chains_sent.insert(peer.chain_hash())
+        {
             let certificates = peer.chain().iter().map(|der| Bytes::copy_from_slice(der)).collect();
             send_chain(link, certificates);
         }
         self.last_channel += 1;
         let id = self.last_channel;
-        link.send(id, open);
+        open.behind = behind;
+        link.send(id, &open);
         self.by_relay.insert(relay, id);
-        self.channels.insert(id, UpChannel::new(relay, Sequence(open.lowest_held.saturating_sub(1))));
+        self.channels.insert(id, UpChannel::new(relay, &open));
     }
 
     fn enqueue(&mut self, relay: RelayId, kind: Kind, body: Bytes, last: Option<Sequence>) {
@@ -337,9 +388,12 @@ impl Control {
         }
     }
 
-    fn handle_frame(&mut self, frame: Frame) -> Result<(), Error> {
+    fn handle_frame(&mut self, frame: Frame, now: Instant) -> Result<(), Error> {
         if frame.channel == 0 {
             return self.handle_certificates(&frame);
+        }
+        if self.own.id() == Some(frame.channel) {
+            return self.handle_own_frame(&frame, now);
         }
         let Some(channel) = self.channels.get_mut(&frame.channel) else {
             if frame.channel > self.last_channel {
@@ -369,8 +423,7 @@ impl Control {
                 self.to_shard.push(ToShard::Opened { relay, body: frame.body });
             }
             Kind::Close | Kind::Refuse => {
-                self.by_relay.remove(&relay);
-                self.channels.remove(&frame.channel);
+                self.forget(frame.channel);
                 self.to_shard.push(ToShard::Pass { relay, kind: frame.kind, body: frame.body });
             }
             Kind::Assign | Kind::Down | Kind::Issued => {
@@ -379,6 +432,25 @@ impl Control {
             other => return Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} at a gateway"))),
         }
         Ok(())
+    }
+
+    /// Forgets a channel, and those behind it where it is a gateway's.
+    fn forget(&mut self, id: u32) {
+        let Some(channel) = self.channels.remove(&id) else { return };
+        self.by_relay.remove(&channel.relay);
+        if channel.is_gateways {
+            let behind = self.channels.iter().filter(|(_, one)| one.behind == id);
+            let behind: Vec<u32> = behind.map(|(id, _)| *id).collect();
+            behind.into_iter().for_each(|one| self.forget(one));
+        }
+    }
+
+    /// Closes every channel upstream; those behind others first, this gateway's own last.
+    fn close_all(&mut self, code: Code) {
+        let own = self.own.end();
+        if let Some((_, link)) = self.uplink.link() {
+            self.channels.keys().rev().copied().chain(own).for_each(|id| link.send(id, &close(code)));
+        }
     }
 
     /// Messages and bytes that wait here for their turn on the link.
@@ -398,11 +470,7 @@ impl Control {
         if !self.uplink.is_moving() || !self.channels.values().all(quiet) {
             return;
         }
-        for id in self.channels.keys() {
-            if let Some((_, link)) = self.uplink.link() {
-                link.send(*id, &close(Code::LinkClosed));
-            }
-        }
+        self.close_all(Code::LinkClosed);
         self.uplink.complete_move(now);
         self.drain_uplink(now);
     }
@@ -435,9 +503,12 @@ impl Control {
 }
 
 impl UpChannel {
-    fn new(relay: RelayId, delivered: Sequence) -> Self {
+    fn new(relay: RelayId, open: &Open) -> Self {
+        let delivered = Sequence(open.lowest_held.saturating_sub(1));
         Self {
             relay,
+            is_gateways: open.is_of_gateway(),
+            behind: open.behind,
             open: false,
             credit: SendCredit::default(),
             queue: VecDeque::new(),
@@ -489,27 +560,9 @@ fn fill(
     }
 }
 
-/// Teaches the upstream a chain: as many CHAIN frames as its certificates need.
-fn send_chain(link: &mut crate::wire::Link, certificates: Vec<Bytes>) {
-    let last = certificates.len().saturating_sub(1);
-    for (at, certificate) in certificates.into_iter().enumerate() {
-        link.send(0, &Chain { certificates: vec![certificate], more: at < last });
-    }
-}
-
-fn succeed(succession: &Succession) -> Succeed {
-    Succeed {
-        chain: Bytes::copy_from_slice(&ChainHash::of(&succession.chain).0),
-        scheme: u32::from(succession.scheme),
-        signature: succession.signature.clone(),
-    }
-}
-
 fn close(code: Code) -> Close {
     Close { code: u32::from(code.number()), text: String::new(), forwarded: None }
 }
 
 /// How long a planned move waits for what is out to be acknowledged before it stays where it is.
 const QUIET_WITHIN: Duration = Duration::from_secs(10);
-/// How long a gateway looks for another upstream before it tells its agents to look for another gateway.
-const UNAVAILABLE_AFTER: Duration = Duration::from_secs(3);

@@ -1,12 +1,18 @@
 //! The gateway: concentrates its agents' channels on one link upstream, end to end acknowledged.
 //!
-//! [`Shard`] owns the agents' links, [`Control`] the link upstream; they exchange [`ToControl`] and [`ToShard`] only.
+//! [`Shard`] owns the links of agents and of further gateways, [`Control`] the link upstream; they exchange [`ToControl`]
+//! and [`ToShard`] only. A gateway whose upstream is another gateway proves itself on a channel of its own ([`Own`])
+//! before it opens any for its agents.
 
 mod certificates;
 mod control;
+mod down;
+mod inner;
+mod own;
 mod reports;
 mod rotation;
 mod shard;
+mod teaching;
 #[cfg(test)]
 mod tests;
 
@@ -16,20 +22,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::code::Code;
+use crate::error::Error;
 use crate::event::Event;
 use crate::group::{AssignmentKey, SignedAssignment};
-use crate::identity::{KeyHash, VerifiedPeer};
+use crate::identity::{ChainHash, KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::renewal::{Ask, Renewed};
 use crate::node::reporting::{Attempt, Figures};
 use crate::node::uplink::{Uplink, UplinkConfig};
 use crate::node::{IdentityInput, Introduction, LinkEffect, LinkId, LinkInput};
+use crate::role::Role;
 use crate::time::Instant;
-use crate::wire::{Answer, Challenge, Enrol, Kind, Open};
+use crate::wire::{Answer, Challenge, Enrol, Kind, Open, State};
 use control::Control;
 use shard::Shard;
 
-/// One agent's channel as the two halves name it.
+/// One channel, an agent's or that of a gateway behind this one, as the two halves name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct RelayId {
     link: LinkId,
@@ -42,25 +50,19 @@ enum ToControl {
     Open {
         relay: RelayId,
         open: Box<Open>,
-        peer: Arc<VerifiedPeer>,
+        /// Who proved itself to this gateway by TLS; none where it is behind another one.
+        peer: Option<Arc<VerifiedPeer>>,
+        /// The channel of the gateway that it is behind.
+        behind: Option<RelayId>,
     },
+    /// A gateway behind this one teaches a chain.
+    Chain(Vec<Bytes>),
     /// DATA, FRAGMENT or GAP, in order and counted in credit; `last` is what is complete with it.
-    Data {
-        relay: RelayId,
-        kind: Kind,
-        body: Bytes,
-        last: Option<Sequence>,
-    },
+    Data { relay: RelayId, kind: Kind, body: Bytes, last: Option<Sequence> },
     /// A frame that is not data: goes at once.
-    Pass {
-        relay: RelayId,
-        kind: Kind,
-        body: Bytes,
-    },
+    Pass { relay: RelayId, kind: Kind, body: Bytes },
     /// The channel ended here.
-    Close {
-        relay: RelayId,
-    },
+    Close { relay: RelayId },
     /// Somebody who proved a certificate was refused here.
     Refused(Attempt),
 }
@@ -93,7 +95,8 @@ enum ToShard {
         code: Code,
         forwarded: Sequence,
     },
-    Available(bool),
+    /// What those who are connected to this gateway must know of its way up.
+    State(State),
     Challenge(Challenge),
     GroupKey(AssignmentKey),
     /// The keys of this gateway that the server takes attestations for.
@@ -112,6 +115,11 @@ pub(crate) enum Input {
         enrol: Enrol,
     },
     Identity(IdentityInput),
+    /// The answer to [`Effect::Sign`].
+    Signed {
+        token: u64,
+        result: Result<(u16, Bytes, ChainHash), Error>,
+    },
     /// The answer to [`Effect::AskFigures`].
     Figures(Figures),
     /// Somebody did not come through TLS.
@@ -130,6 +138,12 @@ pub(crate) enum Effect {
     Enrolled {
         ticket: u64,
         answer: Answer,
+    },
+    /// Sign an attestation of this gateway with the key that it showed on the link (rule I6).
+    Sign {
+        token: u64,
+        link: LinkId,
+        bytes: Vec<u8>,
     },
     /// The link upstream stands with the identity of this generation: show it to those who connect (rule I5).
     Show {
@@ -165,6 +179,7 @@ impl Gateway {
             Input::Link(input) => self.shard.handle(input, now),
             Input::Renew(ask) => self.control.renew(ask),
             Input::Enrol { ticket, enrol } => self.control.enrol(ticket, enrol),
+            Input::Signed { token, result } => self.control.handle_signed(token, result, now),
             Input::Identity(input) => {
                 if let IdentityInput::Judged(verdicts) = &input {
                     verdicts.iter().for_each(|verdict| self.shard.handle_verdict(verdict));
@@ -238,9 +253,19 @@ impl Gateway {
         self.control.uplink().peers().chain(self.shard.peers()).cloned().collect()
     }
 
-    /// Agents connected, and how many of them have an open channel.
+    /// Agents connected, behind further gateways too, and how many of them have an open channel.
     pub(crate) fn agents(&self) -> (usize, usize) {
-        self.shard.agents()
+        self.shard.count(Role::Agent)
+    }
+
+    /// Further gateways connected through this one, and how many of them the group let in.
+    pub(crate) fn gateways(&self) -> (usize, usize) {
+        self.shard.count(Role::Gateway)
+    }
+
+    /// Why this gateway's own channel at another gateway waits, and since when (rule G5).
+    pub(crate) fn waiting(&self) -> Option<(Code, Instant)> {
+        self.control.own.waiting()
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) struct Crowd {
 impl Control {
     /// At the end of a turn: asks for the figures of a report that may be due.
     pub(super) fn look_at_reports(&mut self, now: Instant) {
-        let uses = self.uplink.is_available();
+        let uses = self.is_available();
         let link = self.uplink.link().map(|(id, link)| (id, link.chunks_written()));
         self.reports.note_written(link);
         let place = link.map(|(id, _)| id).filter(|_| uses);
@@ -71,8 +71,10 @@ impl Control {
         if !self.reports.reporter.is_news(&report, since, proofs, now) {
             return;
         }
+        // Behind another gateway on this gateway's own channel.
+        let channel = self.own.open_id().unwrap_or(0);
         let Some((id, link)) = self.uplink.link().filter(|(id, _)| *id == place) else { return };
-        link.send(0, &report);
+        link.send(channel, &report);
         let chunk = link.next_chunk();
         self.reports.told(told, (id, chunk));
         if !self.reports.refusals.order.is_empty() {

@@ -1,10 +1,11 @@
-//! The gateway's downstream side: the agents' links, their channels, what they may send.
+//! The gateway's downstream side: the links of agents and of further gateways, their channels, what they may send.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::down::{Down, DownChannel};
 use super::reports::Crowd;
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
@@ -14,60 +15,37 @@ use crate::group::AssignmentKey;
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::message::Sequence;
 use crate::node::reception::{Caller, LinksOfNames, role_unexpected};
-use crate::node::reporting::{Attempt, Pace};
+use crate::node::reporting::Attempt;
 use crate::node::timers::Timers;
 use crate::node::{Introduction, LinkEffect, LinkId, LinkInput, Verdict};
 use crate::role::Role;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{
-    Challenge, Close, CreditPool, Fragment, Frame, GapFrame, Hello, Issued, Kind, Open, Opened, Order, ReceiveCredit,
-    Request, Run, STATUS_ACCEPTED, State, check_request_length, read_message, read_number, read_report,
+    Body as _, Challenge, Close, Frame, Hello, Kind, Open, Opened, Refuse, STATUS_ACCEPTED, State, read_message,
+    read_number,
 };
-
-/// One agent's link.
-#[derive(Debug)]
-struct Down {
-    caller: Caller,
-    pool: CreditPool,
-    channel: Option<DownChannel>,
-    last_channel: u32,
-    touched: bool,
-}
-
-/// The agent's channel on it.
-#[derive(Debug)]
-struct DownChannel {
-    id: u32,
-    open: bool,
-    credit: ReceiveCredit,
-    order: Order,
-    acknowledged: Option<Sequence>,
-    grant_due: bool,
-    /// A request for a certificate went up and was not answered yet: one at a time.
-    requested: bool,
-    reported: Pace,
-}
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Shard {
-    me: Introduction,
+    pub(super) me: Introduction,
     group_key: Option<AssignmentKey>,
     /// When the input that is being handled came.
     now: Instant,
-    downs: BTreeMap<LinkId, Down>,
+    pub(super) downs: BTreeMap<LinkId, Down>,
     names: LinksOfNames,
     timers: Timers<LinkId>,
     touched: Vec<LinkId>,
-    available: bool,
+    pub(super) state: State,
     challenge: Option<Challenge>,
-    to_control: Vec<ToControl>,
+    pub(super) to_control: Vec<ToControl>,
     links: VecDeque<LinkEffect>,
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
 }
 
 impl Shard {
     pub(super) fn new(me: Introduction, group_key: Option<AssignmentKey>) -> Self {
+        let state = super::own::state_of(false, &me.name, &[]);
         Self {
             me,
             group_key,
@@ -76,7 +54,7 @@ impl Shard {
             names: LinksOfNames::default(),
             timers: Timers::new(),
             touched: Vec::new(),
-            available: false,
+            state,
             challenge: None,
             to_control: Vec::new(),
             links: VecDeque::new(),
@@ -93,20 +71,26 @@ impl Shard {
         effects.extend(self.events.drain(..).map(Effect::Event));
     }
 
-    pub(super) fn agents(&self) -> (usize, usize) {
-        let open = |down: &&Down| down.channel.as_ref().is_some_and(|channel| channel.open);
-        let introduced = self.downs.values().filter(|down| down.caller.introduced.is_some());
-        (introduced.count(), self.downs.values().filter(open).count())
+    /// Nodes of this role, on links of their own or behind a gateway on one; and how many of their channels are open.
+    pub(super) fn count(&self, role: Role) -> (usize, usize) {
+        let direct = self.downs.values().filter(|down| down.role() == Some(role)).count();
+        let channels = || self.downs.values().flat_map(Down::channels).filter(|channel| channel.role == role);
+        let behind = channels().filter(|channel| channel.behind != 0).count();
+        (direct + behind, channels().filter(|channel| channel.open).count())
     }
 
     /// How many agents there are, for a report.
     pub(super) fn crowd(&self, now: Instant) -> Crowd {
         let mut crowd = Crowd::default();
-        let is_agent = |down: &&Down| down.caller.introduced.as_ref().is_some_and(|introduced| !introduced.is_probe);
-        for down in self.downs.values().filter(is_agent) {
-            crowd.connected += 1;
-            crowd.silent += u32::from(down.caller.link.is_silent(now));
-            crowd.pending += u32::from(down.channel.as_ref().is_some_and(|channel| !channel.open));
+        let is_probe = |down: &Down| down.caller.introduced.as_ref().is_none_or(|introduced| introduced.is_probe);
+        for down in self.downs.values().filter(|down| !is_probe(down)) {
+            let silent = u32::from(down.caller.link.is_silent(now));
+            let agents = || down.channels().filter(|channel| channel.role == Role::Agent);
+            let pending = agents().filter(|channel| !channel.open).count();
+            let count = if down.role() == Some(Role::Agent) { 1 } else { agents().count() };
+            crowd.connected += u32::try_from(count).unwrap_or(u32::MAX);
+            crowd.silent += silent * u32::try_from(count).unwrap_or(0);
+            crowd.pending += u32::try_from(pending).unwrap_or(u32::MAX);
         }
         crowd
     }
@@ -117,8 +101,7 @@ impl Shard {
             LinkInput::Accepted { link, peer, address, shown } => {
                 let caller = Caller::new(link, peer, address, shown, &self.me, now);
                 self.timers.set(caller.link.poll_timeout(), link);
-                let down = Down { caller, pool: CreditPool::default(), channel: None, last_channel: 0, touched: false };
-                self.downs.insert(link, down);
+                self.downs.insert(link, Down::new(caller));
             }
             LinkInput::Received { link, bytes } => {
                 if let Some(down) = self.downs.get_mut(&link) {
@@ -138,7 +121,7 @@ impl Shard {
         }
     }
 
-    fn touch(&mut self, link: LinkId) {
+    pub(super) fn touch(&mut self, link: LinkId) {
         if let Some(down) = self.downs.get_mut(&link)
             && !std::mem::replace(&mut down.touched, true)
         {
@@ -170,10 +153,10 @@ impl Shard {
     }
 
     fn forget(&mut self, link: LinkId, error: &Error) {
-        let Some(down) = self.downs.remove(&link) else { return };
+        let Some(mut down) = self.downs.remove(&link) else { return };
         self.names.leave(&down.caller);
-        if let Some(channel) = &down.channel {
-            self.to_control.push(ToControl::Close { relay: RelayId { link, channel: channel.id } });
+        for channel in down.end_all() {
+            self.to_control.push(ToControl::Close { relay: RelayId { link, channel } });
         }
         let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
         if is_probe {
@@ -193,72 +176,93 @@ impl Shard {
         match frame.kind {
             Kind::Hello => return self.handle_hello(link, &read_message(&frame)?),
             Kind::Open => return self.handle_open(link, frame.channel, read_message(&frame)?),
-            // Chains are known from TLS here.
+            Kind::Chain if down.role() == Some(Role::Gateway) => {
+                return self.handle_chain(link, &read_message(&frame)?);
+            }
+            // An agent's chain is known from TLS here.
             Kind::Chain => return Ok(()),
-            Kind::Succeed => {
+            Kind::Succeed if down.role() != Some(Role::Gateway) => {
                 return Err(Error::new(Code::SuccessionInvalid).found("a former key of a node that is no gateway"));
             }
-            // An agent asks for certificates on its channel, and nobody enrols through it.
+            // Who is behind this gateway asks for certificates on its channel, and nobody enrols through it.
             _ if frame.channel == 0 => {
-                return Err(
-                    Error::new(Code::FrameUnexpected).found(format!("{:?} on channel 0 from an agent", frame.kind))
-                );
+                return Err(Error::new(Code::FrameUnexpected)
+                    .found(format!("{:?} on channel 0 of a node behind a gateway", frame.kind)));
             }
             _ => {}
         }
         let relay = RelayId { link, channel: frame.channel };
-        let Some(channel) = down.channel.as_mut().filter(|channel| channel.id == frame.channel) else {
-            if frame.channel > down.last_channel {
+        let (now, last, is_gateways) = (self.now, down.last_channel, down.role() == Some(Role::Gateway));
+        let Some(channel) = down.channel(frame.channel) else {
+            if frame.channel > last {
                 return Err(Error::new(Code::ChannelUnknown).found(format!("channel {}", frame.channel)));
             }
             return Ok(());
         };
+        match Self::take(channel, relay, frame, now) {
+            Ok(Some(ToControl::Close { .. })) => self.end_below(relay),
+            Ok(message) => self.to_control.extend(message),
+            // What one agent of a gateway does costs the others behind it nothing (rule D7).
+            Err(error) if is_gateways => self.refuse_channel(relay, &error),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// A frame of a channel, as it goes on.
+    fn take(channel: &mut DownChannel, relay: RelayId, frame: Frame, now: Instant) -> Result<Option<ToControl>, Error> {
+        let pass = |frame: Frame| ToControl::Pass { relay, kind: frame.kind, body: frame.body };
+        let is_gateways = channel.role == Role::Gateway;
         match frame.kind {
-            Kind::Data | Kind::Fragment | Kind::Gap => {
+            Kind::Data | Kind::Fragment | Kind::Gap if !is_gateways => {
                 let last = channel.receive(&frame)?;
-                self.to_control.push(ToControl::Data { relay, kind: frame.kind, body: frame.body, last });
+                Ok(Some(ToControl::Data { relay, kind: frame.kind, body: frame.body, last }))
             }
-            Kind::DownAck => {
+            Kind::DownAck if !is_gateways => {
                 read_number(&frame)?;
-                self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
+                Ok(Some(pass(frame)))
             }
             Kind::Request => {
                 channel.request(&frame)?;
-                self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
+                Ok(Some(pass(frame)))
             }
-            Kind::Report => {
-                if channel.reports(&frame, self.now)? {
-                    self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
-                }
+            Kind::Report => Ok(channel.reports(&frame, now)?.then(|| pass(frame))),
+            Kind::Attest => Ok(Some(pass(frame))),
+            Kind::Succeed if is_gateways => Ok(Some(pass(frame))),
+            Kind::Close => Ok(Some(ToControl::Close { relay })),
+            other => {
+                Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} on the channel of a {}", channel.role)))
             }
-            Kind::Attest => self.to_control.push(ToControl::Pass { relay, kind: frame.kind, body: frame.body }),
-            Kind::Close => {
-                channel.credit.release(&mut down.pool);
-                down.channel = None;
-                self.to_control.push(ToControl::Close { relay });
-            }
-            other => return Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} from an agent"))),
         }
-        Ok(())
     }
 
     fn handle_hello(&mut self, link: LinkId, hello: &Hello) -> Result<(), Error> {
         let Some(down) = self.downs.get_mut(&link) else { return Ok(()) };
         let introduced = down.caller.introduce(hello, &self.me)?;
         self.names.enter(&introduced.name)?;
-        if introduced.role != Role::Agent {
-            let role = introduced.role;
+        let (is_probe, name, role) = (introduced.is_probe, introduced.name.clone(), introduced.role);
+        if role == Role::ManagementServer {
             return Err(role_unexpected(role.as_str(), &self.me));
         }
-        let (is_probe, name) = (introduced.is_probe, introduced.name.clone());
+        if self.state.path.iter().any(|gateway| gateway == name.as_str()) {
+            // It would be behind itself.
+            return Err(Error::new(Code::GatewayLoop)
+                .found(format!("{name} behind {}", self.state.path.join(", ")))
+                .expected("each gateway once on the way to the management server"));
+        }
         down.caller.welcome(None, &self.me, self.group_key.as_ref());
         if let Some(challenge) = &self.challenge {
             down.caller.link.send(0, challenge);
         }
-        down.caller.link.send(0, &state(self.available));
+        if role == Role::Agent {
+            down.caller.link.send(0, &for_agents(&self.state));
+        } else {
+            down.caller.link.send(0, &self.state);
+        }
         self.timers.set(down.caller.link.poll_timeout(), link);
         if !is_probe {
-            self.events.push(Event::new(Code::AgentConnected, name.to_string(), down.caller.address.clone()));
+            let code = if role == Role::Agent { Code::AgentConnected } else { Code::GatewayConnected };
+            self.events.push(Event::new(code, name.to_string(), down.caller.address.clone()));
         }
         Ok(())
     }
@@ -268,44 +272,45 @@ impl Shard {
         if id <= down.last_channel {
             return Err(Error::new(Code::ChannelReused).found(format!("channel {id}")));
         }
-        let name = down.caller.introduced.as_ref().map(|introduced| introduced.name.as_str());
-        if name != Some(open.name.as_str()) {
-            // An agent speaks for itself only (SECURITY H3).
-            return Err(Error::new(Code::HelloNameMismatch)
-                .found(format!("a channel for \"{}\"", open.name))
-                .expected(format!("\"{}\"", name.unwrap_or_default())));
-        }
-        if let Some(old) = down.channel.take() {
-            old.credit.release(&mut down.pool);
-            self.to_control.push(ToControl::Close { relay: RelayId { link, channel: old.id } });
-        }
         down.last_channel = id;
-        down.channel = Some(DownChannel {
-            id,
-            open: false,
-            credit: ReceiveCredit::new(),
-            order: Order::after(Sequence::NONE),
-            acknowledged: None,
-            grant_due: false,
-            requested: false,
-            reported: Pace::default(),
-        });
+        if open.behind != 0 && down.role() == Some(Role::Gateway) {
+            return self.open_behind(link, id, open);
+        }
+        let introduced = down.caller.introduced.as_ref().map(|introduced| (introduced.name.as_str(), introduced.role));
+        let wanted = if open.is_of_gateway() { Role::Gateway } else { Role::Agent };
+        if introduced != Some((open.name.as_str(), wanted)) || open.behind != 0 {
+            // A node speaks for itself only (SECURITY H3), and as what it introduced itself.
+            let (name, role) = introduced.unwrap_or(("", Role::Agent));
+            return Err(Error::new(Code::HelloNameMismatch)
+                .found(format!("a channel for the {wanted} \"{}\" behind {}", open.name, open.behind))
+                .expected(format!("one for the {role} \"{name}\" itself")));
+        }
         open.address.clone_from(&down.caller.address);
-        let relay = RelayId { link, channel: id };
-        self.to_control.push(ToControl::Open { relay, open: Box::new(open), peer: down.caller.peer.clone() });
+        check_length(&open)?;
+        for old in down.end_all() {
+            self.to_control.push(ToControl::Close { relay: RelayId { link, channel: old } });
+        }
+        down.add(DownChannel::new(id, &open));
+        let (relay, peer) = (RelayId { link, channel: id }, Some(down.caller.peer.clone()));
+        self.to_control.push(ToControl::Open { relay, open: Box::new(open), peer, behind: None });
         Ok(())
     }
 
     pub(super) fn handle_control(&mut self, message: ToShard) {
         match message {
-            ToShard::Available(available) => {
-                self.available = available;
-                self.tell_everybody(|link, shard| link.send(0, &state(shard.available)));
+            ToShard::State(state) => {
+                let is_news = self.state.available != state.available;
+                self.state = state;
+                self.tell_everybody(|down, shard| match down.role() {
+                    Some(Role::Gateway) => down.caller.link.send(0, &shard.state),
+                    _ if is_news => down.caller.link.send(0, &for_agents(&shard.state)),
+                    _ => {}
+                });
             }
             ToShard::Challenge(challenge) => {
                 if self.challenge.as_ref() != Some(&challenge) {
                     self.challenge = Some(challenge.clone());
-                    self.tell_everybody(|link, _| link.send(0, &challenge));
+                    self.tell_everybody(|down, _| down.caller.link.send(0, &challenge));
                 }
             }
             ToShard::GroupKey(key) => self.group_key = Some(key),
@@ -331,12 +336,12 @@ impl Shard {
         }
     }
 
-    fn tell_everybody(&mut self, tell: impl Fn(&mut crate::wire::Link, &Self)) {
+    fn tell_everybody(&mut self, tell: impl Fn(&mut Down, &Self)) {
         let links: Vec<LinkId> =
             self.downs.iter().filter(|(_, down)| down.caller.introduced.is_some()).map(|(id, _)| *id).collect();
         for id in links {
             if let Some(mut down) = self.downs.remove(&id) {
-                tell(&mut down.caller.link, self);
+                tell(&mut down, self);
                 self.downs.insert(id, down);
                 self.touch(id);
             }
@@ -347,7 +352,8 @@ impl Shard {
     fn channel(&mut self, relay: RelayId) -> Option<&mut DownChannel> {
         self.touch(relay.link);
         let down = self.downs.get_mut(&relay.link)?;
-        down.channel.as_mut().filter(|channel| channel.id == relay.channel)
+        down.tell_soon(relay.channel);
+        down.channel(relay.channel)
     }
 
     fn handle_opened(&mut self, relay: RelayId, body: Bytes) {
@@ -355,9 +361,7 @@ impl Shard {
         let Ok(opened) = read_message::<Opened>(&frame) else { return };
         if let Some(channel) = self.channel(relay) {
             if opened.status == STATUS_ACCEPTED && !channel.open {
-                channel.open = true;
-                channel.order = Order::after(Sequence(opened.delivered));
-                channel.grant_due = true;
+                channel.begin(Sequence(opened.delivered));
             }
             self.pass(relay, Kind::Opened, &frame.body);
         }
@@ -379,16 +383,35 @@ impl Shard {
         }
     }
 
+    /// The channel ended above, with those behind it: what the node hears of it says so of all.
     fn end(&mut self, relay: RelayId, tell: impl FnOnce(&mut crate::wire::Link)) {
         let Some(down) = self.downs.get_mut(&relay.link) else { return };
-        if let Some(channel) = down.channel.take_if(|channel| channel.id == relay.channel) {
-            channel.credit.release(&mut down.pool);
+        if !down.end(relay.channel).is_empty() {
             tell(&mut down.caller.link);
             self.touch(relay.link);
         }
     }
 
-    /// Every agent's certificate.
+    /// The channel ended below, or here, with those behind it.
+    fn end_below(&mut self, relay: RelayId) {
+        let Some(down) = self.downs.get_mut(&relay.link) else { return };
+        for channel in down.end(relay.channel) {
+            self.to_control.push(ToControl::Close { relay: RelayId { channel, ..relay } });
+        }
+    }
+
+    /// Ends one channel of a gateway behind this one, with its reason (rules D7 and G5).
+    pub(super) fn refuse_channel(&mut self, relay: RelayId, error: &Error) {
+        self.end_below(relay);
+        let Some(down) = self.downs.get_mut(&relay.link) else { return };
+        down.caller.link.send(relay.channel, &Refuse::of_error(error));
+        if down.tells_refusal() {
+            self.events.push(Event::of_error(format!("channel {} of {}", relay.channel, down.caller.subject()), error));
+        }
+        self.touch(relay.link);
+    }
+
+    /// Every certificate that was proven to this gateway.
     pub(super) fn peers(&self) -> impl Iterator<Item = &Arc<VerifiedPeer>> {
         self.downs.values().map(|down| &down.caller.peer)
     }
@@ -452,18 +475,8 @@ impl Shard {
         for id in std::mem::take(&mut self.touched) {
             let Some(down) = self.downs.get_mut(&id) else { continue };
             down.touched = false;
-            let Down { caller, pool, channel, .. } = down;
-            if let Some(channel) = channel.as_mut().filter(|_| caller.link.is_writable()) {
-                if let Some(through) = channel.acknowledged.take() {
-                    caller.link.send_frame(Kind::Ack, channel.id, &through.0.to_be_bytes());
-                }
-                if std::mem::take(&mut channel.grant_due)
-                    && let Some(limit) = channel.credit.grant(pool)
-                {
-                    caller.link.send_frame(Kind::Credit, channel.id, &limit.to_be_bytes());
-                }
-            }
-            caller.transmit(now, &mut self.links);
+            down.tell_watermarks();
+            down.caller.transmit(now, &mut self.links);
         }
     }
 
@@ -475,73 +488,34 @@ impl Shard {
     }
 }
 
-impl DownChannel {
-    /// Checks a request for a certificate, which the gateway neither reads nor answers.
-    fn request(&mut self, frame: &Frame) -> Result<(), Error> {
-        check_request_length(&read_message::<Request>(frame)?.request)?;
-        if !self.open || std::mem::replace(&mut self.requested, true) {
-            return Err(Error::new(Code::FrameUnexpected)
-                .found("a request for a certificate before the channel was opened, or before the last was answered")
-                .expected("one at a time, on an open channel"));
-        }
-        Ok(())
-    }
-
-    /// Checks a report; answers whether it goes on. Those that come too soon are not looked at (rule D7).
-    fn reports(&mut self, frame: &Frame, now: Instant) -> Result<bool, Error> {
-        if !self.open {
-            return Err(Error::new(Code::FrameUnexpected)
-                .found("a report before the channel was opened")
-                .expected("one on an open channel"));
-        }
-        if self.reported.take(now).is_none() {
-            return Ok(false);
-        }
-        read_report(frame).map(|_| true)
-    }
-
-    /// A part of the answer passes; with the last part the next request may come.
-    fn issued(&mut self, body: &Bytes) {
-        let frame = Frame { kind: Kind::Issued, channel: self.id, body: body.clone() };
-        self.requested &= read_message::<Issued>(&frame).is_ok_and(|issued| issued.more);
-    }
-
-    /// Checks credit and sequence of a data frame; answers the last sequence that is complete with it.
-    fn receive(&mut self, frame: &Frame) -> Result<Option<Sequence>, Error> {
-        if !self.open {
-            return Err(Error::new(Code::FrameUnexpected)
-                .found(format!("{:?} before the channel was opened", frame.kind))
-                .expected("nothing before OPENED (rule G1)"));
-        }
-        self.credit.receive(frame.wire_bytes())?;
-        match frame.kind {
-            Kind::Data => {
-                let (first, last) = Run::peek(&frame.body)?;
-                self.order.range(first, last)?;
-                Ok(Some(last))
-            }
-            Kind::Gap => {
-                let gap: GapFrame = read_message(frame)?;
-                self.order.range(Sequence(gap.first), Sequence(gap.last))?;
-                Ok(Some(Sequence(gap.last)))
-            }
-            _ => {
-                let fragment = Fragment::parse(frame.body.clone())?;
-                Ok(self.order.fragment(&fragment)?.then_some(fragment.sequence))
-            }
-        }
-    }
-}
-
 /// What of a refusal the management server is told: it would not hear of it otherwise.
 fn refused(down: &Down, error: &Error) -> Option<Attempt> {
-    match (&down.channel, &down.caller.introduced) {
-        (Some(channel), Some(agent)) => Attempt::of_channel(&agent.name, &down.caller.address, channel.open, error),
+    let own = down.channels().find(|channel| channel.behind == 0);
+    match (own, &down.caller.introduced) {
+        (Some(channel), Some(node)) if node.role == Role::Agent => {
+            Attempt::of_channel(&node.name, &down.caller.address, channel.open, error)
+        }
         _ => Attempt::of_caller(&down.caller, error),
     }
 }
 
-fn state(available: bool) -> State {
-    let code = if available { 0 } else { u32::from(Code::UpstreamUnavailable.number()) };
-    State { available, code }
+/// What an agent is told: it takes any way.
+fn for_agents(state: &State) -> State {
+    State { path: Vec::new(), ..*state }
+}
+
+/// The next node reads no longer one, with the address that was written into it.
+///
+/// # Errors
+///
+/// [`Code::FrameTooLong`].
+pub(super) fn check_length(open: &Open) -> Result<(), Error> {
+    let bytes = prost::Message::encoded_len(open);
+    if bytes <= Open::BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::new(Code::FrameTooLong)
+        .subject("OPEN")
+        .found(format!("a body of {bytes} bytes with the address that the gateway adds"))
+        .expected(format!("at most {}", Open::BYTES_MAX)))
 }

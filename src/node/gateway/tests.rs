@@ -1,5 +1,6 @@
 //! A gateway and certificates, by hand: its upstream says what the test wants.
 
+mod inner;
 mod keys;
 
 use std::time::Duration;
@@ -32,10 +33,17 @@ struct Lab {
     renewed: Vec<Renewed>,
     sent: Vec<(LinkId, Frame)>,
     closed: Vec<LinkId>,
+    events: Vec<Event>,
+    upstream_role: Role,
+    signs: Vec<u64>,
 }
 
 impl Lab {
     fn connected() -> Self {
+        Self::connected_to(Role::ManagementServer)
+    }
+
+    fn connected_to(role: Role) -> Self {
         let me = Introduction {
             role: Role::Gateway,
             name: Name::parse("gw1.branch.example").unwrap(),
@@ -47,8 +55,18 @@ impl Lab {
         let configured = Assignment::primary(SERVER).unwrap();
         let uplink = UplinkConfig { me, timing: Timing::gateway(), configured, held: None, group_key: None, seed: 1 };
         let gateway = Gateway::new(uplink, Instant::default());
-        let (answers, renewed, sent, closed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut lab = Self { gateway, link: LinkId::dialled(0), now: at(), answers, renewed, sent, closed };
+        let mut lab = Self {
+            gateway,
+            link: LinkId::dialled(0),
+            now: at(),
+            answers: Vec::new(),
+            renewed: Vec::new(),
+            sent: Vec::new(),
+            closed: Vec::new(),
+            events: Vec::new(),
+            upstream_role: role,
+            signs: Vec::new(),
+        };
         lab.turn();
         lab.connect(1);
         lab
@@ -58,11 +76,11 @@ impl Lab {
     fn connect(&mut self, generation: u8) {
         let dialled = LinkInput::Dialled { link: self.link, result: Ok(peer(SERVER)), shown: shown(generation) };
         self.give(Input::Link(dialled));
-        let (version, role, name) = (PROTOCOL_VERSION, Role::ManagementServer as u32, SERVER.to_owned());
+        let (version, role, name) = (PROTOCOL_VERSION, self.upstream_role as u32, SERVER.to_owned());
         let group = "CORP".to_owned();
         let status = STATUS_ACCEPTED;
         self.tell(&Welcome { version, status, role, name, group, heartbeat_ms: 10_000, ..Welcome::default() });
-        self.tell(&State { available: true, code: 0 });
+        self.tell(&State { available: true, ..State::default() });
     }
 
     fn tell<B: Body>(&mut self, body: &B) {
@@ -108,6 +126,8 @@ impl Lab {
                 Effect::Link(LinkEffect::Close { link }) => self.closed.push(link),
                 Effect::Enrolled { ticket, answer } => self.answers.push((ticket, answer)),
                 Effect::Renewed(renewed) => self.renewed.push(renewed),
+                Effect::Event(event) => self.events.push(event),
+                Effect::Sign { token, .. } => self.signs.push(token),
                 _ => {}
             }
         }

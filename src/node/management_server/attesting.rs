@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Chain, ManagementServer, Stage};
+use super::{Chain, ManagementServer, Stage, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::identity::{KeyHash, VerifiedPeer};
 use crate::limits::REFUSALS_TOLD_MAX;
+use crate::role::Role;
 use crate::time::Timestamp;
 use crate::wire::Attestation;
 
@@ -84,31 +85,44 @@ impl ManagementServer {
         let (peer, gateway_key) = match (result, checking.elsewhere) {
             (Ok(verified), None) => verified,
             (Ok(_), Some(other)) => {
-                let shown_by = channel.via.as_ref().map_or_else(|| "a link of its own".to_owned(), ToString::to_string);
+                let shown_by = channel.via.first().map_or_else(|| "a link of its own".to_owned(), ToString::to_string);
                 let error = Error::new(Code::AttestationElsewhere)
-                    .found(format!("one that the agent made for the gateway with the key {other}"))
+                    .found(format!("one that was made for the gateway with the key {other}"))
                     .expected(format!("one for the key of {shown_by}"));
                 return self.refuse_channel(id, &error);
             }
             (Err(error), _) => return self.refuse_channel(id, &error),
         };
-        let link = self.links.get(&channel.link).filter(|_| channel.via.is_some());
-        if link.is_some_and(|down| !down.former.keys(down.caller.peer.key_hash(), None).contains(&gateway_key)) {
-            // A former key that was forgotten while the signature was being checked.
-            let error = Error::new(Code::AttestationStale).found("for a former key of the gateway");
+        let Some(channel) = self.channels.get(&id) else { return };
+        match self.keys_spoken_for(channel, None) {
+            Ok(keys) if keys.contains(&gateway_key) => {}
+            Ok(_) => {
+                // A former key that was forgotten while the signature was being checked.
+                let error = Error::new(Code::AttestationStale).found("for a former key of the gateway");
+                return self.refuse_channel(id, &error);
+            }
+            Err(error) => return self.refuse_channel(id, &error),
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        let before = channel.peer.as_ref().map(|peer| peer.key_hash());
+        if channel.role == Role::Gateway && before.is_some_and(|before| before != peer.key_hash()) {
+            // What is behind it attested to the first one; a gateway's new key comes with a new link (rule I5).
+            let error = Error::new(Code::AttestationInvalid).found("another key of the gateway on the same channel");
             return self.refuse_channel(id, &error);
         }
         channel.attested_period = channel.attested_period.max(checking.period);
         channel.attested_key = Some(gateway_key);
+        let (link, behind, is_behind_any) = (channel.link, channel.behind, !channel.via.is_empty());
         // The next channel of this chain names it; what is kept is its bytes, whether it still holds is asked each time.
-        if let Some(down) = self.links.get_mut(&channel.link)
-            && channel.via.is_some()
-        {
+        if let Some(down) = self.links.get_mut(&link).filter(|_| is_behind_any) {
             down.chains.insert(peer.chain_hash(), Chain::Verified(peer.clone()));
-            down.former.attested_to(gateway_key);
         }
+        if let Some(former) = self.former_mut(behind.map_or(Subject::Link(link), Subject::Channel)) {
+            former.attested_to(gateway_key);
+        }
+        let Some(channel) = self.channels.get_mut(&id) else { return };
         let key = peer.key_hash();
-        let before = channel.peer.replace(peer).map(|peer| peer.key_hash());
+        channel.peer = Some(peer);
         if channel.stage == Stage::Verifying {
             channel.stage = Stage::Authorising;
         }

@@ -94,7 +94,7 @@ impl Desk {
 }
 
 impl ManagementServer {
-    /// REQUEST of an agent, on its channel.
+    /// REQUEST of an agent, or of a gateway behind another one, on its channel.
     pub(super) fn handle_channel_request(&mut self, id: u64, frame: &Frame) -> Result<(), Error> {
         let Some(channel) = self.channels.get(&id) else { return Ok(()) };
         let Some(peer) = channel.peer.clone().filter(|_| channel.stage == Stage::Open) else {
@@ -102,20 +102,7 @@ impl ManagementServer {
                 .found("a request for a certificate before the channel was opened")
                 .expected("nothing before OPENED (rule G1)"));
         };
-        let Some(down) = self.links.get(&channel.link) else { return Ok(()) };
-        let address = if channel.via.is_some() { &channel.open.address } else { &down.caller.address };
-        let knock = Knock {
-            role: Role::Agent,
-            name: channel.agent.clone(),
-            key: peer.key_hash(),
-            issuer: peer.issuer_key_hash(),
-            is_in: true,
-            address: crate::error::printable(address),
-            server: self.config.me.name.clone(),
-            via: channel.via.clone(),
-            software: crate::error::printable(&channel.open.software),
-            at: self.wall,
-        };
+        let Some(knock) = self.knock_of(channel, &peer) else { return Ok(()) };
         self.take_request(Subject::Channel(id), knock, peer, read_message(frame)?)
     }
 

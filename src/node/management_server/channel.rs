@@ -1,4 +1,5 @@
-//! An agent's channel at the management server: its frames, its watermarks, its end.
+//! A channel at the management server, an agent's or that of a gateway behind another one: its frames, its watermarks,
+//! its end.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::attesting::Checking;
 use super::reports::Reporting;
+use super::succession::FormerKeys;
 use super::{Delivery, Effect, ManagementServer, Subject};
 use crate::code::Code;
 use crate::error::Error;
@@ -16,6 +18,7 @@ use crate::limits::{CHALLENGE_PERIODS_VALID, DOWN_IN_FLIGHT_MAX, JOIN_BYTES_MAX}
 use crate::message::{Epoch, Gap, Numbered, Sequence};
 use crate::name::Name;
 use crate::node::LinkId;
+use crate::role::Role;
 use crate::time::Timestamp;
 use crate::wire::{
     Content, CreditPool, Down, Fragment, Frame, GapFrame, Kind, Link, Open, Order, ReceiveCredit, Refuse, Run, code_of,
@@ -36,14 +39,30 @@ pub(super) enum Stage {
     Open,
 }
 
+/// Where in the group a channel belongs.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) role: Role,
+    pub(super) name: Name,
+    pub(super) via: Arc<[Name]>,
+    pub(super) behind: Option<u64>,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) link: LinkId,
     /// Its number on the link.
     pub(super) number: u32,
+    pub(super) role: Role,
+    /// Whose it is: an agent's name, or a gateway's.
     pub(super) agent: Name,
-    pub(super) via: Option<Name>,
+    /// The gateways on the way, its own first; none where it is the link's own node.
+    pub(super) via: Arc<[Name]>,
+    /// The channel of its own gateway, where that is not the one at the link's end.
+    pub(super) behind: Option<u64>,
+    /// A gateway's former keys that it still speaks for (rule I5).
+    pub(super) former: FormerKeys,
     pub(super) open: Open,
     pub(super) stage: Stage,
     pub(super) peer: Option<Arc<VerifiedPeer>>,
@@ -79,13 +98,17 @@ struct Join {
 }
 
 impl Channel {
-    pub(super) fn new(link: LinkId, number: u32, agent: Name, via: Option<Name>, open: Open) -> Self {
+    pub(super) fn new(link: LinkId, number: u32, place: Place, open: Open) -> Self {
+        let Place { role, name: agent, via, behind } = place;
         let down_taken = open.down_cursor;
         Self {
             link,
             number,
+            role,
             agent,
             via,
+            behind,
+            former: FormerKeys::default(),
             open,
             stage: Stage::Verifying,
             peer: None,
@@ -116,12 +139,21 @@ impl Channel {
         self.is_due = true;
     }
 
-    /// For people: how the agent reaches this server.
+    /// For people: how the node reaches this server.
     pub(super) fn path(&self) -> String {
-        match &self.via {
-            Some(gateway) => format!("{} via {gateway}", crate::error::printable(&self.open.address)),
-            None => "directly".to_owned(),
+        if self.via.is_empty() {
+            return "directly".to_owned();
         }
+        let mut path = crate::error::printable(&self.open.address);
+        for gateway in &*self.via {
+            path.push_str(" via ");
+            path.push_str(gateway.as_str());
+        }
+        path
+    }
+
+    pub(super) fn is_open_gateway(&self) -> bool {
+        self.role == Role::Gateway && self.stage == Stage::Open
     }
 
     /// Why the channel must end now: its attestation was not renewed, its certificate expired, or it began a large
@@ -203,6 +235,10 @@ impl ManagementServer {
                     .expected("nothing before OPENED (rule G1)"));
             }
             Kind::Report => return self.handle_channel_report(id, &frame),
+            Kind::Succeed => return self.handle_channel_succeed(id, &read_message(&frame)?),
+            _ if channel.role == Role::Gateway => {
+                return Err(Error::new(Code::FrameUnexpected).found(format!("{:?} on a gateway's channel", frame.kind)));
+            }
             Kind::DownAck => {
                 let through = read_number(&frame)?;
                 self.handle_down_taken(id, through);
@@ -358,7 +394,7 @@ impl ManagementServer {
         self.close_channel(id);
     }
 
-    fn close_channel(&mut self, id: u64) {
+    pub(super) fn close_channel(&mut self, id: u64) {
         let Some(channel) = self.channels.get(&id) else { return };
         let (link, number) = (channel.link, channel.number);
         if let Some(down) = self.links.get_mut(&link) {
@@ -374,6 +410,9 @@ impl ManagementServer {
         let Some(channel) = self.channels.remove(&id) else { return };
         self.pending.remove(&Subject::Channel(id));
         self.leave_channel(id, &channel.reporting);
+        if channel.role == Role::Gateway {
+            return self.forget_gateway(id, &channel);
+        }
         if self.by_agent.get(&channel.agent) == Some(&id) {
             self.by_agent.remove(&channel.agent);
             let event = Event::new(Code::AgentGone, channel.agent.to_string(), channel.path());

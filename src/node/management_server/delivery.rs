@@ -1,6 +1,7 @@
 //! From channels to the application and back: hand-over in batches, acknowledgement, cursors.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::group::CursorWrite;
 use crate::message::{Epoch, Sequence};
@@ -12,7 +13,8 @@ use crate::wire::Content;
 pub(crate) struct Delivery {
     pub(crate) channel: u64,
     pub(crate) agent: Name,
-    pub(crate) via: Option<Name>,
+    /// The gateways that it came through, the agent's own first.
+    pub(crate) via: Arc<[Name]>,
     pub(crate) epoch: Epoch,
     /// Messages up to here may have been handed over before (rule D5).
     pub(crate) redelivered_through: Sequence,

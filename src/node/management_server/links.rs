@@ -123,7 +123,7 @@ impl ManagementServer {
             Kind::Request if frame.channel == 0 => self.handle_link_request(link, &frame),
             Kind::Report if frame.channel == 0 => self.handle_link_report(link, &frame),
             Kind::Enrol => self.handle_enrol(link, read_message(&frame)?),
-            Kind::Succeed => self.handle_succeed(link, &read_message(&frame)?),
+            Kind::Succeed if frame.channel == 0 => self.handle_succeed(link, &read_message(&frame)?),
             Kind::Ask => self.handle_ask(link, &read_message(&frame)?),
             _ => self.handle_channel_frame(link, frame),
         }
@@ -257,7 +257,7 @@ impl ManagementServer {
         if let Some(challenge) = &self.challenge {
             down.caller.link.send(0, challenge);
         }
-        down.caller.link.send(0, &State { available: true, code: 0 });
+        down.caller.link.send(0, &State { available: true, ..State::default() });
         self.timers.set(down.caller.link.poll_timeout(), link);
         let is_probe = down.caller.introduced.as_ref().is_some_and(|introduced| introduced.is_probe);
         if down.role() == Some(Role::Gateway) && !is_probe {

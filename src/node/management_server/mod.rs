@@ -4,6 +4,7 @@ mod attesting;
 mod certificates;
 mod channel;
 mod delivery;
+mod inner;
 mod links;
 mod opening;
 mod operators;
@@ -93,7 +94,7 @@ pub(crate) enum Input {
     },
     /// The answer to [`Effect::VerifySuccession`].
     SuccessionVerified {
-        link: LinkId,
+        subject: Subject,
         chain: ChainHash,
         result: Result<Arc<VerifiedPeer>, Error>,
     },
@@ -144,7 +145,8 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum Effect {
     Link(LinkEffect),
-    /// Verify a chain and an attestation's signature by its leaf. `link` is who asks: each link has its turn.
+    /// Verify a chain and an attestation's signature by its leaf, an agent's or that of a gateway behind another one.
+    /// `link` is who asks: each link has its turn.
     VerifyAgent {
         link: LinkId,
         channel: u64,
@@ -155,9 +157,10 @@ pub(crate) enum Effect {
         scheme: u16,
         signature: Bytes,
     },
-    /// Verify that a gateway's former key vouches for the one of its link (rule I5).
+    /// Verify that a gateway's former key vouches for the one of its link, or of its channel (rule I5).
     VerifySuccession {
         link: LinkId,
+        subject: Subject,
         name: Name,
         group: String,
         shown: Succession,
@@ -235,6 +238,8 @@ pub(crate) struct ManagementServer {
     names: LinksOfNames,
     channels: BTreeMap<u64, Channel>,
     by_agent: BTreeMap<Name, u64>,
+    /// The gateways that are connected through others.
+    by_gateway: BTreeMap<Name, u64>,
     channel_count: u64,
     timers: Timers<LinkId>,
     touched: Vec<LinkId>,
@@ -264,6 +269,7 @@ impl ManagementServer {
             names: LinksOfNames::default(),
             channels: BTreeMap::new(),
             by_agent: BTreeMap::new(),
+            by_gateway: BTreeMap::new(),
             channel_count: 0,
             timers: Timers::new(),
             touched: Vec::new(),
@@ -292,7 +298,9 @@ impl ManagementServer {
             Input::Link(input) => self.handle_link(input, now),
             Input::Wall(wall) => self.handle_wall(wall),
             Input::Identity(input) => self.handle_identity(input),
-            Input::SuccessionVerified { link, chain, result } => self.handle_succession_verified(link, chain, result),
+            Input::SuccessionVerified { subject, chain, result } => {
+                self.handle_succession_verified(subject, chain, result);
+            }
             Input::AgentVerified { channel, result } => self.handle_agent_verified(channel, result),
             Input::Authorised { subject, result } => self.handle_authorised(subject, result, now),
             Input::SessionOpened { channel, result } => self.handle_session_opened(channel, result),
@@ -440,6 +448,7 @@ impl ManagementServer {
         }
         self.channels.clear();
         self.by_agent.clear();
+        self.by_gateway.clear();
         self.effects.extend(self.output.drain(..).map(Effect::Link));
         self.effects.push_back(Effect::Stopped);
     }
@@ -447,7 +456,7 @@ impl ManagementServer {
     /// Agents and gateways connected, for status: (gateways, agents, pending).
     pub(crate) fn connected(&self) -> (usize, usize, usize) {
         let gateways = self.links.values().filter(|link| link.is_open_gateway()).count();
-        (gateways, self.by_agent.len(), self.pending.len())
+        (gateways + self.by_gateway.len(), self.by_agent.len(), self.pending.len())
     }
 }
 

@@ -2,15 +2,15 @@
 
 use super::attesting::{Checking, claimed_keys};
 use super::channel::{Channel, Stage};
+use super::succession::FormerKeys;
 use super::{Chain, Effect, ManagementServer, Output, Standing, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Approved, Decision, Knock, SessionAnswer, SessionRequest, SignedAssignment};
-use crate::identity::{ChainHash, Claim, KeyHash, challenge_of_period};
+use crate::identity::{ChainHash, Claim, KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::{CHALLENGE_PERIODS_VALID, CHANNELS_PER_LINK_MAX, PENDING_LINKS_MAX};
 use crate::message::{Epoch, Gap, Sequence};
-use crate::name::Name;
 use crate::node::LinkId;
 use crate::role::Role;
 use crate::wire::{Content, Open, Opened, STATUS_ACCEPTED, STATUS_PENDING};
@@ -25,21 +25,22 @@ impl ManagementServer {
             return Err(Error::new(Code::TooManyConnections).found(format!("{} channels", down.channels.len())));
         }
         down.last_channel = number;
-        let Some(introduced) = &down.caller.introduced else { return Ok(()) };
-        let name = Name::parse(&open.name)?;
-        let via = match introduced.role {
-            Role::Gateway => Some(introduced.name.clone()),
-            _ if name == introduced.name => None,
-            _ => {
-                return Err(Error::new(Code::HelloNameMismatch)
-                    .found(format!("a channel for {name}"))
-                    .expected(format!("one for {}, which its certificate proves", introduced.name)));
+        let is_gateways = down.role() == Some(Role::Gateway);
+        let place = match self.place_of(link, number, &open) {
+            Ok(place) => place,
+            // What is wrong behind a gateway costs the others that are behind it nothing (rule D7).
+            Err(error) if is_gateways => {
+                self.refuse_opening(link, number, &open, &error);
+                return Ok(());
             }
+            Err(error) => return Err(error),
         };
         self.channel_count += 1;
         let id = self.channel_count;
-        down.channels.insert(number, id);
-        self.channels.insert(id, Channel::new(link, number, name, via, open));
+        if let Some(down) = self.links.get_mut(&link) {
+            down.channels.insert(number, id);
+        }
+        self.channels.insert(id, Channel::new(link, number, place, open));
         if let Err(error) = self.verify_attestation(id) {
             self.refuse_channel(id, &error);
         }
@@ -54,17 +55,14 @@ impl ManagementServer {
         let missing = || Error::new(Code::AttestationInvalid).found("no attestation");
         let attestation = channel.open.attestation.as_ref().ok_or_else(missing)?;
         let challenge = self.challenge_of(attestation.period)?;
-        if channel.via.is_some() && down.former.is_awaited() {
+        if self.former_of_gateway(channel).is_some_and(FormerKeys::is_awaited) {
             // Which keys the gateway speaks for is being found out (rule I5).
             self.wait_for_succession(id);
             return Ok(());
         }
-        let keys = match channel.via {
-            Some(_) => down.former.keys(down.caller.peer.key_hash(), channel.attested_key),
-            None => vec![down.caller.shown.key],
-        };
+        let keys = self.keys_spoken_for(channel, channel.attested_key)?;
         let (keys, elsewhere) = claimed_keys(attestation, keys);
-        let chain = if channel.via.is_none() {
+        let chain = if channel.via.is_empty() {
             Chain::Verified(down.caller.peer.clone())
         } else {
             let hash = <[u8; 32]>::try_from(&attestation.chain[..]).map(ChainHash).ok();
@@ -84,6 +82,7 @@ impl ManagementServer {
 
     fn claim(&self, channel: &Channel, challenge: &[u8], gateway_key: KeyHash) -> Vec<u8> {
         Claim {
+            role: channel.role,
             group: &self.config.me.group,
             challenge,
             gateway_key,
@@ -110,21 +109,26 @@ impl ManagementServer {
     pub(super) fn ask_standing_of_channel(&mut self, id: u64) {
         let Some(channel) = self.channels.get(&id) else { return };
         let Some(peer) = &channel.peer else { return };
-        let Some(down) = self.links.get(&channel.link) else { return };
-        let address = if channel.via.is_some() { &channel.open.address } else { &down.caller.address };
-        let knock = Knock {
-            role: Role::Agent,
+        let Some(knock) = self.knock_of(channel, peer) else { return };
+        self.effects.push_back(Effect::Authorise { subject: Subject::Channel(id), knock });
+    }
+
+    /// The node of a channel, as the group is asked about it.
+    pub(super) fn knock_of(&self, channel: &Channel, peer: &VerifiedPeer) -> Option<Knock> {
+        let down = self.links.get(&channel.link)?;
+        let address = if channel.via.is_empty() { &down.caller.address } else { &channel.open.address };
+        Some(Knock {
+            role: channel.role,
             name: channel.agent.clone(),
             key: peer.key_hash(),
             issuer: peer.issuer_key_hash(),
             is_in: matches!(channel.stage, Stage::Opening | Stage::Asking | Stage::Open),
             address: crate::error::printable(address),
             server: self.config.me.name.clone(),
-            via: channel.via.clone(),
+            via: channel.via.first().cloned(),
             software: crate::error::printable(&channel.open.software),
             at: self.wall,
-        };
-        self.effects.push_back(Effect::Authorise { subject: Subject::Channel(id), knock });
+        })
     }
 
     pub(super) fn handle_channel_standing(&mut self, id: u64, result: Result<Standing, Error>) {
@@ -183,11 +187,11 @@ impl ManagementServer {
         }
     }
 
-    /// Rule G1: the proof is the group's, for this very name as an agent.
+    /// Rule G1: the proof is the group's, for this very name and role.
     fn open_session(&mut self, id: u64, approved: &Approved) {
         self.pending.remove(&Subject::Channel(id));
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        if (approved.name(), approved.role()) != (&channel.agent, Role::Agent) {
+        if (approved.name(), approved.role()) != (&channel.agent, channel.role) {
             return self.refuse_channel(id, &Error::new(Code::RoleNotApproved));
         }
         channel.stage = Stage::Opening;
@@ -198,7 +202,7 @@ impl ManagementServer {
             nonce: channel.open.nonce,
             connection: channel.open.connection,
             boot_first: Sequence(channel.open.boot_first),
-            via: channel.via.clone(),
+            via: channel.via.first().cloned(),
             server: self.config.me.name.clone(),
             at: self.wall,
         };
@@ -220,7 +224,9 @@ impl ManagementServer {
         };
         channel.fence = grant.fence;
         channel.store_cursor = grant.cursor;
-        if self.config.output == Output::ApplicationWithCursor {
+        if channel.role == Role::Gateway {
+            self.begin_gateway(id);
+        } else if self.config.output == Output::ApplicationWithCursor {
             channel.stage = Stage::Asking;
             let (agent, epoch) = (channel.agent.clone(), Epoch(channel.open.epoch));
             self.effects.push_back(Effect::AskCursor { channel: id, agent, epoch });

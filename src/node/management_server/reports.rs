@@ -51,13 +51,13 @@ impl ManagementServer {
         self.take_report(reporter, frame)
     }
 
-    /// REPORT of an agent, on its channel.
+    /// REPORT of an agent, or of a gateway behind another one, on its channel.
     pub(super) fn handle_channel_report(&mut self, id: u64, frame: &Frame) -> Result<(), Error> {
         let now = self.now;
         let Some(channel) = self.channels.get_mut(&id) else { return Ok(()) };
         let Some(skipped) = channel.reporting.pace.take(now) else { return Ok(()) };
-        let (name, via) = (channel.agent.clone(), channel.via.iter().cloned().collect());
-        self.take_report(Reporter { name, role: Role::Agent, via, session: session_of_channel(id), skipped }, frame)
+        let (name, role, via) = (channel.agent.clone(), channel.role, channel.via.to_vec());
+        self.take_report(Reporter { name, role, via, session: session_of_channel(id), skipped }, frame)
     }
 
     fn take_report(&mut self, from: Reporter, frame: &Frame) -> Result<(), Error> {
@@ -116,8 +116,9 @@ impl ManagementServer {
     pub(super) fn note_refused_channel(&mut self, id: u64, error: &Error) {
         let Some(channel) = self.channels.get(&id) else { return };
         let Some(down) = self.links.get(&channel.link) else { return };
-        let address = if channel.via.is_some() { &channel.open.address } else { &down.caller.address };
+        let address = if channel.via.is_empty() { &down.caller.address } else { &channel.open.address };
         let attempt = Attempt::of_channel(&channel.agent, address, channel.stage == Stage::Open, error);
+        let attempt = attempt.map(|attempt| Attempt { role: Some(channel.role), ..attempt });
         self.effects.extend(attempt.map(|attempt| refused_here(&self.config.me.name, attempt, self.wall)));
     }
 
@@ -130,11 +131,11 @@ impl ManagementServer {
     fn presence_of_channel(&self, id: u64) -> Option<NodePresence> {
         let channel = self.channels.get(&id)?;
         let down = self.links.get(&channel.link)?;
-        let address = if channel.via.is_some() { &channel.open.address } else { &down.caller.address };
+        let address = if channel.via.is_empty() { &down.caller.address } else { &channel.open.address };
         Some(NodePresence {
             name: channel.agent.clone(),
-            role: Role::Agent,
-            via: channel.via.iter().cloned().collect(),
+            role: channel.role,
+            via: channel.via.to_vec(),
             address: crate::error::printable(address),
             since: channel.reporting.entered?,
             // A gateway closes the channels of agents that it does not hear any more.

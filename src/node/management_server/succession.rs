@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Chain, Effect, ManagementServer};
+use super::{Chain, Channel, Effect, ManagementServer, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, KeyHash, VerifiedPeer};
 use crate::limits::FORMER_KEYS_MAX;
+use crate::name::Name;
 use crate::node::{IdentityInput, LinkId, Verdict};
 use crate::role::Role;
 use crate::time::Timestamp;
 use crate::wire::Succeed;
 
-/// The former keys of the gateway on one link.
+/// The former keys of one gateway, at the end of a link or behind another one.
 #[derive(Debug, Default)]
 pub(super) struct FormerKeys {
     /// How many were shown: a link has at most [`FORMER_KEYS_MAX`].
@@ -57,7 +58,9 @@ impl ManagementServer {
             Chain::Verified(peer) => Some(peer),
             Chain::Der(_) => None,
         });
-        let former = links.clone().flat_map(|down| &down.former.verified);
+        let former =
+            links.clone().map(|down| &down.former).chain(self.channels.values().map(|channel| &channel.former));
+        let former = former.flat_map(|former| &former.verified);
         let channels = self.channels.values().filter_map(|channel| channel.peer.as_ref());
         links.map(|down| &down.caller.peer).chain(taught).chain(former).chain(channels).cloned().collect()
     }
@@ -103,14 +106,45 @@ impl ManagementServer {
     }
 
     pub(super) fn handle_succeed(&mut self, link: LinkId, succeed: &Succeed) -> Result<(), Error> {
-        let Some(down) = self.links.get_mut(&link) else { return Ok(()) };
-        let invalid = |found: String| Error::new(Code::SuccessionInvalid).found(found);
+        let Some(down) = self.links.get(&link) else { return Ok(()) };
         let Some(introduced) = down.caller.introduced.as_ref().filter(|caller| caller.role == Role::Gateway) else {
-            return Err(invalid("a former key of a node that is no gateway".to_owned()));
+            return Err(Error::new(Code::SuccessionInvalid).found("a former key of a node that is no gateway"));
         };
-        if down.former.shown >= FORMER_KEYS_MAX {
+        let (name, key) = (introduced.name.clone(), down.caller.peer.key_hash());
+        self.take_succession(link, Subject::Link(link), (name, key), succeed)
+    }
+
+    /// The same of a gateway behind the one at the link's end, on its own channel.
+    pub(super) fn handle_channel_succeed(&mut self, id: u64, succeed: &Succeed) -> Result<(), Error> {
+        let Some(channel) = self.channels.get(&id) else { return Ok(()) };
+        let Some(peer) = channel.peer.as_ref().filter(|_| channel.role == Role::Gateway) else {
+            return Err(Error::new(Code::SuccessionInvalid).found("a former key of a node that is no gateway"));
+        };
+        let who = (channel.agent.clone(), peer.key_hash());
+        self.take_succession(channel.link, Subject::Channel(id), who, succeed)
+    }
+
+    /// The former keys that a link's or a channel's gateway speaks for.
+    pub(super) fn former_mut(&mut self, subject: Subject) -> Option<&mut FormerKeys> {
+        match subject {
+            Subject::Link(link) => self.links.get_mut(&link).map(|down| &mut down.former),
+            Subject::Channel(id) => self.channels.get_mut(&id).map(|channel| &mut channel.former),
+        }
+    }
+
+    fn take_succession(
+        &mut self,
+        link: LinkId,
+        subject: Subject,
+        (name, new_key): (Name, KeyHash),
+        succeed: &Succeed,
+    ) -> Result<(), Error> {
+        let invalid = |found: String| Error::new(Code::SuccessionInvalid).found(found);
+        let Some(former) = self.former_mut(subject) else { return Ok(()) };
+        if former.shown >= FORMER_KEYS_MAX {
             return Err(invalid("one more former key".to_owned()).expected(format!("at most {FORMER_KEYS_MAX}")));
         }
+        let Some(down) = self.links.get(&link) else { return Ok(()) };
         let scheme = u16::try_from(succeed.scheme).map_err(|_| invalid(format!("scheme {}", succeed.scheme)))?;
         let hash = <[u8; 32]>::try_from(&succeed.chain[..]).map(ChainHash).ok();
         let chain = hash.and_then(|hash| down.chains.get(&hash)).ok_or_else(|| Error::new(Code::ChainUnknown))?;
@@ -122,50 +156,58 @@ impl ManagementServer {
             chain,
             not_after: Timestamp::default(),
             former_key: None,
-            new_key: down.caller.peer.key_hash(),
+            new_key,
             scheme,
             signature: succeed.signature.clone(),
         };
-        down.former.shown += 1;
-        down.former.awaited += 1;
-        let (name, group) = (introduced.name.clone(), self.config.me.group.clone());
-        self.effects.push_back(Effect::VerifySuccession { link, name, group, shown });
+        if let Some(former) = self.former_mut(subject) {
+            former.shown += 1;
+            former.awaited += 1;
+        }
+        let group = self.config.me.group.clone();
+        self.effects.push_back(Effect::VerifySuccession { link, subject, name, group, shown });
         Ok(())
     }
 
     /// The attestation is looked at once it is known which keys its gateway speaks for.
     pub(super) fn wait_for_succession(&mut self, id: u64) {
-        if let Some(channel) = self.channels.get(&id)
-            && let Some(down) = self.links.get_mut(&channel.link)
-            && !down.former.waiting.contains(&id)
+        let Some(channel) = self.channels.get(&id) else { return };
+        let subject = channel.behind.map_or(Subject::Link(channel.link), Subject::Channel);
+        if let Some(former) = self.former_mut(subject)
+            && !former.waiting.contains(&id)
         {
-            down.former.waiting.push(id);
+            former.waiting.push(id);
         }
     }
 
     pub(super) fn handle_succession_verified(
         &mut self,
-        link: LinkId,
+        subject: Subject,
         chain: ChainHash,
         result: Result<Arc<VerifiedPeer>, Error>,
     ) {
-        let Some(down) = self.links.get_mut(&link) else { return };
-        down.former.awaited = down.former.awaited.saturating_sub(1);
+        let who = match subject {
+            Subject::Link(link) => self.links.get(&link).map(|down| down.caller.subject()),
+            Subject::Channel(id) => self.channels.get(&id).map(|one| format!("{} {}", one.agent, one.path())),
+        };
+        let Some(former) = self.former_mut(subject) else { return };
+        former.awaited = former.awaited.saturating_sub(1);
+        let mut told = None;
         match result {
             Ok(peer) => {
                 // What its agents attested to is the likeliest: they met the new key last.
-                down.former.last = Some(peer.key_hash());
-                down.former.verified.push(peer);
+                former.last = Some(peer.key_hash());
+                former.verified.push(peer);
             }
             Err(error) => {
-                let subject = format!("{}, former certificate {chain}", down.caller.subject());
-                self.effects.push_back(Effect::Event(Event::of_error(subject, &error)));
+                let subject = format!("{}, former certificate {chain}", who.unwrap_or_default());
+                told = Some(Event::of_error(subject, &error));
             }
         }
-        if down.former.awaited > 0 {
-            return;
-        }
-        for id in std::mem::take(&mut down.former.waiting) {
+        let done = former.awaited == 0;
+        let waiting = if done { std::mem::take(&mut former.waiting) } else { Vec::new() };
+        self.effects.extend(told.map(Effect::Event));
+        for id in waiting {
             if let Err(error) = self.verify_attestation(id) {
                 self.refuse_channel(id, &error);
             }
@@ -180,11 +222,13 @@ impl ManagementServer {
 
     /// Forgets former keys, and ends the channels whose attestation names one of them.
     fn forget_former_keys(&mut self, error: &Error, is_over: impl Fn(&VerifiedPeer) -> bool) {
-        let mut over: Vec<(LinkId, KeyHash)> = Vec::new();
-        for (link, down) in &mut self.links {
-            down.former.verified.retain(|former| {
+        let mut over: Vec<(Subject, KeyHash)> = Vec::new();
+        let of_links = self.links.iter_mut().map(|(link, down)| (Subject::Link(*link), &mut down.former));
+        let of_channels = self.channels.iter_mut().map(|(id, channel)| (Subject::Channel(*id), &mut channel.former));
+        for (gateway, former) in of_links.chain(of_channels) {
+            former.verified.retain(|former| {
                 if is_over(former) {
-                    over.push((*link, former.key_hash()));
+                    over.push((gateway, former.key_hash()));
                 }
                 !is_over(former)
             });
@@ -192,8 +236,11 @@ impl ManagementServer {
         if over.is_empty() {
             return;
         }
-        let names = |link: LinkId, key: Option<KeyHash>| key.is_some_and(|key| over.contains(&(link, key)));
-        let channels = self.channels.iter().filter(|(_, channel)| names(channel.link, channel.attested_key));
+        let names_one = |channel: &Channel| {
+            let gateway = channel.behind.map_or(Subject::Link(channel.link), Subject::Channel);
+            channel.attested_key.is_some_and(|key| over.contains(&(gateway, key)))
+        };
+        let channels = self.channels.iter().filter(|(_, channel)| names_one(channel));
         let channels: Vec<u64> = channels.map(|(id, _)| *id).collect();
         // Not the agent's own certificate: it opens again, through the gateway's new one.
         let error = Error::new(Code::AttestationStale).found(format!("for a former key of the gateway: {error}"));

@@ -1,6 +1,7 @@
 //! A management server by hand: the test is its peers, its shell, the group and the clock.
 
 mod attestations;
+mod inner;
 mod operators;
 mod reports;
 
@@ -166,6 +167,11 @@ impl Lab {
                 None
             }
             Effect::VerifyAgent { .. } => Some(self.check(effect)),
+            Effect::VerifySuccession { subject, name, group, shown, .. } => {
+                let server = self.group.node(SERVER);
+                let result = crate::identity::succession::verify(&server, &shown, &name, &group, now()).map(Arc::new);
+                Some(Input::SuccessionVerified { subject, chain: ChainHash::of(&shown.chain), result })
+            }
             Effect::Authorise { subject, knock } => {
                 let standing = Standing { decision: Group::decision(&knock), assignment: None };
                 Some(Input::Authorised { subject, result: Ok(standing) })
@@ -260,7 +266,19 @@ fn attest(agent: &Identity, gateway: &Identity, period: u64, session: Session) -
 }
 
 fn attest_for_group(group: &str, agent: &Identity, gateway: &Identity, period: u64, session: Session) -> Attestation {
+    attest_as(Role::Agent, group, agent, gateway, period, session)
+}
+
+fn attest_as(
+    role: Role,
+    group: &str,
+    agent: &Identity,
+    gateway: &Identity,
+    period: u64,
+    session: Session,
+) -> Attestation {
     let claim = Claim {
+        role,
         group,
         challenge: &challenge_of_period(&SECRET, group, period),
         gateway_key: gateway.key_hash(),

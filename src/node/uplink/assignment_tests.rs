@@ -86,7 +86,7 @@ impl Lab {
             ..Welcome::default()
         };
         self.tell(link, &welcome);
-        self.tell(link, &State { available: true, code: 0 });
+        self.tell(link, &State { available: true, ..State::default() });
     }
 
     fn peer(&self, server: &str) -> Arc<VerifiedPeer> {

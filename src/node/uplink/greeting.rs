@@ -17,6 +17,7 @@ impl Uplink {
         self.check_welcome(id, welcome)?;
         let heartbeat = Duration::from_millis(u64::from(welcome.heartbeat_ms));
         let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return Ok(()) };
+        dialled.role = Role::from_number(welcome.role);
         let Some((link, _)) = dialled.link.as_mut() else { return Ok(()) };
         if welcome.status == STATUS_ACCEPTED {
             link.enter(Phase::Open, heartbeat);
@@ -61,9 +62,15 @@ impl Uplink {
     }
 
     /// STATE follows every acceptance: only a link that leads to a management server counts as one to use.
-    pub(super) fn handle_state(&mut self, id: LinkId, state: &State, now: Instant) {
+    ///
+    /// # Errors
+    ///
+    /// [`Code::GatewayLoop`], [`Code::PathTooLong`]: this gateway cannot be behind that upstream.
+    pub(super) fn handle_state(&mut self, id: LinkId, state: &State, now: Instant) -> Result<(), Error> {
+        let path = self.checked_path(state)?;
         let current = self.current;
-        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return };
+        let Some(dialled) = self.dialled.iter_mut().find(|dialled| dialled.id == id) else { return Ok(()) };
+        let another_path = std::mem::replace(&mut dialled.path, path) != dialled.path;
         let changed = dialled.available != Some(state.available);
         let first = dialled.available.is_none();
         dialled.available = Some(state.available);
@@ -71,11 +78,13 @@ impl Uplink {
         if current == Some(id) {
             if changed {
                 self.tell_availability(state, now);
+            } else if another_path {
+                self.output.push_back(UplinkOutput::Available(state.available));
             }
-            return;
+            return Ok(());
         }
         if !first {
-            return;
+            return Ok(());
         }
         match (purpose, state.available) {
             (Purpose::Probe, true) => {
@@ -96,6 +105,7 @@ impl Uplink {
             }
             _ => self.use_link(id, now),
         }
+        Ok(())
     }
 
     fn tell_availability(&mut self, state: &State, now: Instant) {

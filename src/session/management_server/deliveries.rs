@@ -95,8 +95,8 @@ pub enum Item<'a> {
 pub struct DeliveredMessage<'a> {
     /// Who sent it, as its certificate proves.
     pub agent: &'a Name,
-    /// The gateway that it came through.
-    pub via: Option<&'a Name>,
+    /// The gateways that it came through, the agent's own first; none where it came directly.
+    pub via: &'a [Name],
     /// The life of the agent's queue.
     pub epoch: Epoch,
     /// Its number in that epoch; with agent and epoch its key (rule D1).
@@ -117,8 +117,8 @@ pub struct DeliveredMessage<'a> {
 pub struct DeliveredGap<'a> {
     /// Whose.
     pub agent: &'a Name,
-    /// The gateway that told it.
-    pub via: Option<&'a Name>,
+    /// The gateways that told it, the agent's own first; none where it came directly.
+    pub via: &'a [Name],
     /// The life of the agent's queue.
     pub epoch: Epoch,
     /// Which, and why.
@@ -126,7 +126,7 @@ pub struct DeliveredGap<'a> {
 }
 
 fn items(delivery: &Delivery) -> impl Iterator<Item = Item<'_>> {
-    let (agent, via, epoch) = (&delivery.agent, delivery.via.as_ref(), delivery.epoch);
+    let (agent, via, epoch) = (&delivery.agent, &*delivery.via, delivery.epoch);
     let gap = match &delivery.content {
         Content::Gap(gap) => Some(Item::Gap(DeliveredGap { agent, via, epoch, gap: *gap })),
         _ => None,

@@ -148,7 +148,7 @@ fn put_line(out: &mut String, item: &Item<'_>) {
     };
     let mut object = Object::new();
     object.text("agent", agent.as_str());
-    object.texts("via", via.into_iter().map(crate::name::Name::as_str));
+    object.texts("via", via.iter().map(crate::name::Name::as_str));
     object.text("epoch", &epoch.to_string());
     match item {
         Item::Gap(gap) => {

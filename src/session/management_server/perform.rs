@@ -62,8 +62,8 @@ impl Performer {
                 let attestation = Attestation { channel, agent, chain, claims, scheme, signature };
                 self.verify.order(link, Verification::Agent(attestation));
             }
-            Effect::VerifySuccession { link, name, group, shown } => {
-                self.verify.order(link, Verification::Succession { link, name, group, shown });
+            Effect::VerifySuccession { link, subject, name, group, shown } => {
+                self.verify.order(link, Verification::Succession { subject, name, group, shown });
             }
             Effect::Authorise { subject, knock } => self.authorise(subject, knock),
             Effect::OpenSession { channel, request } => self.open_session(channel, request),
@@ -226,7 +226,7 @@ fn stored_runs(writes: &[CursorWrite], deliveries: Vec<Delivery>) -> Vec<StoredR
     let run = |delivery: Delivery| {
         let write = index_of(&delivery)?;
         let Delivery { agent, via, epoch, content, .. } = delivery;
-        Some(StoredRun { write, agent, via: via.into_iter().collect(), epoch, content })
+        Some(StoredRun { write, agent, via: via.to_vec(), epoch, content })
     };
     deliveries.into_iter().filter_map(run).collect()
 }

@@ -14,7 +14,7 @@ use crate::identity::succession::{self, Succession};
 use crate::identity::{ChainHash, Identity, KeyHash, Trust, VerifiedPeer, attestation};
 use crate::limits::{CHECKS_PER_LINK_MAX, VERIFIED_CHAINS_MAX};
 use crate::name::Name;
-use crate::node::management_server::{Chain, Input, ManagementServer as Node};
+use crate::node::management_server::{Chain, Input, ManagementServer as Node, Subject};
 use crate::node::{IdentityInput, LinkId};
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Mailbox};
@@ -25,7 +25,7 @@ pub(super) enum Verification {
     Agent(Attestation),
     /// Whether a gateway's former key vouches for its new one (rule I5).
     Succession {
-        link: LinkId,
+        subject: Subject,
         name: Name,
         group: String,
         shown: Succession,
@@ -278,11 +278,11 @@ impl Verification {
                 let peer = result.as_ref().map(|(peer, _)| peer.clone()).ok();
                 (Input::AgentVerified { channel, result }, peer)
             }
-            Self::Succession { link, name, group, shown } => {
+            Self::Succession { subject, name, group, shown } => {
                 let chain = ChainHash::of(&shown.chain);
                 let result = succession::verify(identity, &shown, &name, &group, at).map(Arc::new);
                 let peer = result.as_ref().map(Arc::clone).ok();
-                (Input::SuccessionVerified { link, chain, result }, peer)
+                (Input::SuccessionVerified { subject, chain, result }, peer)
             }
         }
     }
@@ -293,13 +293,13 @@ impl Verification {
     }
 
     fn refusal(&self) -> impl FnOnce(Error) -> Input + use<> {
-        let (channel, of_link) = match self {
+        let (channel, of_gateway) = match self {
             Self::Agent(attestation) => (attestation.channel, None),
-            Self::Succession { link, shown, .. } => (0, Some((*link, ChainHash::of(&shown.chain)))),
+            Self::Succession { subject, shown, .. } => (0, Some((*subject, ChainHash::of(&shown.chain)))),
         };
-        move |error| match of_link {
+        move |error| match of_gateway {
             None => Input::AgentVerified { channel, result: Err(error) },
-            Some((link, chain)) => Input::SuccessionVerified { link, chain, result: Err(error) },
+            Some((subject, chain)) => Input::SuccessionVerified { subject, chain, result: Err(error) },
         }
     }
 }

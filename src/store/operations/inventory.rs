@@ -1,9 +1,12 @@
 //! What the group knows of its nodes and of what they delivered.
 
+use std::collections::HashSet;
+
 use crate::error::Result;
 use crate::group::{
     Answer, Cursor, Inventory, InventoryOperation, NodeFilter, Overview, StandingFacts, failover_outlooks, problems,
 };
+use crate::name::Name;
 use crate::store::operations::{Context, assignments};
 use crate::store::records::{Records, Which};
 
@@ -34,8 +37,11 @@ pub(super) fn perform(
 }
 
 fn cursors(records: &mut dyn Records) -> Result<Vec<Cursor>> {
-    let cursors = records.cursors()?;
-    Ok(cursors.into_iter().map(|(agent, epoch, through)| Cursor { agent, epoch, through }).collect())
+    let (cursors, gateways) = (records.cursors()?, records.gateways(Which::All)?);
+    // A gateway behind another one has a session too, by which its connections are ordered, and delivers nothing.
+    let gateways: HashSet<Name> = gateways.into_iter().map(|gateway| gateway.name).collect();
+    let cursors = cursors.into_iter().filter(|(name, ..)| !gateways.contains(name));
+    Ok(cursors.map(|(agent, epoch, through)| Cursor { agent, epoch, through }).collect())
 }
 
 /// Reads again when something changed meanwhile; what still moves after a few attempts is given as it is.

@@ -4,7 +4,7 @@ use rcgen::{KeyPair, RsaKeySize};
 
 use super::*;
 
-const FIRST: Session = Session { boot: 1, connection: 1 };
+pub(super) const FIRST: Session = Session { boot: 1, connection: 1 };
 const AGENT: &str = "pc7.branch.example";
 
 /// A server with one gateway, whose chains of these agents it was taught.

@@ -4,6 +4,7 @@ use super::*;
 use crate::identity::testing::{Issued, name, now};
 use crate::identity::{Claim, IdentityPolicy, KeyHash};
 use crate::message::Epoch;
+use crate::role::Role;
 
 #[test]
 fn d7_a_link_with_all_its_checks_waiting_delays_another_links_by_one() {
@@ -41,6 +42,7 @@ impl Lab {
         let agent = name();
         let (challenge, gateway_key) = ([1; 32], KeyHash([2; 32]));
         let claim = Claim {
+            role: Role::Agent,
             group: "CORP",
             challenge: &challenge,
             gateway_key,
