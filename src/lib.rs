@@ -79,7 +79,8 @@ pub use group::{ApprovalRule, KeyDemand, KeyPin, NamePattern, RuleName, RuleTest
 pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
 #[cfg(feature = "management-server")]
 pub use group::{
-    FailoverOutlook, NodeFilter, NodeStanding, NodeState, Outlook, Overview, Problem, ProblemKind, StandbyStanding,
+    Delivered, FailoverOutlook, NodeFilter, NodeStanding, NodeState, Outlook, Overview, Problem, ProblemKind,
+    StandbyStanding,
 };
 #[cfg(feature = "management-server")]
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};

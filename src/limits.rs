@@ -350,7 +350,7 @@ pub(crate) const PRESENCE_LEASE: Duration = Duration::from_secs(30);
 #[cfg(feature = "management-server")]
 pub(crate) const PRESENCE_RENEWED_EVERY: Duration = Duration::from_secs(10);
 /// How often a server writes who came, went and reported: one transaction, and none if nothing changed. Two servers come
-/// to 1.2 transactions a second at most.
+/// to one transaction a second at most; the lease is renewed in one of them.
 #[cfg(feature = "management-server")]
 pub(crate) const PRESENCE_WRITTEN_EVERY: Duration = Duration::from_secs(2);
 /// How long it is remembered where a node was connected that never came back.

@@ -92,7 +92,7 @@ pub(crate) use session::{
 #[cfg(feature = "management-server")]
 pub(crate) use standing::Facts as StandingFacts;
 #[cfg(feature = "management-server")]
-pub use standing::{NodeFilter, NodeStanding, NodeState, Overview, StandbyStanding};
+pub use standing::{Delivered, NodeFilter, NodeStanding, NodeState, Overview, StandbyStanding};
 pub(crate) use token::EnrolmentClaim;
 pub use token::EnrolmentToken;
 #[cfg(feature = "management-server")]

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::record::words;
 use crate::group::{
-    AgentRecord, AgentState, AssignmentRecord, GatewayRecord, GatewayState, LeaseRecord, NodeReport, PresenceRecord,
-    Problem, ServerRecord, StandbyReport, Upstream,
+    AgentRecord, AgentState, AssignmentRecord, Cursor, GatewayRecord, GatewayState, LeaseRecord, NodeReport,
+    PresenceRecord, Problem, ServerRecord, StandbyReport, Upstream,
 };
+use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::role::Role;
 use crate::time::Timestamp;
@@ -101,6 +102,8 @@ pub struct NodeStanding {
     pub oldest: Option<Timestamp>,
     /// Messages delivered: of the agent's epoch, or since the gateway's start.
     pub delivered: u64,
+    /// Of an agent: the life of its queue, and the sequence up to which the group has all of it; of the store, now.
+    pub cursor: Option<Delivered>,
     /// When its certificate ends.
     pub certificate_until: Option<Timestamp>,
     /// What the group assigns it, the primary first; empty: it follows its own configuration.
@@ -135,6 +138,16 @@ pub struct StandbyStanding {
     pub proven: Option<Timestamp>,
 }
 
+/// How far an agent's queue is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Delivered {
+    /// The life of the queue.
+    pub epoch: Epoch,
+    /// The highest sequence up to which all is delivered.
+    pub through: Sequence,
+}
+
 /// The group at one moment, as an administrator looks at it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -161,13 +174,15 @@ pub(crate) struct Facts {
     pub(crate) agents: Vec<AgentRecord>,
     pub(crate) assignments: Vec<AssignmentRecord>,
     pub(crate) leases: Vec<LeaseRecord>,
+    /// The newest epoch last.
+    pub(crate) cursors: Vec<Cursor>,
     pub(crate) presences: Vec<PresenceRecord>,
 }
 
 impl Facts {
     /// How everybody stands: servers, gateways, agents.
     pub(crate) fn standings(self) -> Vec<NodeStanding> {
-        let Self { at, servers, gateways, agents, assignments, leases, presences } = self;
+        let Self { at, servers, gateways, agents, assignments, leases, cursors, presences } = self;
         let mut assignments: HashMap<Name, AssignmentRecord> =
             assignments.into_iter().map(|record| (record.node.clone(), record)).collect();
         let mut connections = Connections::new(&leases, presences, at);
@@ -179,7 +194,10 @@ impl Facts {
             standings.push(standing);
         }
         standings.extend(agents.into_iter().map(|agent| of_agent(agent, &mut connections)));
+        let mut cursors: HashMap<Name, Delivered> =
+            cursors.into_iter().map(|Cursor { agent, epoch, through }| (agent, Delivered { epoch, through })).collect();
         for standing in &mut standings {
+            standing.cursor = cursors.remove(&standing.name);
             if let Some(record) = assignments.remove(&standing.name) {
                 standing.assignment = record.version;
                 standing.assigned = record.assignment.upstreams().cloned().collect();
@@ -265,6 +283,7 @@ impl NodeStanding {
             queue_bytes: 0,
             oldest: None,
             delivered: 0,
+            cursor: None,
             certificate_until: None,
             assigned: Vec::new(),
             assignment: 0,

@@ -5,7 +5,7 @@ mod audit;
 mod golden;
 mod operators;
 mod places;
-mod presence;
+pub(super) mod presence;
 mod refusals;
 mod rules;
 mod sessions;

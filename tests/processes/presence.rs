@@ -63,7 +63,7 @@ fn all_is_well(inventory: &Value) -> bool {
 }
 
 #[test]
-fn i4_each_death_is_one_problem_and_a_dead_servers_claims_are_gone_within_thirty_seconds() {
+fn each_death_is_one_problem_and_a_dead_servers_claims_are_gone_within_thirty_seconds() {
     let mut installation = Installation::new("store = true");
     for agent in AGENTS {
         installation.start(agent);

@@ -13,7 +13,7 @@ fn outlooks(facts: Facts, affected: &Affected, without: &[&str]) -> Vec<String> 
 }
 
 #[test]
-fn i4_without_its_server_a_gateway_goes_to_its_proven_standby_and_its_agents_stay() {
+fn without_its_server_a_gateway_goes_to_its_proven_standby_and_its_agents_stay() {
     let expected = ["gw1 moves ms2", "gw2 moves ms2", "pc1 stays gw1", "pc2 stays gw1", "pc3 stays gw2"];
     assert_eq!(outlooks(facts(), &Affected::Everybody, &["ms1"]), expected);
     let of_gateway = Affected::Gateway(name("gw1"));
@@ -23,7 +23,7 @@ fn i4_without_its_server_a_gateway_goes_to_its_proven_standby_and_its_agents_sta
 }
 
 #[test]
-fn i4_without_their_gateway_agents_go_to_the_other_one_in_the_order_of_their_assignment() {
+fn without_their_gateway_agents_go_to_the_other_one_in_the_order_of_their_assignment() {
     let expected = ["gw2 stays ms1", "pc1 moves gw2", "pc2 moves gw2", "pc3 stays gw2"];
     assert_eq!(outlooks(facts(), &Affected::Everybody, &["gw1"]), expected);
     let mut facts = facts();
@@ -35,7 +35,7 @@ fn i4_without_their_gateway_agents_go_to_the_other_one_in_the_order_of_their_ass
 }
 
 #[test]
-fn i4_who_has_no_ready_upstream_left_has_nowhere_to_go_and_so_have_those_behind_it() {
+fn who_has_no_ready_upstream_left_has_nowhere_to_go_and_so_have_those_behind_it() {
     let mut facts = facts();
     let standby = &mut facts.report("gw1").standbys[0];
     (standby.ready, standby.code, standby.text) = (false, 2103, "refused".to_owned());
@@ -52,7 +52,7 @@ fn i4_who_has_no_ready_upstream_left_has_nowhere_to_go_and_so_have_those_behind_
 }
 
 #[test]
-fn i4_who_does_not_report_or_is_not_connected_is_unknown() {
+fn who_does_not_report_or_is_not_connected_is_unknown() {
     let mut facts = facts();
     facts.row("gw1").report = None;
     facts.row("pc3").left = Some(at(NOW - 500));
@@ -62,7 +62,7 @@ fn i4_who_does_not_report_or_is_not_connected_is_unknown() {
 }
 
 #[test]
-fn i4_excluded_and_dead_servers_take_nobody_and_loops_of_gateways_end() {
+fn excluded_and_dead_servers_take_nobody_and_loops_of_gateways_end() {
     let mut excluded = facts();
     excluded.servers[1].excluded = true;
     assert_eq!(
@@ -84,7 +84,7 @@ fn i4_excluded_and_dead_servers_take_nobody_and_loops_of_gateways_end() {
 }
 
 #[test]
-fn i4_a_node_that_the_group_does_not_know_is_refused() {
+fn a_node_that_the_group_does_not_know_is_refused() {
     let standings = facts().standings();
     for (affected, without) in [
         (Affected::Everybody, vec![name("ms9")]),

@@ -14,12 +14,12 @@ fn found(facts: Facts) -> Vec<(ProblemKind, String, u64, u64)> {
 }
 
 #[test]
-fn i4_a_group_in_which_all_is_well_has_no_problems() {
+fn a_group_in_which_all_is_well_has_no_problems() {
     assert_eq!(found(facts()), []);
 }
 
 #[test]
-fn i4_a_dead_gateway_is_one_problem_however_many_agents_are_behind_it() {
+fn a_dead_gateway_is_one_problem_however_many_agents_are_behind_it() {
     let mut facts = facts();
     for number in 10..422 {
         let agent = format!("pc{number}");
@@ -41,14 +41,14 @@ fn i4_a_dead_gateway_is_one_problem_however_many_agents_are_behind_it() {
 }
 
 #[test]
-fn i4_a_dead_server_is_one_problem_with_all_behind_it() {
+fn a_dead_server_is_one_problem_with_all_behind_it() {
     let mut facts = facts();
     facts.kill_server("ms1");
     assert_eq!(found(facts), [(ProblemKind::ServerGone, "ms1".to_owned(), 2, 3)]);
 }
 
 #[test]
-fn i4_a_standby_that_is_not_ready_is_one_problem_by_its_cause() {
+fn a_standby_that_is_not_ready_is_one_problem_by_its_cause() {
     let mut facts = facts();
     for (node, code) in [("gw1", 2103), ("gw2", 2103), ("pc1", 1202), ("pc2", 1202), ("pc3", 2104)] {
         let standby = &mut facts.report(node).standbys[0];
@@ -64,7 +64,7 @@ fn i4_a_standby_that_is_not_ready_is_one_problem_by_its_cause() {
 }
 
 #[test]
-fn i4_everything_else_that_is_wrong_is_told_once_by_its_place() {
+fn everything_else_that_is_wrong_is_told_once_by_its_place() {
     let mut facts = facts();
     facts.assign("pc1", 3, "gw1", &[]);
     facts.assign("pc2", 3, "gw1", &[]);

@@ -44,11 +44,14 @@ impl Connections {
         }
     }
 
-    /// The newest session that counts; if none does, the one that ended last.
+    /// The newest session that counts; if none does, the one that was heard last.
     pub(super) fn take(&mut self, node: &Name) -> Option<Connection> {
         let rows = self.rows.remove(node)?;
         let all = rows.into_iter().map(|record| self.judged(record));
-        all.max_by_key(|one| (one.state <= NodeState::Silent, one.left.is_none(), one.left, one.record.presence.since))
+        all.max_by_key(|one| {
+            let counts = matches!(one.state, NodeState::Connected | NodeState::Silent);
+            (counts, if counts { one.record.presence.since } else { one.heard })
+        })
     }
 
     fn judged(&self, record: PresenceRecord) -> Connection {

@@ -2,7 +2,7 @@ use super::testing::*;
 use super::*;
 
 #[test]
-fn i4_who_is_claimed_by_a_server_with_a_lease_is_connected_with_all_that_it_reported() {
+fn who_is_claimed_by_a_server_with_a_lease_is_connected_with_all_that_it_reported() {
     let mut facts = facts();
     facts.assign("gw1", 3, "ms1", &["ms2"]);
     facts.report("gw1").assignment_version = 2;
@@ -21,7 +21,7 @@ fn i4_who_is_claimed_by_a_server_with_a_lease_is_connected_with_all_that_it_repo
 }
 
 #[test]
-fn i4_the_claims_of_a_server_that_does_not_renew_its_lease_do_not_count() {
+fn the_claims_of_a_server_that_does_not_renew_its_lease_do_not_count() {
     let mut facts = facts();
     facts.kill_server("ms1");
     facts.presences.push(present("pc3", Role::Agent, &[], "ms2"));
@@ -37,7 +37,7 @@ fn i4_the_claims_of_a_server_that_does_not_renew_its_lease_do_not_count() {
 }
 
 #[test]
-fn i4_what_an_earlier_run_of_a_server_claimed_does_not_count() {
+fn what_an_earlier_run_of_a_server_claimed_does_not_count() {
     let mut facts = facts();
     facts.leases[0].start = 8;
     facts.leases[0].started = at(NOW - 10);
@@ -47,7 +47,7 @@ fn i4_what_an_earlier_run_of_a_server_claimed_does_not_count() {
 }
 
 #[test]
-fn i4_a_node_that_two_servers_claim_belongs_to_the_newer_session() {
+fn a_node_that_two_servers_claim_belongs_to_the_newer_session() {
     for (older, newer) in [("ms1", "ms2"), ("ms2", "ms1")] {
         let mut facts = facts();
         facts.presences.retain(|record| record.presence.name.as_str() != "gw1");
@@ -57,6 +57,15 @@ fn i4_a_node_that_two_servers_claim_belongs_to_the_newer_session() {
         let standings = facts.standings();
         assert_eq!(standing(&standings, "gw1").server, Some(name(newer)));
     }
+    // What a dead server still claims is older than an end elsewhere.
+    let mut of_dead = facts();
+    of_dead.kill_server("ms1");
+    let mut ended = present("gw1", Role::Gateway, &[], "ms2");
+    ended.left = Some(at(NOW - 10));
+    of_dead.presences.push(ended);
+    let standings = of_dead.standings();
+    let gateway = standing(&standings, "gw1");
+    assert_eq!((gateway.state, &gateway.server), (NodeState::Disconnected, &Some(name("ms2"))));
     // One that ended later than the one that stands began is no newer session.
     let mut facts = facts();
     facts.row("gw1").left = Some(at(NOW - 1));
@@ -67,7 +76,7 @@ fn i4_a_node_that_two_servers_claim_belongs_to_the_newer_session() {
 }
 
 #[test]
-fn i4_agents_that_went_with_their_gateway_are_unknown_and_those_that_went_before_disconnected() {
+fn agents_that_went_with_their_gateway_are_unknown_and_those_that_went_before_disconnected() {
     let mut facts = facts();
     facts.kill_gateway("gw1");
     facts.row("pc2").left = Some(at(500));
@@ -85,7 +94,7 @@ fn i4_agents_that_went_with_their_gateway_are_unknown_and_those_that_went_before
 }
 
 #[test]
-fn i4_what_the_group_decided_goes_before_what_servers_claim() {
+fn what_the_group_decided_goes_before_what_servers_claim() {
     let mut facts = facts();
     facts.gateways[0].state = GatewayState::Deleted;
     facts.gateways[1].state = GatewayState::Pending;
@@ -110,7 +119,7 @@ fn i4_what_the_group_decided_goes_before_what_servers_claim() {
 }
 
 #[test]
-fn i4_filters_take_roles_states_places_and_names() {
+fn filters_take_roles_states_places_and_names() {
     let taken = |change: fn(&mut NodeFilter)| {
         let mut filter = NodeFilter::default();
         change(&mut filter);

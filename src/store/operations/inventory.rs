@@ -74,6 +74,7 @@ fn facts(records: &mut dyn Records) -> Result<StandingFacts> {
         gateways: records.gateways(Which::All)?,
         agents: records.agents(Which::All)?,
         assignments: assignments::all(records)?,
+        cursors: cursors(records)?,
         presences: records.presences()?,
         // Last: who is claimed above has a lease that is as new.
         leases: records.leases()?,

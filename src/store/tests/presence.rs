@@ -7,12 +7,13 @@ use crate::group::{
 };
 
 on_every_engine! {
-    i4_what_a_server_writes_of_its_nodes_counts_while_its_lease_does,
-    i4_a_server_that_starts_again_takes_back_what_its_earlier_run_claimed,
-    i4_a_node_that_moved_belongs_to_the_newer_session_and_an_old_end_does_not_end_it,
-    i4_reports_and_silences_of_a_session_that_is_over_change_nothing,
-    i4_presence_does_not_move_the_number_of_changes_and_who_is_long_gone_is_forgotten,
-    i4_texts_that_a_peer_chose_come_back_as_they_were_or_without_their_nul,
+    what_a_server_writes_of_its_nodes_counts_while_its_lease_does,
+    a_server_that_starts_again_takes_back_what_its_earlier_run_claimed,
+    a_node_that_moved_belongs_to_the_newer_session_and_an_old_end_does_not_end_it,
+    reports_and_silences_of_a_session_that_is_over_change_nothing,
+    presence_does_not_move_the_number_of_changes_and_who_is_long_gone_is_forgotten,
+    texts_that_a_peer_chose_come_back_as_they_were_or_without_their_nul,
+    an_inventory_of_twenty_thousand_agents_is_read_at_once,
 }
 
 fn holder(server: &str, start: u64) -> Holder {
@@ -80,7 +81,7 @@ fn everybody() -> [NodePresence; 3] {
     ]
 }
 
-fn i4_what_a_server_writes_of_its_nodes_counts_while_its_lease_does(place: &dyn Place) {
+fn what_a_server_writes_of_its_nodes_counts_while_its_lease_does(place: &dyn Place) {
     let mut store = group(place);
     assert_eq!(standing(&mut store, "gw1").state, NodeState::Disconnected);
     assert_eq!(standing(&mut store, "ms1").state, NodeState::Unknown, "it never had a lease");
@@ -88,7 +89,11 @@ fn i4_what_a_server_writes_of_its_nodes_counts_while_its_lease_does(place: &dyn 
     for node in ["ms1", "gw1", "pc1", "pc2"] {
         assert_eq!(standing(&mut store, node).state, NodeState::Connected, "{node}");
     }
+    let session = request("pc1", 7, 1, 1);
+    let granted = fence(&mut store, &session);
+    store.commit(&[write("pc1", 7, granted, 41)], &[]).unwrap();
     let agent = standing(&mut store, "pc1");
+    assert_eq!(agent.cursor.map(|cursor| (cursor.epoch, cursor.through)), Some((Epoch(7), Sequence(41))));
     assert_eq!((agent.via, agent.server, agent.connected_since), (vec![name("gw1")], Some(name("ms1")), Some(at(102))));
     assert_eq!((agent.software.as_str(), agent.delivered), ("farpost 2", 1));
     // The gateway dies with its agents.
@@ -120,7 +125,7 @@ fn i4_what_a_server_writes_of_its_nodes_counts_while_its_lease_does(place: &dyn 
     assert_eq!(standing(&mut store, "pc1").state, NodeState::Unknown);
 }
 
-fn i4_a_server_that_starts_again_takes_back_what_its_earlier_run_claimed(place: &dyn Place) {
+fn a_server_that_starts_again_takes_back_what_its_earlier_run_claimed(place: &dyn Place) {
     let mut store = group(place);
     store.keep_presence(&first("ms1", 7, &everybody())).unwrap();
     let [gateway, first_agent, _] = everybody();
@@ -135,7 +140,7 @@ fn i4_a_server_that_starts_again_takes_back_what_its_earlier_run_claimed(place: 
     assert_eq!(standing(&mut store, "pc1").state, NodeState::Connected);
 }
 
-fn i4_a_node_that_moved_belongs_to_the_newer_session_and_an_old_end_does_not_end_it(place: &dyn Place) {
+fn a_node_that_moved_belongs_to_the_newer_session_and_an_old_end_does_not_end_it(place: &dyn Place) {
     let mut store = group(place);
     store.keep_presence(&first("ms1", 7, &everybody())).unwrap();
     let moved = presence("gw1", Role::Gateway, &[], 900);
@@ -156,7 +161,7 @@ fn i4_a_node_that_moved_belongs_to_the_newer_session_and_an_old_end_does_not_end
     assert_eq!((gateway.state, gateway.connected_since), (NodeState::Connected, Some(at(1_011))));
 }
 
-fn i4_reports_and_silences_of_a_session_that_is_over_change_nothing(place: &dyn Place) {
+fn reports_and_silences_of_a_session_that_is_over_change_nothing(place: &dyn Place) {
     let mut store = group(place);
     store.keep_presence(&first("ms1", 7, &everybody())).unwrap();
     let silence = |session, since| Silence { name: name("pc1"), session, since };
@@ -179,7 +184,7 @@ fn i4_reports_and_silences_of_a_session_that_is_over_change_nothing(place: &dyn 
     }
 }
 
-fn i4_presence_does_not_move_the_number_of_changes_and_who_is_long_gone_is_forgotten(place: &dyn Place) {
+fn presence_does_not_move_the_number_of_changes_and_who_is_long_gone_is_forgotten(place: &dyn Place) {
     let mut store = group(place);
     let change = store.change().unwrap();
     store.keep_presence(&first("ms1", 7, &everybody())).unwrap();
@@ -191,7 +196,7 @@ fn i4_presence_does_not_move_the_number_of_changes_and_who_is_long_gone_is_forgo
     assert_eq!((standing(&mut store, "pc1").left, standing(&mut store, "pc2").left), (None, Some(at(300))));
 }
 
-fn i4_texts_that_a_peer_chose_come_back_as_they_were_or_without_their_nul(place: &dyn Place) {
+fn texts_that_a_peer_chose_come_back_as_they_were_or_without_their_nul(place: &dyn Place) {
     let mut store = group(place);
     let mut node = everybody()[1].clone();
     node.address = "'); DROP TABLE leases; -- \u{1}é".to_owned();
@@ -202,4 +207,36 @@ fn i4_texts_that_a_peer_chose_come_back_as_they_were_or_without_their_nul(place:
     store.keep_presence(&batch).unwrap();
     let agent = standing(&mut store, "pc1");
     assert_eq!((agent.address, agent.software.as_str()), (node.address, "nul \0 and {\"json\":1}"));
+}
+
+/// A batch about so many agents of a server: all came, reported and went.
+pub(in crate::store) fn crowd(server: &str, agents: usize, round: u64) -> PresenceBatch {
+    let of_agent = |agent| presence(&format!("{server}-pc{agent}"), Role::Agent, &["gw1"], 2 * round);
+    let opened: Vec<NodePresence> = (0..agents).map(of_agent).collect();
+    let mut batch = first(server, 7, &opened);
+    batch.complete = None;
+    batch.reports = opened.iter().map(|presence| report(presence, round)).collect();
+    batch.silences =
+        opened.iter().map(|one| Silence { name: one.name.clone(), session: one.session, since: None }).collect();
+    batch.gone = opened;
+    batch
+}
+
+fn an_inventory_of_twenty_thousand_agents_is_read_at_once(place: &dyn Place) {
+    let mut store = group(place);
+    store.set_unknown_agents(UnknownAgents::Approve).unwrap();
+    let mut batch = crowd("ms1", 20_000, 1);
+    batch.gone.clear();
+    let knocks: Vec<_> = batch.opened.iter().map(|(one, _)| knock(Role::Agent, one.name.as_str(), None, 5)).collect();
+    knocks.chunks(4_096).for_each(|knocks| assert_eq!(store.authorise(knocks).unwrap().len(), knocks.len()));
+    store.keep_presence(&batch).unwrap();
+    let since = std::time::Instant::now();
+    let overview = overview(&mut store);
+    let read = since.elapsed();
+    let bytes = serde_json::to_vec(&overview).unwrap().len();
+    println!("{} nodes in {read:?}, {} bytes of JSON each", overview.nodes.len(), bytes / overview.nodes.len());
+    let connected = overview.nodes.iter().filter(|node| node.is_connected()).count();
+    assert_eq!(connected, 20_001);
+    // A build without optimisation, on a machine that has much else to do, takes some times longer than the two seconds.
+    assert!(read < std::time::Duration::from_secs(20) && bytes < 64 << 20, "{read:?}, {bytes} bytes");
 }

@@ -69,3 +69,23 @@ fn a_batch_is_one_transaction_however_many_agents_it_has() {
     assert!(committed <= 2 * i64::try_from(rounds).unwrap() + 4, "{committed} transactions");
     assert_eq!(place.text("SELECT count(*) FROM epochs WHERE cursor = 10"), AGENTS.to_string());
 }
+
+#[test]
+fn a_batch_of_presence_is_one_transaction_however_many_agents_it_has() {
+    let Some(place) = PostgresPlace::new() else { return };
+    let mut stores = [place.open(), place.open()];
+    let mut reads = 0;
+    let before = transactions(&place, &mut stores, &mut reads);
+    let rounds = 5;
+    for round in 1..=rounds {
+        for (number, store) in stores.iter_mut().enumerate() {
+            // All of its agents came, reported and went: more than two seconds bring.
+            let batch = crate::store::tests::presence::crowd(&format!("ms{number}"), AGENTS / 2, round);
+            store.keep_presence(&batch).unwrap();
+        }
+    }
+    let written = transactions(&place, &mut stores, &mut reads) - before;
+    println!("{} batches of {} agents: {written} transactions", 2 * rounds, AGENTS / 2);
+    assert!(written <= 2 * i64::try_from(rounds).unwrap() + 4, "{written} transactions");
+    assert_eq!(place.text("SELECT count(*) FROM presences"), AGENTS.to_string());
+}
