@@ -131,11 +131,9 @@ impl Found {
                 };
                 self.cause(kind, node.behind.as_ref(), 0).suffers(node);
             }
-            (Role::Agent, NodeState::Disconnected) => {
-                // Who never came has no connection to miss.
-                if node.left.is_some() {
-                    self.cause(ProblemKind::AgentsGone, place, 0).suffers(node);
-                }
+            // Who never came has no connection to miss.
+            (Role::Agent, NodeState::Disconnected) if node.left.is_some() => {
+                self.cause(ProblemKind::AgentsGone, place, 0).suffers(node);
             }
             (Role::Gateway | Role::Agent, NodeState::Pending) => {
                 let problem = self.cause(ProblemKind::Pending, place, 0);
