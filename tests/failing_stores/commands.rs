@@ -302,3 +302,40 @@ fn a_wrong_password_and_a_certificate_that_does_not_match_are_told() {
     let plain = format!("postgres://farpost@127.0.0.1:{}/{database}?sslmode=disable", cluster.port);
     all_are_refused(&plain, "FP3031", "no encryption");
 }
+
+#[test]
+fn a_management_server_does_not_start_on_a_store_that_it_cannot_use_and_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = crate::pki::Certified::authority("CA");
+    let refuses = |url: &str, code: &str, about: &str| {
+        crate::full::configure(directory.path(), &authority, url);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farpost"));
+        let output =
+            command.args(["management-server", "run", "--config"]).arg(directory.path().join("server.toml")).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let error = said.lines().position(|line| line.starts_with(code)).unwrap_or_else(|| panic!("{url}: {said}"));
+        let parts: Vec<&str> = said.lines().skip(error + 1).collect();
+        assert_eq!(output.status.code(), Some(1), "{url}: {said}");
+        assert!(parts.len() == 3 && said.contains(about), "{url}: {said}");
+        for (line, start) in parts.iter().zip(["  found ", "  expected ", "  remedy "]) {
+            assert!(line.starts_with(start), "{url}: {said}");
+        }
+    };
+    let spoilt = |sql: &str| {
+        let store = Store::new();
+        store.connection().execute_batch(sql).unwrap();
+        store
+    };
+    let (newer, other) = (spoilt("PRAGMA user_version = 99"), spoilt("UPDATE management_group SET name = 'OTHER'"));
+    refuses(&newer.url(), "FP3017", "version 99");
+    refuses(&other.url(), "FP2015", "OTHER");
+    refuses("sqlite:///nowhere/at/all/group.db", "FP3016", "/nowhere/at/all/group.db");
+    refuses("sqlite:///proc/group.db", "FP3016", "/proc/group.db");
+    refuses("postgres://farpost@127.0.0.1:1/group", "FP3016", "refused");
+    let Some(cluster) = Cluster::start("") else { return };
+    let database = database(&cluster);
+    cluster.sql(&database, "INSERT INTO versions VALUES (99, now())");
+    refuses(&cluster.url(&database), "FP3017", "version 99");
+    refuses(&cluster.url("nowhere"), "FP3016", "nowhere");
+}

@@ -1,13 +1,14 @@
 //! A server whose SQLite file is locked, damaged, gone, exchanged, or on a full disk.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farpost::Code;
 use rusqlite::Connection;
 
 use crate::Scene;
-use crate::chain::Chain;
+use crate::chain::{AGENT, Chain};
+use crate::events::within;
 
 /// Long enough for several attempts to commit.
 const WAITS: Duration = Duration::from_millis(1500);
@@ -103,4 +104,27 @@ async fn d4_a_file_that_was_exchanged_for_its_copy_is_used_from_then_on_and_anot
     std::fs::rename(&copy, &path).unwrap();
     scene.goes_on(receipt).await;
     scene.ends(&url(&path), 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d8_a_message_to_an_agent_that_is_acknowledged_while_the_store_fails_is_delivered_when_it_works_again() {
+    let chain = Chain::new().await;
+    let scene = Scene::start(&chain, chain.server().await).await;
+    chain.group.send(AGENT, "an order").await.unwrap();
+    let received = within("the order", scene.agent.receive()).await.unwrap();
+    let other = Connection::open(file(&chain)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    received.acknowledge().unwrap();
+    // Longer than a call waits for its turn.
+    let receipt = scene.fails(Code::StoreBusy, Duration::from_secs(6)).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    scene.goes_on(receipt).await;
+    let since = Instant::now();
+    let waits = || other.query_row("SELECT count(*) FROM down_messages", [], |row| row.get::<_, i64>(0)).unwrap();
+    while waits() > 0 {
+        assert!(since.elapsed() < Duration::from_secs(10), "it still waits for an agent that has it");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(other);
+    scene.ends(&url(&file(&chain)), 2).await;
 }

@@ -10,6 +10,7 @@ use farpost::Message;
 
 use crate::chain::{AGENT, Chain, SERVER};
 use crate::events::{DEADLINE, within};
+use crate::pki::Certified;
 
 /// A management server on a small file system.
 struct Server {
@@ -28,18 +29,7 @@ impl Server {
     /// `None`, with a line that says so, where nothing can be mounted.
     fn start(chain: &Chain) -> Option<Self> {
         let directory = chain.directory.path().to_owned();
-        let certified = chain.authority.issue(SERVER);
-        let files = [
-            ("ca.pem", chain.authority.pem()),
-            ("server.pem", certified.pem()),
-            ("server.key", certified.key_pem()),
-            ("server.toml", configuration(&directory)),
-        ];
-        for (name, text) in files {
-            std::fs::write(directory.join(name), text).unwrap();
-        }
-        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(directory.join("server.key"), own).unwrap();
+        configure(&directory, &chain.authority, &format!("sqlite://{}/disk/group.db", directory.display()));
         let disk = directory.join("disk");
         std::fs::create_dir(&disk).unwrap();
         let mut command = Command::new("unshare");
@@ -94,14 +84,26 @@ impl Server {
     }
 }
 
-fn configuration(directory: &Path) -> String {
-    let at = directory.display();
-    format!(
-        "role = \"management-server\"\nname = \"{SERVER}\"\nmanagement_group = \"CORP\"\nstate_directory = \"{at}/server\"\n\
-         unknown_agents = \"approve\"\n[identity]\ncertificate = \"{at}/server.pem\"\nkey = \"{at}/server.key\"\n\
-         trust = [\"{at}/ca.pem\"]\n[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite://{at}/disk/group.db\"\n\
-         [output]\nstore = true\n"
-    )
+/// Writes what a management server on this store needs, and its configuration `server.toml`.
+pub(crate) fn configure(directory: &Path, authority: &Certified, store_url: &str) {
+    let (certified, at) = (authority.issue(SERVER), directory.display());
+    let configuration = format!(
+        "role = \"management-server\"\nname = \"{SERVER}\"\nmanagement_group = \"CORP\"\n\
+         state_directory = \"{at}/server\"\nunknown_agents = \"approve\"\n\
+         [identity]\ncertificate = \"{at}/server.pem\"\nkey = \"{at}/server.key\"\ntrust = [\"{at}/ca.pem\"]\n\
+         [listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"{store_url}\"\n[output]\nstore = true\n"
+    );
+    let files = [
+        ("ca.pem", authority.pem()),
+        ("server.pem", certified.pem()),
+        ("server.key", certified.key_pem()),
+        ("server.toml", configuration),
+    ];
+    for (name, text) in files {
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(directory.join("server.key"), own).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -166,7 +166,7 @@ impl Scene {
         let gateway = GATEWAYS[(round + 1) % 2];
         let mut servers = upstreams(&config(installation.path(), gateway));
         let mut gateways = upstreams(&config(installation.path(), "pc1"));
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             servers.reverse();
             gateways.reverse();
         }

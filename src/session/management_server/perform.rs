@@ -74,17 +74,7 @@ impl Performer {
             }
             Effect::Commit { writes, deliveries, batch } => self.commit(writes, deliveries, batch),
             Effect::FetchDown { channel, agent, fence, above } => self.fetch_down(channel, agent, fence, above),
-            Effect::DownDelivered { agent, fence, through } => {
-                let (events, health) = (self.events.clone(), self.health.clone());
-                self.store.submit(Box::new(move |store| {
-                    let result = store.down_delivered(&agent, fence, through);
-                    if !health.note(Call::Write, &result)
-                        && let Err(error) = result
-                    {
-                        events.emit(Event::of_error(agent.to_string(), &error));
-                    }
-                }));
-            }
+            Effect::DownDelivered { agent, fence, through } => self.down_delivered(agent, fence, through),
             Effect::Issue { order, what } => {
                 let (registrar, mailbox) = (self.registrar.clone(), self.mailbox.clone());
                 tokio::spawn(async move {
@@ -155,14 +145,28 @@ impl Performer {
     }
 
     fn fetch_down(&self, channel: u64, agent: Name, fence: u64, above: u64) {
-        let mailbox = self.mailbox.clone();
         let count = usize::try_from(DOWN_IN_FLIGHT_MAX).unwrap_or(1);
-        self.store.submit(Box::new(move |store| {
-            // A stale fence, or a store that fails: another server, or the next change, sends them.
-            let found = store.down_messages(&agent, fence, above, count).unwrap_or_default();
+        let found =
+            self.asker().until_answered(Call::Read, move |store| store.down_messages(&agent, fence, above, count));
+        let mailbox = self.mailbox.clone();
+        tokio::spawn(async move {
+            // A stale fence: another server sends them.
+            let found = found.await.and_then(Result::ok).unwrap_or_default();
             let messages = found.into_iter().map(|down| (down.number, down.sent, down.payload)).collect();
             mailbox.post(Input::DownFetched { channel, messages });
-        }));
+        });
+    }
+
+    /// What the agent has acknowledged waits for it no longer, also where the store fails for a while: an agent never
+    /// acknowledges twice (rule D8).
+    fn down_delivered(&self, agent: Name, fence: u64, through: u64) {
+        let (events, subject) = (self.events.clone(), agent.to_string());
+        let taken = self.asker().until_answered(Call::Write, move |store| store.down_delivered(&agent, fence, through));
+        tokio::spawn(async move {
+            if let Some(Err(error)) = taken.await {
+                events.emit(Event::of_error(subject, &error));
+            }
+        });
     }
 
     /// Commits until the store has taken it: nothing is acknowledged meanwhile (rule D4).
@@ -259,6 +263,28 @@ struct Asker {
     store: Arc<StoreThread>,
     mailbox: Mailbox<Node>,
     health: StoreHealth,
+}
+
+impl Asker {
+    /// Queues a call now, and makes it again for as long as it is the store that fails; none where the node ended first.
+    fn until_answered<R, F>(self, call: Call, job: F) -> impl Future<Output = Option<Result<R>>> + Send + use<R, F>
+    where
+        R: Send + 'static,
+        F: Fn(&mut dyn Store) -> Result<R> + Clone + Send + 'static,
+    {
+        let first = self.store.call(job.clone());
+        async move {
+            let mut result = first.await;
+            while self.health.note(call, &result) {
+                if self.mailbox.is_closed() {
+                    return None;
+                }
+                tokio::time::sleep(COMMIT_AGAIN).await;
+                result = self.store.call(job.clone()).await;
+            }
+            Some(result)
+        }
+    }
 }
 
 /// Asks the store about those who wait, [`STORE_BATCH_MAX`] in a transaction; what else the store has to do comes in
@@ -373,7 +399,7 @@ pub(super) async fn expire_pending(store: Arc<StoreThread>, health: StoreHealth)
     }
 }
 
-/// A store that did not take a commit is tried again after this.
+/// A store that failed is tried again after this.
 const COMMIT_AGAIN: Duration = Duration::from_millis(500);
 /// How long the application may look for its cursor.
 const CURSOR_WITHIN: Duration = Duration::from_secs(30);
