@@ -63,15 +63,10 @@ impl Operator {
 
     /// Prints how long changes took, and holds them to rule G2.
     pub(crate) fn judge(&self) {
-        println!("change: how many, the command's median and longest, the effect's median and longest after it");
+        println!("in milliseconds, of each change: what the command took, and from its end to the effect");
         for (what, times) in &self.times {
-            let sorted = |of: fn(&(Duration, Duration)) -> Duration| {
-                let mut all: Vec<_> = times.iter().map(of).collect();
-                all.sort_unstable();
-                (all[all.len() / 2], all[all.len() - 1])
-            };
-            let (command, effect) = (sorted(|(command, _)| *command), sorted(|(_, effect)| *effect));
-            println!("{what}: {}, {:.0?} {:.0?}, {:.0?} {:.0?}", times.len(), command.0, command.1, effect.0, effect.1);
+            let all = times.iter().map(|(command, effect)| format!("{}+{}", command.as_millis(), effect.as_millis()));
+            println!("{what}: {}", all.collect::<Vec<_>>().join(" "));
         }
         for (what, times) in &self.times {
             assert!(times.iter().all(|(_, effect)| *effect < EFFECT_WITHIN), "{what}: {times:?}");
