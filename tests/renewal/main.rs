@@ -19,7 +19,10 @@ use std::time::Duration;
 use authority::TestAuthority;
 use chain::{AGENT, Chain, GATEWAY, SERVER};
 use events::{EventLog, within};
-use farpost::{Agent, ApprovedFor, Code, Gateway, ManagementServer, Message};
+use farpost::{
+    Agent, AgentChoice, AgentDecision, ApprovedFor, Code, Gateway, GatewayTerms, KeyDemand, KeyPin, ManagementServer,
+    Message,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 /// So much is left of a certificate past its time: it is asked for within a twentieth of this.
@@ -117,6 +120,38 @@ async fn a_gateway_renews_its_own_certificate_as_well() {
     assert!(authority.orders().iter().all(|order| order.via.is_none()));
     lab.gateway.close(SOON).await.unwrap();
     lab.server.close(SOON).await.unwrap();
+}
+
+/// A pin moves with the renewal: neither of them locks itself out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_i5_a_pinned_agent_and_its_pinned_gateway_renew_and_are_pinned_to_their_new_keys() {
+    let chain = Chain::lasting(Some(REST)).await;
+    let authority = TestAuthority::of(&chain.authority);
+    let first = GatewayTerms::default().key(KeyDemand::First);
+    let choice = AgentChoice::named(&[AGENT]).unwrap();
+    chain.group.decide_agents(&choice, AgentDecision::Approve(Some(KeyDemand::First))).await.unwrap();
+    let lab = Lab::with(chain, Some(&authority), true).await;
+    let group = &lab.chain.group;
+    group.approve_gateway_with(GATEWAY, ApprovedFor::ManagementServer(SERVER), &first).await.unwrap();
+    let (agent, log) = lab.agent().await;
+    log.told(Code::CertificateRenewed, AGENT).await;
+    lab.gateway_log.told(Code::CertificateRenewed, GATEWAY).await;
+    let moved = async {
+        loop {
+            let (agent, gateway) = (group.agents().await.unwrap().remove(0), group.gateways().await.unwrap().remove(0));
+            let fits = |pin: &KeyPin, key: Option<String>| Some(pin.demand.to_string()) == key;
+            let keys = (agent.key_fingerprint(), gateway.key_fingerprint());
+            let is_moved = agent.key_changed.is_some() && gateway.key_changed.is_some();
+            if is_moved && fits(&agent.pin, keys.0) && fits(&gateway.pin, keys.1) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("both are pinned to their new keys", moved).await;
+    within("delivery", agent.send(Message::new("here")).await.unwrap().delivered()).await.unwrap();
+    assert_eq!(lab.server_log.count(Code::KeyNotPinned), 0, "{:#?}", lab.server_log.all());
+    lab.close(agent).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
