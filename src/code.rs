@@ -252,8 +252,12 @@ codes! {
     RuleExists = 3053, Error, 0, "there is a rule of this name already", "use another name, or remove that rule first: farpost agent rule remove";
     RuleUnknown = 3054, Error, 0, "there is no rule of this name", "look at farpost agent rule list";
     RulesFull = 3055, Error, 0, "there are too many rules", "remove some, or join them: farpost agent rule list";
-    ParentLoop = 3056, Error, 0, "the gateways would be each other's parents", "approve it for a management server, or for a gateway that is not behind it";
     FailoverNowhere = 3046, Error, 0, "a node would have nowhere to go", "assign it another upstream, or make a standby ready: see farpost inventory --problems";
+    ChainLoop = 3057, Error, 0, "gateways would be behind each other in a loop", "give one of them upstreams that are not behind it";
+    ChainTooLong = 3058, Error, 0, "too many gateways would be one behind the other", "let one of them connect to a management server";
+    SiteUnknown = 3059, Error, 0, "there is no site of this name", "look at farpost site list; farpost site create makes one";
+    SiteTaken = 3060, Error, 0, "a node can be in one site only, and a site's name used once", "take it out first: farpost site remove; or use another name";
+    NotFailover = 3061, Error, 0, "only a failover can change places with the primary", "look at farpost failover show";
 
     // ── FP4xxx queue and delivery ──
     QueueFull = 4001, Warning, 2115, "the queue is full", "wait, or raise queue.bytes_max; look at the upstream";

@@ -76,6 +76,8 @@ pub use group::{
 };
 pub use group::{ApprovalRule, KeyDemand, KeyPin, NamePattern, RuleName, RuleTest};
 #[cfg(feature = "management-server")]
+pub use group::{AssignmentTarget, ServerUse};
+#[cfg(feature = "management-server")]
 pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
 #[cfg(feature = "management-server")]
 pub use group::{
@@ -84,6 +86,7 @@ pub use group::{
 };
 #[cfg(feature = "management-server")]
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
+pub use group::{SiteName, SiteRecord};
 pub use identity::key_of_certificate;
 pub use identity::{CertificateCheck, CrlPolicy, Identity, IdentityPolicy, NameRule, Report, check_certificate};
 pub use identity::{CertificateForm, ChainLimits, PeerCheck, PeerRole, Trust, VerifiedPeer};

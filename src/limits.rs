@@ -174,6 +174,14 @@ pub(crate) const JOIN_BYTES_MAX: usize = 64 << 20;
 pub(crate) const DOWN_IN_FLIGHT_MAX: u64 = 16;
 /// Upstreams of one assignment.
 pub(crate) const UPSTREAMS_MAX: usize = 16;
+/// Gateways one behind the other: each adds a hop to every message, and a name to every agent's path.
+pub(crate) const GATEWAYS_IN_CHAIN_MAX: usize = 4;
+/// Sites of a group: more than any group has places, and still one page of JSON.
+#[cfg(feature = "management-server")]
+pub(crate) const SITES_MAX: usize = 1_000;
+/// Nodes of one site: they are signed anew in one transaction (10,000 take below a second).
+#[cfg(feature = "management-server")]
+pub(crate) const SITE_NODES_MAX: usize = 20_000;
 
 /// Refused attestations of one link that become events, in a minute: as many as of strangers.
 pub(crate) const REFUSALS_TOLD_MAX: u32 = 60;

@@ -299,28 +299,6 @@ pub(crate) fn may_approve_agent(agent: &Name, gateway: Option<&GatewayRecord>) -
     }
 }
 
-/// Whether an operator may approve a gateway behind another one: `parents` says whose parent is which.
-///
-/// # Errors
-///
-/// [`Code::ParentLoop`].
-pub(crate) fn may_be_behind<'n>(
-    gateway: &'n Name,
-    parent: &'n Name,
-    parent_of: impl Fn(&Name) -> Option<&'n Name>,
-) -> Result<(), Error> {
-    let (mut above, mut path) = (Some(parent), vec![gateway.as_str()]);
-    while let Some(next) = above {
-        path.push(next.as_str());
-        if next == gateway {
-            return Err(Error::new(Code::ParentLoop).subject(gateway.as_str()).found(path.join(", behind ")));
-        }
-        // No chain is that long; whatever stands in the store, this ends.
-        above = parent_of(next).filter(|_| path.len() < CHAIN_OF_GATEWAYS_MAX);
-    }
-    Ok(())
-}
-
 /// Whether a set of patterns may be a gateway's.
 ///
 /// # Errors
@@ -367,9 +345,6 @@ fn place(knock: &Knock) -> String {
         None => knock.server.to_string(),
     }
 }
-
-/// Gateways one behind the other: a path of more names fits no frame that tells it.
-const CHAIN_OF_GATEWAYS_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Assignments: which upstreams a node may have, signed by the group (rules F1, G3, G6).
 //!
 //! The signed body binds group, node and version. Numbers are big-endian; a text is `length u16 · bytes`:
-//! `context · group · node · version u64 · count u16 · (name · port u16) × count`, the primary first.
+//! `context · group · node · version u64 · count u16 · (name · port u16) × count`, the primary first. A count of 0 withdraws:
+//! the node follows its own configuration again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::{Error, printable};
+use crate::group::SiteName;
 use crate::limits::{PORT, UPSTREAMS_MAX};
 use crate::name::Name;
 use crate::text_form::text_form;
@@ -121,6 +123,31 @@ impl Assignment {
         self.with(Upstream::parse(upstream)?)
     }
 
+    /// The same upstreams, with this failover and the primary in each other's place.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFailover`] if the name is no failover of it; without a name, if it has none.
+    pub(crate) fn swapped(&self, with: Option<&Name>) -> Result<Self, Error> {
+        let at = match with {
+            Some(name) => self.failover.iter().position(|upstream| upstream.name == *name),
+            None => (!self.failover.is_empty()).then_some(0),
+        };
+        let mut swapped = self.clone();
+        match at.and_then(|at| swapped.failover.get_mut(at)) {
+            Some(failover) => {
+                std::mem::swap(failover, &mut swapped.primary);
+                Ok(swapped)
+            }
+            None => {
+                let failover: Vec<_> = self.failover.iter().map(ToString::to_string).collect();
+                let found = with.map_or_else(|| "no failover at all".to_owned(), ToString::to_string);
+                let error = Error::new(Code::NotFailover).subject(self.primary.to_string()).found(found);
+                Err(if failover.is_empty() { error } else { error.expected(failover.join(", ")) })
+            }
+        }
+    }
+
     /// An assignment of parsed upstreams.
     ///
     /// # Errors
@@ -171,6 +198,9 @@ pub struct AssignmentRecord {
     pub version: u64,
     /// Its upstreams.
     pub assignment: Assignment,
+    /// The site that it has them from; none if they are its own, which go first.
+    #[serde(default)]
+    pub site: Option<SiteName>,
 }
 
 /// An assignment as it travels and is stored: exactly the bytes that were signed.
@@ -200,7 +230,8 @@ impl AssignmentKey {
         &self.0
     }
 
-    /// Checks an assignment for this group and node; gives its version, which only rises, and what it says.
+    /// Checks an assignment for this group and node; gives its version, which only rises, and what it says; `None`
+    /// withdraws what was assigned before.
     ///
     /// # Errors
     ///
@@ -210,7 +241,7 @@ impl AssignmentKey {
         group: &str,
         node: &Name,
         signed: &SignedAssignment,
-    ) -> Result<(u64, Assignment), Error> {
+    ) -> Result<(u64, Option<Assignment>), Error> {
         let forged = |found: String| Error::new(Code::AssignmentForged).subject(node.as_str()).found(found);
         UnparsedPublicKey::new(&ED25519, &self.0)
             .verify(&signed.body, &signed.signature)
@@ -232,13 +263,10 @@ impl SignedAssignment {
         Body::decode(&self.body).map_or(0, |body| body.version)
     }
 
-    /// What it says, unchecked: for a body from the group's own store.
-    pub(crate) fn content(&self) -> Option<AssignmentRecord> {
-        Body::decode(&self.body).map(|Body { node, version, assignment, .. }| AssignmentRecord {
-            node,
-            version,
-            assignment,
-        })
+    /// What it says, unchecked: for a body from the group's own store. The outer `None` is a body that cannot be read,
+    /// the inner one a withdrawal.
+    pub(crate) fn content(&self) -> Option<Option<Assignment>> {
+        Body::decode(&self.body).map(|body| body.assignment)
     }
 }
 
@@ -266,8 +294,14 @@ impl GroupKey {
         AssignmentKey(key)
     }
 
-    /// Signs an assignment for a node.
-    pub(crate) fn sign(&self, group: &str, node: &Name, version: u64, assignment: &Assignment) -> SignedAssignment {
+    /// Signs an assignment for a node, or with `None` that it has none any longer.
+    pub(crate) fn sign(
+        &self,
+        group: &str,
+        node: &Name,
+        version: u64,
+        assignment: Option<&Assignment>,
+    ) -> SignedAssignment {
         let body = encode(group, node, version, assignment);
         let signature = Bytes::copy_from_slice(self.0.sign(&body).as_ref());
         SignedAssignment { body, signature }
@@ -282,24 +316,25 @@ pub(crate) enum Candidate {
     Unknown,
 }
 
-/// Whether the group may assign these upstreams to a node (rule G3). `known` lists the servers, for people.
+/// The refusal of a node above itself.
+pub(crate) fn own_upstream(node: &Name) -> Error {
+    Error::new(Code::ConfigBadValue)
+        .subject(node.as_str())
+        .found("the node as its own upstream")
+        .expected("management servers or other gateways")
+}
+
+/// Whether the group may assign these upstreams to anybody (rule G3). `known` lists the servers, for people.
 ///
 /// # Errors
 ///
-/// [`Code::ServerExcluded`], [`Code::ServerUnknown`], or [`Code::ConfigBadValue`] for a node above itself.
+/// [`Code::ServerExcluded`], [`Code::ServerUnknown`].
 pub(crate) fn may_assign(
-    node: &Name,
     assignment: &Assignment,
     known: &[Name],
     candidate: impl Fn(&Name) -> Candidate,
 ) -> Result<(), Error> {
     for upstream in assignment.upstreams() {
-        if upstream.name == *node {
-            return Err(Error::new(Code::ConfigBadValue)
-                .subject(node.as_str())
-                .found("the node as its own upstream")
-                .expected("management servers or other gateways"));
-        }
         match candidate(&upstream.name) {
             Candidate::Server { excluded: false } | Candidate::Gateway => {}
             Candidate::Server { excluded: true } => {
@@ -318,15 +353,15 @@ pub(crate) fn server_unknown(server: &Name, known: &[Name]) -> Error {
     Error::new(Code::ServerUnknown).subject(server.as_str()).found(server.as_str()).expected(expected)
 }
 
-fn encode(group: &str, node: &Name, version: u64, assignment: &Assignment) -> Bytes {
+fn encode(group: &str, node: &Name, version: u64, assignment: Option<&Assignment>) -> Bytes {
     let mut out = BytesMut::new();
     for text in [CONTEXT, group, node.as_str()] {
         put_text(&mut out, text);
     }
     out.put_u64(version);
     // At most UPSTREAMS_MAX.
-    out.put_u16(assignment.upstreams().count() as u16);
-    for upstream in assignment.upstreams() {
+    out.put_u16(assignment.map_or(0, |assignment| assignment.upstreams().count()) as u16);
+    for upstream in assignment.iter().flat_map(|assignment| assignment.upstreams()) {
         put_text(&mut out, upstream.name.as_str());
         out.put_u16(upstream.port);
     }
@@ -345,7 +380,7 @@ struct Body {
     group: String,
     node: Name,
     version: u64,
-    assignment: Assignment,
+    assignment: Option<Assignment>,
 }
 
 impl Body {
@@ -358,12 +393,15 @@ impl Body {
         let node = Name::parse(take_text(&mut rest)?).ok()?;
         let version = rest.try_get_u64().ok()?;
         let count = rest.try_get_u16().ok()?;
-        let primary = take_upstream(&mut rest)?;
-        let mut assignment = Assignment { primary, failover: Vec::new() };
-        for _ in 1..count {
-            assignment = assignment.with(take_upstream(&mut rest)?).ok()?;
+        let mut assignment = None;
+        for _ in 0..count {
+            let upstream = take_upstream(&mut rest)?;
+            assignment = Some(match assignment {
+                None => Assignment { primary: upstream, failover: Vec::new() },
+                Some(assignment) => Assignment::with(assignment, upstream).ok()?,
+            });
         }
-        (count > 0 && rest.is_empty()).then_some(Self { group, node, version, assignment })
+        rest.is_empty().then_some(Self { group, node, version, assignment })
     }
 }
 

@@ -9,6 +9,8 @@ mod assignment;
 #[cfg(feature = "management-server")]
 mod audit;
 #[cfg(feature = "management-server")]
+mod chain;
+#[cfg(feature = "management-server")]
 mod delivery;
 #[cfg(feature = "management-server")]
 mod inventory;
@@ -30,6 +32,7 @@ mod report;
 mod rule;
 #[cfg(feature = "management-server")]
 mod session;
+mod site;
 #[cfg(feature = "management-server")]
 mod standing;
 mod token;
@@ -38,17 +41,19 @@ mod token_rules;
 
 #[cfg(feature = "management-server")]
 pub(crate) use approval::{
-    Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, may_be_behind,
-    may_be_gateway, may_limit_gateway, pending_expired_before,
+    Approved, Decision, Facts, Knock, Remember, decide, may_approve_agent, may_approve_gateway, may_be_gateway,
+    may_limit_gateway, pending_expired_before,
 };
 pub use assignment::{Assignment, AssignmentRecord, Upstream};
 pub(crate) use assignment::{AssignmentKey, SignedAssignment};
 #[cfg(feature = "management-server")]
-pub(crate) use assignment::{Candidate, GroupKey, may_assign, server_unknown};
+pub(crate) use assignment::{Candidate, GroupKey, may_assign, own_upstream, server_unknown};
 #[cfg(feature = "management-server")]
 pub(crate) use audit::By;
 #[cfg(feature = "management-server")]
 pub use audit::{AuditRecord, Author, AuthorKind};
+#[cfg(feature = "management-server")]
+pub(crate) use chain::Chains;
 #[cfg(feature = "management-server")]
 pub use delivery::{Delivery, DeliveryGap};
 #[cfg(feature = "management-server")]
@@ -60,6 +65,8 @@ pub(crate) use operation::{
     Answer, ApprovalsOperation, AssignmentsOperation, AuditOperation, DownstreamOperation, InventoryOperation,
     Operation, OperatorsOperation, TokensOperation,
 };
+#[cfg(feature = "management-server")]
+pub use operation::{AssignmentTarget, ServerUse};
 #[cfg(feature = "management-server")]
 pub use operator::{Access, OperatorRecord, OperatorState};
 #[cfg(feature = "management-server")]
@@ -89,6 +96,7 @@ pub(crate) use session::{
     CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
     open,
 };
+pub use site::{SiteName, SiteRecord};
 #[cfg(feature = "management-server")]
 pub(crate) use standing::Facts as StandingFacts;
 #[cfg(feature = "management-server")]

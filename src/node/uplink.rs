@@ -105,7 +105,7 @@ pub(crate) struct UplinkConfig {
     pub(crate) timing: Timing,
     pub(crate) configured: Assignment,
     /// The last good assignment from disk, already verified against the pinned key.
-    pub(crate) held: Option<(u64, Assignment)>,
+    pub(crate) held: Option<(u64, Option<Assignment>)>,
     /// The group's key, pinned by configuration or with the assignment.
     pub(crate) group_key: Option<AssignmentKey>,
     pub(crate) seed: u64,
@@ -115,7 +115,7 @@ impl Uplink {
     pub(crate) fn new(config: UplinkConfig, now: Instant) -> Self {
         let configured: Vec<Upstream> = config.configured.upstreams().cloned().collect();
         let (assignment_version, upstreams) = match &config.held {
-            Some((version, held)) => (*version, with_last_resort(held, &configured)),
+            Some((version, held)) => (*version, with_last_resort(held.as_ref(), &configured)),
             None => (0, configured.clone()),
         };
         let mut routing = Failover::new(upstreams.len(), config.timing, config.seed);
@@ -550,8 +550,8 @@ impl Uplink {
 }
 
 /// The assignment first; what is configured stays the last resort (DESIGN section 11).
-fn with_last_resort(assignment: &Assignment, configured: &[Upstream]) -> Vec<Upstream> {
-    let mut upstreams: Vec<Upstream> = assignment.upstreams().cloned().collect();
+fn with_last_resort(assignment: Option<&Assignment>, configured: &[Upstream]) -> Vec<Upstream> {
+    let mut upstreams: Vec<Upstream> = assignment.iter().flat_map(|held| held.upstreams()).cloned().collect();
     for upstream in configured {
         if !upstreams.contains(upstream) {
             upstreams.push(upstream.clone());

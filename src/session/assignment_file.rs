@@ -28,7 +28,8 @@ pub(crate) struct AssignmentFile {
 pub(crate) struct Pinned {
     pub(crate) key: AssignmentKey,
     pub(crate) version: u64,
-    pub(crate) assignment: Assignment,
+    /// None where the group withdrew it: the node follows its own configuration.
+    pub(crate) assignment: Option<Assignment>,
 }
 
 impl AssignmentFile {

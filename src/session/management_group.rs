@@ -9,6 +9,7 @@ mod inventory;
 mod operators;
 mod place;
 mod remote;
+mod sites;
 mod tokens;
 
 use std::fmt;

@@ -103,7 +103,7 @@ impl Group {
     }
 
     fn assignment(&self, node: &Name) -> Option<SignedAssignment> {
-        self.assignments.get(node).map(|(version, assignment)| self.key.sign(GROUP, node, *version, assignment))
+        self.assignments.get(node).map(|(version, assignment)| self.key.sign(GROUP, node, *version, Some(assignment)))
     }
 
     pub(super) fn authorise(&mut self, knock: &Knock) -> Standing {

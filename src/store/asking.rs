@@ -31,7 +31,8 @@ pub(crate) trait Asking: Store {
 
     fn set_server_excluded(&mut self, server: &Name, excluded: bool) -> Result<()> {
         let server = server.clone();
-        self.change_group(AssignmentsOperation::SetServerExcluded { server, excluded }, Timestamp::default())
+        let operation = AssignmentsOperation::SetServerExcluded { server, excluded };
+        ask!(self, Timestamp::default(), operation, ServerUse).map(|_| ())
     }
 
     fn servers(&mut self) -> Result<Vec<ServerRecord>> {

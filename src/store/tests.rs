@@ -9,6 +9,7 @@ pub(super) mod presence;
 mod refusals;
 mod rules;
 mod sessions;
+mod sites;
 pub(super) mod tokens;
 
 use bytes::Bytes;

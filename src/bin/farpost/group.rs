@@ -6,6 +6,7 @@
 mod age;
 pub(crate) mod approval;
 mod audit;
+mod failover;
 mod inventory;
 mod operators;
 mod overview;
@@ -16,12 +17,13 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use farpost::{AgentDecision, ApprovedFor, Code, Config, GatewayTerms, ManagementGroup};
+use farpost::{AgentDecision, ApprovedFor, Code, Config, GatewayTerms, ManagementGroup, Name};
 
 use crate::failure::Failure;
 use crate::{afar, files};
 pub(crate) use approval::GatewayCommand;
 use approval::{ChoiceArguments, KeyArguments, RuleCommand};
+use failover::{FailoverCommand, SiteCommand};
 
 /// Where the group's store is.
 #[derive(Args)]
@@ -42,6 +44,9 @@ pub(crate) enum GroupCommand {
     /// The upstreams of gateways and agents
     #[command(subcommand)]
     Failover(FailoverCommand),
+    /// Sets of gateways and agents that have their upstreams in common
+    #[command(subcommand)]
+    Site(SiteCommand),
     /// The management servers of the group
     #[command(subcommand)]
     Server(ServerCommand),
@@ -64,8 +69,11 @@ pub(crate) struct ApproveArguments {
     #[command(flatten)]
     store: StoreArguments,
     /// The management server that the gateway connects to
-    #[arg(long, value_name = "NAME", required_if_eq("action", "create"))]
+    #[arg(long, value_name = "NAME")]
     management_server_name: Option<String>,
+    /// The approved gateway that it connects to instead of a management server
+    #[arg(long, value_name = "NAME", conflicts_with = "management_server_name")]
+    parent_gateway: Option<String>,
     /// The agents that it may speak for: *.branch.example; without any, what was said before stays
     #[arg(long, value_name = "PATTERN")]
     agents: Vec<String>,
@@ -90,30 +98,6 @@ pub(crate) struct ApproveArguments {
 enum Action {
     Create,
     Delete,
-}
-
-/// The subcommands of `failover`.
-#[derive(Subcommand)]
-pub(crate) enum FailoverCommand {
-    /// Assign a primary and failovers, in order
-    Set {
-        #[command(flatten)]
-        store: StoreArguments,
-        /// The gateway that gets them
-        #[arg(long, value_name = "NAME", required_unless_present = "agent", conflicts_with = "agent")]
-        gateway: Option<String>,
-        /// The agent that gets them
-        #[arg(long, value_name = "NAME")]
-        agent: Option<String>,
-        /// The upstream to use
-        #[arg(long, value_name = "NAME[:PORT]")]
-        primary: String,
-        /// An upstream to use when the ones before it are dead
-        #[arg(long, value_name = "NAME[:PORT]")]
-        failover: Vec<String>,
-    },
-    /// Where everybody would go if a server or a gateway failed
-    Simulate(simulate::SimulateArguments),
 }
 
 /// The subcommands of `server`.
@@ -186,22 +170,18 @@ pub(crate) struct SendArguments {
 pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
     match command {
         GroupCommand::Approve(arguments) => wait(approve(arguments)),
-        GroupCommand::Failover(FailoverCommand::Set { store, gateway, agent, primary, failover }) => {
-            let node = gateway.or(agent).unwrap_or_default();
-            wait(async {
-                store.open().await?.set_failover(&node, &primary, &failover).await?;
-                println!("{node}: {}", [&[primary][..], &failover].concat().join(", then "));
-                Ok(())
-            })
-        }
+        GroupCommand::Failover(command) => failover::execute(command),
+        GroupCommand::Site(command) => failover::execute_site(command),
         GroupCommand::Server(ServerCommand::Set { store, name, excluded }) => wait(async {
-            store.open().await?.set_server_excluded(&name, excluded).await?;
+            let named = store.open().await?.set_server_excluded(&name, excluded).await?;
             let outcome = if excluded { "is never used for failover" } else { "may be used for failover" };
             println!("{name} {outcome}");
+            if excluded {
+                failover::warn_of_use(&name, &named);
+            }
             Ok(())
         }),
         GroupCommand::Inventory(arguments) => overview::execute(arguments),
-        GroupCommand::Failover(FailoverCommand::Simulate(arguments)) => simulate::execute(arguments),
         GroupCommand::Operator(command) => operators::execute(command),
         GroupCommand::Send(arguments) => wait(send(arguments)),
         GroupCommand::Audit(arguments) => wait(audit::audit(arguments)),
@@ -250,14 +230,32 @@ async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
     let gateway = &arguments.gateway_name;
     match arguments.action {
         Action::Create => {
-            let server = arguments.management_server_name.unwrap_or_default();
-            group.approve_gateway_with(gateway, ApprovedFor::ManagementServer(&server), &terms).await?;
+            let parent = match (&arguments.parent_gateway, &arguments.management_server_name) {
+                (Some(outer), _) => ApprovedFor::Gateway(outer),
+                (None, Some(server)) => ApprovedFor::ManagementServer(server),
+                (None, None) => {
+                    return Err(Failure::new(Code::Usage, "approve --action create")
+                        .found("no parent")
+                        .expected("--management-server-name, or --parent-gateway"));
+                }
+            };
+            group.approve_gateway_with(gateway, parent, &terms).await?;
             println!("The approval of server {gateway} completed successfully.");
         }
         Action::Delete => {
             group.delete_gateway(gateway).await?;
             println!("The removal of server {gateway} from the management group completed successfully.");
+            warn_of_orphans(&group, gateway).await?;
         }
+    }
+    Ok(())
+}
+
+/// Deleting a gateway is allowed whoever is behind it: they have no parent then, until they are given another.
+async fn warn_of_orphans(group: &ManagementGroup, deleted: &str) -> Result<(), Failure> {
+    let deleted = Name::parse(deleted)?;
+    for gateway in group.gateways().await?.iter().filter(|gateway| gateway.parent.as_ref() == Some(&deleted)) {
+        eprintln!("warning: the gateway {} was approved for {deleted} and has no parent now", gateway.name);
     }
     Ok(())
 }

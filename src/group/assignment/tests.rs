@@ -40,16 +40,35 @@ fn g3_no_upstream_is_there_twice_and_there_are_at_most_sixteen() {
 #[test]
 fn g6_an_assignment_is_taken_back_as_it_was_signed() {
     let key = key(1);
-    let signed = key.sign("CORP", &name("gw1.branch.example"), 9, &assignment());
+    let signed = key.sign("CORP", &name("gw1.branch.example"), 9, Some(&assignment()));
     let (version, read) = key.public().verify("CORP", &name("gw1.branch.example"), &signed).unwrap();
-    assert_eq!((version, &read), (9, &assignment()));
-    let record = AssignmentRecord { node: name("gw1.branch.example"), version: 9, assignment: assignment() };
-    assert_eq!(signed.content(), Some(record));
+    assert_eq!((version, read), (9, Some(assignment())));
+    assert_eq!((signed.version(), signed.content()), (9, Some(Some(assignment()))));
+}
+
+#[test]
+fn g6_a_withdrawal_is_signed_as_an_assignment_of_nothing() {
+    let key = key(1);
+    let signed = key.sign("CORP", &name("gw1"), 10, None);
+    assert_eq!(key.public().verify("CORP", &name("gw1"), &signed).unwrap(), (10, None));
+    assert_eq!(signed.content(), Some(None));
+    assert_eq!(&signed.body[..], b"\0\x14farpost assignment 1\0\x04CORP\0\x03gw1\0\0\0\0\0\0\0\x0a\0\0");
+}
+
+#[test]
+fn g3_primary_and_a_failover_change_places_and_the_others_stay() {
+    let three = assignment().failover("ms3:7").unwrap();
+    let texts = |assignment: Assignment| assignment.upstreams().map(ToString::to_string).collect::<Vec<_>>();
+    let [first, second, third] = ["ms1.corp.example:5723", "ms2.corp.example:5724", "ms3:7"];
+    assert_eq!(texts(three.swapped(None).unwrap()), [second, first, third]);
+    assert_eq!(texts(three.swapped(Some(&name("ms3"))).unwrap()), [third, second, first]);
+    assert_eq!(three.swapped(Some(&name("ms1.corp.example"))).unwrap_err().code(), Code::NotFailover);
+    assert_eq!(Assignment::primary("ms1").unwrap().swapped(None).unwrap_err().code(), Code::NotFailover);
 }
 
 #[test]
 fn g6_the_signed_bytes_are_those_of_the_first_release() {
-    let body = encode("CORP", &name("gw1"), 9, &assignment());
+    let body = encode("CORP", &name("gw1"), 9, Some(&assignment()));
     let golden: &[u8] = b"\0\x14farpost assignment 1\0\x04CORP\0\x03gw1\0\0\0\0\0\0\0\x09\0\x02\
         \0\x10ms1.corp.example\x16\x5b\0\x10ms2.corp.example\x16\x5c";
     assert_eq!(&body[..], golden);
@@ -59,7 +78,7 @@ fn g6_the_signed_bytes_are_those_of_the_first_release() {
 fn g6_every_bit_of_an_assignment_is_signed() {
     let key = key(1);
     let node = name("gw1");
-    let signed = key.sign("CORP", &node, 9, &assignment());
+    let signed = key.sign("CORP", &node, 9, Some(&assignment()));
     let check = |signed: &SignedAssignment| key.public().verify("CORP", &node, signed);
     for at in 0..(signed.body.len() + signed.signature.len()) * 8 {
         let (mut body, mut signature) = (signed.body.to_vec(), signed.signature.to_vec());
@@ -75,14 +94,14 @@ fn g6_every_bit_of_an_assignment_is_signed() {
 fn g6_an_assignment_of_another_key_group_or_node_is_forged() {
     let (node, ours) = (name("gw1"), key(1));
     for (group, signer, whom) in [("CORP", key(2), "gw1"), ("corp", key(1), "gw1"), ("CORP", key(1), "gw2")] {
-        let signed = signer.sign(group, &name(whom), 1, &assignment());
+        let signed = signer.sign(group, &name(whom), 1, Some(&assignment()));
         assert_eq!(ours.public().verify("CORP", &node, &signed).unwrap_err().code(), Code::AssignmentForged);
     }
 }
 
 #[test]
 fn every_truncation_and_every_addition_is_unreadable() {
-    let body = encode("CORP", &name("gw1"), 9, &assignment());
+    let body = encode("CORP", &name("gw1"), 9, Some(&assignment()));
     for length in 0..body.len() {
         assert!(Body::decode(&body[..length]).is_none(), "{length}");
     }
@@ -90,17 +109,16 @@ fn every_truncation_and_every_addition_is_unreadable() {
 }
 
 #[test]
-fn g3_excluded_and_unknown_servers_and_oneself_are_not_assigned() {
+fn g3_excluded_and_unknown_servers_are_not_assigned() {
     let known = [name("ms1.corp.example")];
-    let check = |node: &str, second: Candidate| {
-        may_assign(&name(node), &assignment(), &known, |upstream| {
+    let check = |second: Candidate| {
+        may_assign(&assignment(), &known, |upstream| {
             if upstream.as_str() == "ms1.corp.example" { Candidate::Server { excluded: false } } else { second }
         })
         .map_err(|error| error.code())
     };
-    assert_eq!(check("gw1", Candidate::Gateway), Ok(()));
-    assert_eq!(check("gw1", Candidate::Server { excluded: false }), Ok(()));
-    assert_eq!(check("gw1", Candidate::Server { excluded: true }), Err(Code::ServerExcluded));
-    assert_eq!(check("gw1", Candidate::Unknown), Err(Code::ServerUnknown));
-    assert_eq!(check("ms2.corp.example", Candidate::Gateway), Err(Code::ConfigBadValue));
+    assert_eq!(check(Candidate::Gateway), Ok(()));
+    assert_eq!(check(Candidate::Server { excluded: false }), Ok(()));
+    assert_eq!(check(Candidate::Server { excluded: true }), Err(Code::ServerExcluded));
+    assert_eq!(check(Candidate::Unknown), Err(Code::ServerUnknown));
 }

@@ -14,14 +14,16 @@ mod tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::group::{
-    AgentRecord, ApprovalRule, AuditRecord, Cursor, Delivery, DeliveryGap, FailoverOutlook, GatewayRecord, Inventory,
-    OperatorRecord, Overview, RefusedAttempt, RuleTest, ServerRecord, TokenRecord, UnknownAgents,
+    AgentRecord, ApprovalRule, Assignment, AssignmentRecord, AuditRecord, Cursor, Delivery, DeliveryGap,
+    FailoverOutlook, GatewayRecord, Inventory, OperatorRecord, Overview, RefusedAttempt, RuleTest, ServerRecord,
+    SiteRecord, TokenRecord, UnknownAgents,
 };
 use crate::name::Name;
 
 pub(crate) use approvals::ApprovalsOperation;
 pub use approvals::{AgentChoice, AgentDecision, GatewayTerms};
 pub(crate) use assignments::AssignmentsOperation;
+pub use assignments::{AssignmentTarget, ServerUse};
 pub(crate) use audit::AuditOperation;
 pub(crate) use downstream::DownstreamOperation;
 pub(crate) use inventory::InventoryOperation;
@@ -108,6 +110,8 @@ pub(crate) enum Answer {
     Number(u64),
     Text(String),
     Agents(Vec<AgentRecord>),
+    Assignment(Assignment),
+    Assignments(Vec<AssignmentRecord>),
     Audit(Vec<AuditRecord>),
     Cursors(Vec<Cursor>),
     Deliveries(Vec<Delivery>),
@@ -122,6 +126,8 @@ pub(crate) enum Answer {
     RuleTest(RuleTest),
     Rules(Vec<ApprovalRule>),
     Servers(Vec<ServerRecord>),
+    ServerUse(ServerUse),
+    Sites(Vec<SiteRecord>),
     Tokens(Vec<TokenRecord>),
     UnknownAgents(UnknownAgents),
 }

@@ -46,6 +46,10 @@ impl Uplink {
             return Ok(());
         }
         self.group_key = Some(key);
+        let Some(assignment) = assignment else {
+            self.apply_withdrawal(version, signed, key, now);
+            return Ok(());
+        };
         let names_the_one_in_use = self.is_available() && self.upstream().is_some_and(|used| names(&assignment, used));
         let is_wide = self.current.is_none();
         self.pending = Some(Pending { version, assignment, signed, key, is_wide });
@@ -58,6 +62,22 @@ impl Uplink {
         Ok(())
     }
 
+    /// The group withdrew what it assigned: the node follows its own configuration, at once, since it names no upstream
+    /// that would have to be reached first.
+    fn apply_withdrawal(&mut self, version: u64, signed: SignedAssignment, key: AssignmentKey, now: Instant) {
+        self.pending = None;
+        self.assignment_version = version;
+        self.output.push_back(UplinkOutput::Save(signed, key));
+        let upstreams = self.configured.clone();
+        let text = format!("version {version}, withdrawn: {}", list(&upstreams));
+        self.last_good.clone_from(&upstreams);
+        let count = upstreams.len();
+        self.replace_upstreams(upstreams, count, now);
+        let event = Event::new(Code::AssignmentChanged, self.me.name.to_string(), text);
+        self.output.push_back(UplinkOutput::Event(event));
+        self.act(now);
+    }
+
     /// Looks for an upstream of the pending assignment. Where a link is in use, only for one of those: what is in use is as
     /// good as any other.
     fn follow_pending(&mut self, now: Instant) {
@@ -65,7 +85,7 @@ impl Uplink {
         let mut upstreams: Vec<Upstream> = pending.assignment.upstreams().cloned().collect();
         let text = format!("version {}: {}", pending.version, list(&upstreams));
         if pending.is_wide {
-            upstreams = with_last_resort(&pending.assignment, &self.last_good);
+            upstreams = with_last_resort(Some(&pending.assignment), &self.last_good);
         }
         let assigned = pending.assignment.upstreams().count();
         let event = Event::new(Code::AssignmentPending, self.me.name.to_string(), text);
@@ -78,7 +98,7 @@ impl Uplink {
     pub(super) fn widen_pending(&mut self, now: Instant) {
         let Some(pending) = self.pending.as_mut().filter(|pending| !pending.is_wide) else { return };
         pending.is_wide = true;
-        let upstreams = with_last_resort(&pending.assignment, &self.last_good);
+        let upstreams = with_last_resort(Some(&pending.assignment), &self.last_good);
         let assigned = pending.assignment.upstreams().count();
         self.replace_upstreams(upstreams, assigned, now);
     }
@@ -94,7 +114,7 @@ impl Uplink {
         let Some(Pending { version, assignment, signed, key, .. }) = self.pending.take() else { return };
         self.assignment_version = version;
         self.output.push_back(UplinkOutput::Save(signed, key));
-        let upstreams = with_last_resort(&assignment, &self.configured);
+        let upstreams = with_last_resort(Some(&assignment), &self.configured);
         let text = format!("version {version}: {}", list(&upstreams));
         self.last_good.clone_from(&upstreams);
         self.replace_upstreams(upstreams, assignment.upstreams().count(), now);

@@ -14,7 +14,7 @@ impl ManagementGroup {
     /// # Errors
     ///
     /// [`Code::ServerUnknown`] if the server never registered, [`Code::ServerExcluded`], [`Code::RoleNotApproved`] if
-    /// the name is an approved agent's, [`Code::ParentLoop`], [`Code::NameUnreadable`].
+    /// the name is an approved agent's, [`Code::ChainLoop`], [`Code::ChainTooLong`], [`Code::NameUnreadable`].
     pub async fn approve_gateway(&self, gateway: &str, parent: ApprovedFor<'_>) -> Result<()> {
         let (gateway, parent) = (Name::parse(gateway)?, parent_of(parent)?);
         self.ask(ApprovalsOperation::ApproveGateway { gateway, parent }).await.and_then(done)

@@ -1,7 +1,9 @@
 //! Servers, and which upstreams a node has (rules G3, G6).
 
 use crate::error::Result;
-use crate::group::{Answer, Assignment, AssignmentsOperation, ServerRecord, Upstream};
+use crate::group::{
+    Answer, Assignment, AssignmentRecord, AssignmentTarget, AssignmentsOperation, ServerRecord, ServerUse, Upstream,
+};
 use crate::name::Name;
 use crate::session::management_group::{ManagementGroup, answer, done};
 
@@ -15,14 +17,14 @@ impl ManagementGroup {
         answer!(self.ask(AssignmentsOperation::Servers), Servers)
     }
 
-    /// Never uses a management server for failover (rule G3), or allows it again.
+    /// Never uses a management server for failover (rule G3), or allows it again; answers who names it still.
     ///
     /// # Errors
     ///
     /// [`Code::ServerUnknown`], [`Code::NameUnreadable`].
-    pub async fn set_server_excluded(&self, server: &str, excluded: bool) -> Result<()> {
+    pub async fn set_server_excluded(&self, server: &str, excluded: bool) -> Result<ServerUse> {
         let server = Name::parse(server)?;
-        self.ask(AssignmentsOperation::SetServerExcluded { server, excluded }).await.and_then(done)
+        answer!(self.ask(AssignmentsOperation::SetServerExcluded { server, excluded }), ServerUse)
     }
 
     /// Assigns a gateway or an agent its upstreams, as `host` or `host:port`; the first failover is tried first.
@@ -33,8 +35,44 @@ impl ManagementGroup {
     /// [`Code::PrimaryIsFailover`] for an upstream; [`Code::ConfigBadValue`] for what cannot be read or is too much.
     pub async fn set_failover(&self, node: &str, primary: &str, failover: &[impl AsRef<str>]) -> Result<()> {
         let node = Name::parse(node)?;
-        let failover: Vec<_> = failover.iter().map(|text| Upstream::parse(text.as_ref())).collect::<Result<_>>()?;
-        let assignment = Assignment::new(Upstream::parse(primary)?, failover)?;
+        let assignment = assignment(primary, failover)?;
         self.ask(AssignmentsOperation::Assign { node, assignment }).await.and_then(done)
     }
+
+    /// Takes away what a node or a site was assigned: a node has what its site has, or follows its own configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnknown`], [`Code::SiteUnknown`].
+    pub async fn clear_failover(&self, target: &AssignmentTarget) -> Result<()> {
+        self.ask(AssignmentsOperation::Withdraw { target: target.clone() }).await.and_then(done)
+    }
+
+    /// Lets the primary and a failover change places, the first one without a name, in one transaction with the look at
+    /// who they are; answers what is assigned now.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFailover`], [`Code::NameUnknown`], [`Code::SiteUnknown`]; [`Code::ServerExcluded`] for an upstream that
+    /// was excluded meanwhile.
+    pub async fn swap_failover(&self, target: &AssignmentTarget, with: Option<&str>) -> Result<Assignment> {
+        let (target, with) = (target.clone(), with.map(Name::parse).transpose()?);
+        answer!(self.ask(AssignmentsOperation::Swap { target, with }), Assignment)
+    }
+
+    /// What is assigned, to one node or to all; a node that is not listed follows its own configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnknown`], [`Code::NameUnreadable`].
+    pub async fn assignments(&self, node: Option<&str>) -> Result<Vec<AssignmentRecord>> {
+        let node = node.map(Name::parse).transpose()?;
+        answer!(self.ask(AssignmentsOperation::Assignments { node }), Assignments)
+    }
+}
+
+/// Of texts.
+pub(super) fn assignment(primary: &str, failover: &[impl AsRef<str>]) -> Result<Assignment> {
+    let failover: Vec<_> = failover.iter().map(|text| Upstream::parse(text.as_ref())).collect::<Result<_>>()?;
+    Assignment::new(Upstream::parse(primary)?, failover)
 }

@@ -7,12 +7,13 @@ mod rules;
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
-    AgentDecision, AgentRecord, Answer, ApprovalsOperation, By, GatewayRecord, GatewayState, GatewayTerms, KeyPin,
-    UnknownAgents, may_approve_gateway, may_be_behind, may_be_gateway, may_limit_gateway,
+    AgentDecision, AgentRecord, Answer, ApprovalsOperation, By, GatewayState, GatewayTerms, KeyPin, UnknownAgents,
+    may_approve_gateway, may_be_gateway, may_limit_gateway,
 };
 use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
+use crate::store::operations::assignments::check_parent;
 use crate::store::operations::operators::check_no_operator;
 use crate::store::operations::{Context, agent, audit, gateway, names, new_gateway, server};
 use crate::store::records::{Records, Which};
@@ -75,7 +76,7 @@ fn approve_gateway(
     records.lock_group()?;
     let agent = agent(records, name)?;
     check_no_operator(records, name)?;
-    check_parent(records, name, parent, agent.as_ref())?;
+    may_be_behind(records, name, parent, agent.as_ref())?;
     may_limit_gateway(terms.agents.as_deref().unwrap_or_default())?;
     if agent.is_some() {
         records.remove_agent(name)?;
@@ -97,20 +98,20 @@ fn approve_gateway(
     records.changed()
 }
 
-/// Whether the gateway may have this parent: a server that takes gateways, or an approved gateway that is not behind it.
-fn check_parent(records: &mut dyn Records, name: &Name, parent: &Name, agent: Option<&AgentRecord>) -> Result<()> {
+/// A parent is a registered server, or an approved gateway that is not behind the one that gets it.
+fn may_be_behind(records: &mut dyn Records, name: &Name, parent: &Name, agent: Option<&AgentRecord>) -> Result<()> {
     let servers = records.servers()?;
-    let gateways = records.gateways(Which::All)?;
-    let approved = |wanted: &Name| {
-        gateways.iter().find(|gateway| gateway.name == *wanted && gateway.state == GatewayState::Approved)
-    };
-    if server(&servers, parent).is_none() && (parent == name || approved(parent).is_some()) {
-        may_be_behind(name, parent, |above| {
-            approved(above).and_then(|gateway: &GatewayRecord| gateway.parent.as_ref())
-        })?;
-        return may_be_gateway(name, agent);
+    match (server(&servers, parent), gateway(records, parent)?) {
+        (None, Some(outer)) if outer.state == GatewayState::Approved => {
+            may_be_gateway(name, agent)?;
+            check_parent(records, name, parent)
+        }
+        (None, Some(outer)) => Err(Error::new(Code::RoleNotApproved)
+            .subject(parent.as_str())
+            .found(format!("a gateway, {}", outer.state))
+            .expected("an approved gateway, or a management server")),
+        (known, _) => may_approve_gateway(name, agent, (parent, known), &names(&servers)),
     }
-    may_approve_gateway(name, agent, (parent, server(&servers, parent)), &names(&servers))
 }
 
 fn delete_gateway(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> {

@@ -1,18 +1,24 @@
-//! Servers and assignments (rules G3, G6).
+//! Servers and assignments (rules G3, G6); what is written: `write`, sites: `sites`.
+
+mod sites;
+mod write;
 
 use std::collections::HashMap;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
-    Answer, Assignment, AssignmentRecord, AssignmentsOperation, Author, By, Candidate, GatewayState, ServerRecord,
-    SignedAssignment, may_assign, server_unknown,
+    Answer, Assignment, AssignmentRecord, AssignmentTarget, AssignmentsOperation, Author, By, GatewayState,
+    ServerRecord, ServerUse, SignedAssignment, server_unknown,
 };
 use crate::name::Name;
 use crate::store::operations::operators::check_no_operator;
-use crate::store::operations::{Context, agent, audit, distinct, gateway, names, server};
-use crate::store::records::{Records, Which, corrupt};
+use crate::store::operations::{Context, audit, distinct, names, server};
+use crate::store::records::{Records, StoredAssignment, Which, corrupt};
 use crate::time::Timestamp;
+
+pub(super) use write::check_parent;
+use write::{Change, check, known_node};
 
 pub(super) fn perform(
     records: &mut dyn Records,
@@ -20,9 +26,32 @@ pub(super) fn perform(
     operation: &AssignmentsOperation,
 ) -> Result<Answer> {
     match operation {
-        AssignmentsOperation::Assign { node, assignment } => assign(records, context, node, assignment)?,
+        AssignmentsOperation::Assign { node, assignment } => {
+            records.lock_group()?;
+            assign(records, context, ("assign", node), assignment)?;
+        }
+        AssignmentsOperation::Withdraw { target: AssignmentTarget::Node(node) } => withdraw(records, context, node)?,
+        AssignmentsOperation::Withdraw { target: AssignmentTarget::Site(site) } => {
+            sites::assign(records, context, site, None)?;
+        }
+        AssignmentsOperation::Swap { target, with } => {
+            return swap(records, context, target, with.as_ref()).map(Answer::Assignment);
+        }
+        AssignmentsOperation::Assignments { node } => return in_force(records, node.as_ref()).map(Answer::Assignments),
+        AssignmentsOperation::CreateSite { site } => sites::create(records, site, context.by)?,
+        AssignmentsOperation::DeleteSite { site } => sites::delete(records, context, site)?,
+        AssignmentsOperation::AssignSite { site, assignment } => {
+            sites::assign(records, context, site, Some(assignment))?;
+        }
+        AssignmentsOperation::AddToSite { site, nodes } => {
+            return sites::add(records, context, site, nodes).map(Answer::Number);
+        }
+        AssignmentsOperation::RemoveFromSite { site, nodes } => {
+            return sites::remove(records, context, site, nodes).map(Answer::Number);
+        }
+        AssignmentsOperation::Sites => return sites::all(records).map(Answer::Sites),
         AssignmentsOperation::SetServerExcluded { server, excluded } => {
-            set_server_excluded(records, server, *excluded, context.by)?;
+            return set_server_excluded(records, server, *excluded, context.by).map(Answer::ServerUse);
         }
         AssignmentsOperation::Servers => return records.servers().map(Answer::Servers),
     }
@@ -56,52 +85,112 @@ pub(in crate::store) fn register_server(
     }
 }
 
-fn set_server_excluded(records: &mut dyn Records, name: &Name, excluded: bool, by: &By) -> Result<()> {
+fn set_server_excluded(records: &mut dyn Records, name: &Name, excluded: bool, by: &By) -> Result<ServerUse> {
     records.lock_group()?;
     let servers = records.servers()?;
-    match server(&servers, name) {
-        None => Err(server_unknown(name, &names(&servers))),
-        Some(known) if known.excluded == excluded => Ok(()),
-        Some(known) => {
-            let record = ServerRecord { excluded, ..known.clone() };
-            records.put_server(&record)?;
-            let action = if excluded { "exclude server" } else { "include server" };
-            audit(records, by, (action, name.as_str()), Some(known), Some(&record))?;
-            records.changed()
-        }
+    let Some(known) = server(&servers, name) else { return Err(server_unknown(name, &names(&servers))) };
+    if known.excluded != excluded {
+        let record = ServerRecord { excluded, ..known.clone() };
+        records.put_server(&record)?;
+        let action = if excluded { "exclude server" } else { "include server" };
+        audit(records, by, (action, name.as_str()), Some(known), Some(&record))?;
+        records.changed()?;
     }
+    use_of(records, name)
 }
 
-/// Assigns upstreams to a known gateway or agent; the version rises.
-fn assign(records: &mut dyn Records, context: &Context<'_>, node: &Name, assignment: &Assignment) -> Result<()> {
-    records.lock_group()?;
-    let is_gateway = |records: &mut dyn Records, name: &Name| -> Result<bool> {
-        Ok(gateway(records, name)?.is_some_and(|gateway| gateway.state != GatewayState::Deleted))
-    };
-    if !is_gateway(records, node)? && agent(records, node)?.is_none() {
-        return Err(Error::new(Code::NameUnknown)
-            .subject(node.as_str())
-            .expected("a gateway or an agent of the group"));
-    }
-    let servers = records.servers()?;
-    let mut candidates = Vec::new();
-    for upstream in assignment.upstreams() {
-        let candidate = match server(&servers, upstream.name()) {
-            Some(server) => Candidate::Server { excluded: server.excluded },
-            None if is_gateway(records, upstream.name())? => Candidate::Gateway,
-            None => Candidate::Unknown,
-        };
-        candidates.push((upstream.name(), candidate));
-    }
-    may_assign(node, assignment, &names(&servers), |name| {
-        candidates.iter().find(|(candidate, _)| *candidate == name).map_or(Candidate::Unknown, |(_, known)| *known)
-    })?;
+/// Who names a server: it is not used where it is excluded, and they have one upstream less.
+fn use_of(records: &mut dyn Records, server: &Name) -> Result<ServerUse> {
+    let is_for = |assignment: &Assignment| assignment.contains(server);
+    let approved = records
+        .gateways(Which::All)?
+        .into_iter()
+        .filter(|gateway| gateway.state == GatewayState::Approved && gateway.parent.as_ref() == Some(server));
+    let gateways = approved.map(|gateway| gateway.name).collect();
+    let own = all(records)?.into_iter().filter(|record| record.site.is_none() && is_for(&record.assignment));
+    let assigned = own.map(|record| record.node).collect();
+    let sites = records.sites()?.into_iter().filter(|(_, assignment)| assignment.as_ref().is_some_and(is_for));
+    Ok(ServerUse { gateways, assigned, sites: sites.map(|(site, _)| site).collect() })
+}
+
+/// Assigns upstreams of its own to a known gateway or agent; the version rises.
+fn assign(
+    records: &mut dyn Records,
+    context: &Context<'_>,
+    (action, node): (&str, &Name),
+    assignment: &Assignment,
+) -> Result<()> {
+    known_node(records, node)?;
+    let change = Change { node: node.clone(), assignment: Some(assignment.clone()), site: None };
+    check(records, std::slice::from_ref(&change))?;
     let before = of(records, &[node])?.remove(node);
-    let version = records.assignment_version(node)?.saturating_add(1);
-    records.put_assignment(node, version, &context.key.sign(context.group, node, version, assignment))?;
-    let after = AssignmentRecord { node: node.clone(), version, assignment: assignment.clone() };
-    audit(records, context.by, ("assign", node.as_str()), before.as_ref(), Some(&after))?;
+    write::write(records, context, vec![change])?;
+    let after = of(records, &[node])?.remove(node);
+    audit(records, context.by, (action, node.as_str()), before.as_ref(), after.as_ref())?;
     records.changed()
+}
+
+/// Takes away what a node has of its own: it has what its site has, or follows its configuration.
+fn withdraw(records: &mut dyn Records, context: &Context<'_>, node: &Name) -> Result<()> {
+    records.lock_group()?;
+    known_node(records, node)?;
+    let before = of(records, &[node])?.remove(node);
+    if before.as_ref().is_none_or(|before| before.site.is_some()) {
+        return Ok(());
+    }
+    let site = records.site_nodes(Which::Named(&[node]))?.pop().map(|(_, site)| site);
+    let change = match site {
+        Some(site) => {
+            let assignment = sites::assignment_of(records, &site)?;
+            Change { node: node.clone(), site: assignment.is_some().then_some(site), assignment }
+        }
+        None => Change { node: node.clone(), assignment: None, site: None },
+    };
+    check(records, std::slice::from_ref(&change))?;
+    write::write(records, context, vec![change])?;
+    let after = of(records, &[node])?.remove(node);
+    audit(records, context.by, ("withdraw assignment", node.as_str()), before.as_ref(), after.as_ref())?;
+    records.changed()
+}
+
+/// Primary and a failover change places, in one transaction with the look at who they are.
+fn swap(
+    records: &mut dyn Records,
+    context: &Context<'_>,
+    target: &AssignmentTarget,
+    with: Option<&Name>,
+) -> Result<Assignment> {
+    records.lock_group()?;
+    let nothing = || {
+        Error::new(Code::NotFailover)
+            .subject(target.to_string())
+            .found("nothing that is assigned")
+            .expected("a primary and a failover")
+            .remedy("farpost failover set")
+    };
+    match target {
+        AssignmentTarget::Site(site) => {
+            let swapped = sites::assignment_of(records, site)?.ok_or_else(nothing)?.swapped(with)?;
+            sites::assign_locked(records, context, ("swap site's failover", site), Some(&swapped))?;
+            Ok(swapped)
+        }
+        AssignmentTarget::Node(node) => {
+            known_node(records, node)?;
+            let held = of(records, &[node])?.remove(node).ok_or_else(nothing)?;
+            if let Some(site) = &held.site {
+                return Err(Error::new(Code::NotFailover)
+                    .subject(node.as_str())
+                    .found(format!("the assignment of the site {site}"))
+                    .expected("one of its own")
+                    .remedy(format!(
+                        "farpost failover swap --site {site}; or farpost failover set for the node alone"
+                    )));
+            }
+            let swapped = held.assignment.swapped(with)?;
+            assign(records, context, ("swap failover", node), &swapped)?;
+            Ok(swapped)
+        }
+    }
 }
 
 /// The signed assignments of these nodes, in their order.
@@ -113,14 +202,33 @@ pub(in crate::store) fn signed(records: &mut dyn Records, nodes: &[Name]) -> Res
 
 /// What these nodes are assigned; a node that is not there follows its own configuration.
 pub(super) fn of(records: &mut dyn Records, nodes: &[&Name]) -> Result<HashMap<Name, AssignmentRecord>> {
-    let found = records.assignments(Which::Named(nodes))?;
-    found.into_iter().map(|(node, signed)| Ok((node, content(&signed)?))).collect()
+    let found = records_of(records, Which::Named(nodes))?;
+    Ok(found.into_iter().map(|record| (record.node.clone(), record)).collect())
 }
 
 pub(super) fn all(records: &mut dyn Records) -> Result<Vec<AssignmentRecord>> {
-    records.assignments(Which::All)?.iter().map(|(_, signed)| content(signed)).collect()
+    records_of(records, Which::All)
 }
 
-fn content(signed: &SignedAssignment) -> Result<AssignmentRecord> {
-    signed.content().ok_or_else(|| corrupt("an assignment that cannot be read"))
+fn in_force(records: &mut dyn Records, node: Option<&Name>) -> Result<Vec<AssignmentRecord>> {
+    match node {
+        Some(node) => {
+            known_node(records, node)?;
+            records_of(records, Which::Named(&[node]))
+        }
+        None => all(records),
+    }
+}
+
+fn records_of(records: &mut dyn Records, which: Which<'_>) -> Result<Vec<AssignmentRecord>> {
+    let stored = records.stored_assignments(which)?;
+    stored.into_iter().filter_map(|stored| record_of(stored).transpose()).collect()
+}
+
+/// Nothing of a node whose assignment was withdrawn.
+fn record_of(stored: StoredAssignment) -> Result<Option<AssignmentRecord>> {
+    let StoredAssignment { node, version, site, signed } = stored;
+    let Some(signed) = signed else { return Ok(None) };
+    let content = signed.content().ok_or_else(|| corrupt("an assignment that cannot be read"))?;
+    Ok(content.map(|assignment| AssignmentRecord { node, version, assignment, site }))
 }

@@ -9,7 +9,7 @@ use crate::group::{AgentRecord, AgentState, GatewayRecord, GatewayState, RuleNam
 use crate::name::Name;
 use crate::store::postgres::columns::{bits, get, key, name, optional_name, optional_word, text, texts, time, word};
 use crate::store::postgres::records::Transaction;
-use crate::store::records::{Place, Which, patterns_of, patterns_text, pin_of, pin_text, signed};
+use crate::store::records::{Place, Which, patterns_of, patterns_text, pin_of, pin_text};
 use crate::time::Timestamp;
 
 pub(super) fn servers(records: &mut Transaction<'_>) -> Result<Vec<ServerRecord>> {
@@ -72,24 +72,16 @@ pub(super) fn assignments(records: &mut Transaction<'_>, which: Which<'_>) -> Re
     select(records, which, all, named)?.iter().map(signed_of).collect()
 }
 
-fn select(records: &mut Transaction<'_>, which: Which<'_>, all: &'static str, named: &'static str) -> Result<Vec<Row>> {
+pub(super) fn select(
+    records: &mut Transaction<'_>,
+    which: Which<'_>,
+    all: &'static str,
+    named: &'static str,
+) -> Result<Vec<Row>> {
     match which {
         Which::All => records.query(all, &[]),
         Which::Named(names) => records.query(named, &[&texts(names.iter().copied())]),
     }
-}
-
-pub(super) fn put_assignment(
-    records: &mut Transaction<'_>,
-    node: &Name,
-    version: u64,
-    assignment: &SignedAssignment,
-) -> Result<()> {
-    let sql = "INSERT INTO farpost.assignments (node, version, body, signature) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (node) DO UPDATE
-         SET version = excluded.version, body = excluded.body, signature = excluded.signature";
-    let (body, signature) = (&assignment.body[..], &assignment.signature[..]);
-    records.query(sql, &[&node.as_str(), &signed(version), &body, &signature]).map(|_| ())
 }
 
 /// Columns of several records as one array each: those that gateways and agents share.

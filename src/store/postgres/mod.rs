@@ -26,6 +26,7 @@ mod refusals;
 mod rules;
 mod schema;
 mod sessions;
+mod sites;
 mod tls;
 mod tokens;
 mod url;

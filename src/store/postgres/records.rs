@@ -128,18 +128,10 @@ impl Records for Transaction<'_> {
         approvals::assignments(self, which)
     }
 
-    fn assignment_version(&mut self, node: &Name) -> Result<u64> {
-        let rows = self.query("SELECT version FROM farpost.assignments WHERE node = $1", &[&node.as_str()])?;
-        rows.first().map_or(Ok(0), |row| columns::bits(row, 0))
-    }
-
-    fn put_assignment(&mut self, node: &Name, version: u64, signed: &SignedAssignment) -> Result<()> {
-        approvals::put_assignment(self, node, version, signed)
-    }
-
     fn withdraw_assignment(&mut self, node: &Name) -> Result<()> {
-        let sql = "UPDATE farpost.assignments SET body = NULL, signature = NULL WHERE node = $1";
-        self.query(sql, &[&node.as_str()]).map(|_| ())
+        let sql = "UPDATE farpost.assignments SET body = NULL, signature = NULL, site = NULL WHERE node = $1";
+        self.query(sql, &[&node.as_str()])?;
+        self.query("DELETE FROM farpost.site_nodes WHERE node = $1", &[&node.as_str()]).map(|_| ())
     }
 
     fn lock_sessions(&mut self, agents: &[&Name]) -> Result<()> {

@@ -8,6 +8,7 @@ mod operators;
 mod presence;
 mod refusals;
 mod rules;
+mod sites;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(super) use operators::OperatorRecords;
 pub(super) use presence::{PresenceRecords, report_of, report_text, via_text};
 pub(super) use refusals::RefusalRecords;
 pub(super) use rules::RuleRecords;
+pub(super) use sites::{SiteRecords, StoredAssignment};
 
 /// A database that keeps one group's records.
 pub(super) trait Engine: Send {
@@ -112,7 +114,7 @@ pub(super) struct StoredGap<'a> {
 
 /// The records of a group within one transaction.
 pub(super) trait Records:
-    AuditRecords + OperatorRecords + PresenceRecords + RefusalRecords + RuleRecords
+    AuditRecords + OperatorRecords + PresenceRecords + RefusalRecords + RuleRecords + SiteRecords
 {
     /// Keeps everybody else from changing approvals, servers and assignments until the transaction ends: called
     /// before they are read by whoever will write them.
@@ -143,10 +145,8 @@ pub(super) trait Records:
 
     /// The assignments that are in force.
     fn assignments(&mut self, which: Which<'_>) -> Result<Vec<(Name, SignedAssignment)>>;
-    /// The version of a node's last assignment, withdrawn or not; 0 if it never had one.
-    fn assignment_version(&mut self, node: &Name) -> Result<u64>;
-    fn put_assignment(&mut self, node: &Name, version: u64, signed: &SignedAssignment) -> Result<()>;
-    /// Takes a node's assignment away; its version stays, so that a later one is newer still.
+    /// Takes away what a node has that leaves the group, and the node from its site; the version stays, so that a later
+    /// assignment is newer still.
     fn withdraw_assignment(&mut self, node: &Name) -> Result<()>;
 
     /// Keeps everybody else from the sessions and cursors of these agents until the transaction ends. The names are

@@ -1,12 +1,12 @@
 //! Servers and assignments.
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row};
 
 use crate::error::Result;
 use crate::group::{ServerRecord, SignedAssignment};
 use crate::name::Name;
-use crate::store::records::{Which, signed};
-use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
+use crate::store::records::Which;
+use crate::store::sqlite::columns::{NameColumn, TimeColumn};
 use crate::store::sqlite::{approvals, failure};
 
 pub(super) fn servers(connection: &Connection) -> Result<Vec<ServerRecord>> {
@@ -45,24 +45,11 @@ fn signed_of(row: &Row<'_>) -> rusqlite::Result<(Name, SignedAssignment)> {
     Ok((row.get::<_, NameColumn>(0)?.0, SignedAssignment { body, signature }))
 }
 
-pub(super) fn version(connection: &Connection, node: &Name) -> Result<u64> {
-    let mut select =
-        connection.prepare_cached("SELECT version FROM assignments WHERE node = ?1").map_err(failure::of)?;
-    let version = select.query_row([node.as_str()], |row| row.get::<_, BitsColumn>(0)).optional();
-    Ok(version.map_err(failure::of)?.map_or(0, |version| version.0))
-}
-
-pub(super) fn put(connection: &Connection, node: &Name, version: u64, assignment: &SignedAssignment) -> Result<()> {
-    let mut upsert = connection
-        .prepare_cached("INSERT OR REPLACE INTO assignments (node, version, body, signature) VALUES (?1, ?2, ?3, ?4)")
-        .map_err(failure::of)?;
-    let row = (node.as_str(), signed(version), &assignment.body[..], &assignment.signature[..]);
-    upsert.execute(row).map(|_| ()).map_err(failure::of)
-}
-
 pub(super) fn withdraw(connection: &Connection, node: &Name) -> Result<()> {
     let mut update = connection
-        .prepare_cached("UPDATE assignments SET body = NULL, signature = NULL WHERE node = ?1")
+        .prepare_cached("UPDATE assignments SET body = NULL, signature = NULL, site = NULL WHERE node = ?1")
         .map_err(failure::of)?;
-    update.execute([node.as_str()]).map(|_| ()).map_err(failure::of)
+    update.execute([node.as_str()]).map_err(failure::of)?;
+    let mut delete = connection.prepare_cached("DELETE FROM site_nodes WHERE node = ?1").map_err(failure::of)?;
+    delete.execute([node.as_str()]).map(|_| ()).map_err(failure::of)
 }

@@ -21,6 +21,7 @@ mod refusals;
 mod rules;
 mod schema;
 mod sessions;
+mod sites;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -79,14 +79,6 @@ impl Records for &Connection {
         assignments::assignments(self, which)
     }
 
-    fn assignment_version(&mut self, node: &Name) -> Result<u64> {
-        assignments::version(self, node)
-    }
-
-    fn put_assignment(&mut self, node: &Name, version: u64, signed: &SignedAssignment) -> Result<()> {
-        assignments::put(self, node, version, signed)
-    }
-
     fn withdraw_assignment(&mut self, node: &Name) -> Result<()> {
         assignments::withdraw(self, node)
     }

@@ -168,7 +168,7 @@ fn g3_g6_assignments_are_signed_rise_and_refuse_what_is_excluded_or_unknown(plac
     for version in 1..=2 {
         store.assign(&name("gw1"), &both).unwrap();
         let signed = store.signed_assignments(&[name("gw1")]).unwrap().remove(0).unwrap();
-        assert_eq!(key.verify("CORP", &name("gw1"), &signed).unwrap(), (version, both.clone()));
+        assert_eq!(key.verify("CORP", &name("gw1"), &signed).unwrap(), (version, Some(both.clone())));
     }
     store.delete_gateway(&name("gw1")).unwrap();
     store.approve_gateway(&name("gw1"), &name("ms1"), at(1)).unwrap();

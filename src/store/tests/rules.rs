@@ -351,8 +351,8 @@ fn g1_a_gateway_may_be_behind_another_one_and_never_behind_itself(place: &dyn Pl
     approve_gateway(&mut store, "inner", "outer", none()).unwrap();
     assert_eq!(ask(&mut store, &knock(Role::Gateway, "inner", Some("outer"), 1)), "gateway");
     assert_eq!(ask(&mut store, &knock(Role::Gateway, "inner", None, 1)), "refused ParentNotApproved");
-    assert_eq!(approve_gateway(&mut store, "outer", "inner", none()), Err(Code::ParentLoop));
-    assert_eq!(approve_gateway(&mut store, "new", "new", none()), Err(Code::ParentLoop));
+    assert_eq!(approve_gateway(&mut store, "outer", "inner", none()), Err(Code::ChainLoop));
+    assert_eq!(approve_gateway(&mut store, "new", "new", none()), Err(Code::ChainLoop));
     store.approve_agent(&name("pc7"), at(1)).unwrap();
     assert_eq!(approve_gateway(&mut store, "pc7", "outer", none()), Err(Code::RoleNotApproved));
     approve_gateway(&mut store, "inner", "ms2", none()).unwrap();

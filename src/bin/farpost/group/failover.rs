@@ -1,0 +1,299 @@
+//! `farpost failover` and `farpost site`: which upstreams nodes have.
+
+use clap::{Args, Subcommand};
+use farpost::{Assignment, AssignmentRecord, AssignmentTarget, ManagementGroup, Name, ServerUse, SiteName, SiteRecord};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::group::simulate;
+use crate::group::{StoreArguments, inventory::table, wait};
+
+/// The subcommands of `failover`.
+#[derive(Subcommand)]
+pub(crate) enum FailoverCommand {
+    /// Assign a primary and failovers, in order
+    Set {
+        #[command(flatten)]
+        store: StoreArguments,
+        #[command(flatten)]
+        target: TargetArguments,
+        /// The upstream to use
+        #[arg(long, value_name = "NAME[:PORT]")]
+        primary: String,
+        /// An upstream to use when the ones before it are dead
+        #[arg(long, value_name = "NAME[:PORT]")]
+        failover: Vec<String>,
+    },
+    /// Let the primary and a failover change places
+    Swap {
+        #[command(flatten)]
+        store: StoreArguments,
+        #[command(flatten)]
+        target: TargetArguments,
+        /// The failover; without it, the first
+        #[arg(long, value_name = "NAME")]
+        with: Option<String>,
+    },
+    /// What is assigned to a node, or to all
+    Show {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The gateway or the agent
+        node: Option<String>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take an assignment away: a node has what its site has, or follows its own configuration
+    Clear {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The gateway or the agent
+        #[arg(required_unless_present = "site", conflicts_with = "site")]
+        node: Option<String>,
+        /// The site whose nodes it is taken from
+        #[arg(long, value_name = "SITE")]
+        site: Option<String>,
+    },
+    /// Where everybody would go if a server or a gateway failed
+    Simulate(simulate::SimulateArguments),
+}
+
+/// Whose upstreams.
+#[derive(Args)]
+#[group(required = true, multiple = false, id = "target")]
+pub(crate) struct TargetArguments {
+    /// The gateway that gets them
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// The agent that gets them
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// The site whose nodes get them that have none of their own
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
+}
+
+/// The subcommands of `site`.
+#[derive(Subcommand)]
+pub(crate) enum SiteCommand {
+    /// Make a site without nodes
+    Create {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Its name
+        site: String,
+    },
+    /// Remove a site; its nodes stay in the group
+    Delete {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Its name
+        site: String,
+    },
+    /// The sites of the group
+    List {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Print them as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// A site with its nodes
+    Show {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Its name
+        site: String,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put gateways and agents into a site
+    Add {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The site's name
+        site: String,
+        /// The gateways and agents
+        #[arg(required = true)]
+        node: Vec<String>,
+    },
+    /// Take gateways and agents out of a site
+    Remove {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// The site's name
+        site: String,
+        /// The gateways and agents
+        #[arg(required = true)]
+        node: Vec<String>,
+    },
+}
+
+/// `farpost failover`.
+pub(super) fn execute(command: FailoverCommand) -> Result<(), Failure> {
+    match command {
+        FailoverCommand::Simulate(arguments) => simulate::execute(arguments),
+        FailoverCommand::Set { store, target, primary, failover } => wait(async {
+            let group = store.open().await?;
+            let target = target.parse()?;
+            match &target {
+                AssignmentTarget::Site(site) => group.set_site_failover(site.as_str(), &primary, &failover).await?,
+                AssignmentTarget::Node(node) => group.set_failover(node.as_str(), &primary, &failover).await?,
+                _ => {}
+            }
+            println!("{target}: {}", [&[primary][..], &failover].concat().join(", then "));
+            Ok(())
+        }),
+        FailoverCommand::Swap { store, target, with } => wait(async {
+            let target = target.parse()?;
+            let assignment = store.open().await?.swap_failover(&target, with.as_deref()).await?;
+            println!("{target}: {}", upstreams(&assignment).join(", then "));
+            Ok(())
+        }),
+        FailoverCommand::Show { store, node, json } => wait(async {
+            let records = store.open().await?.assignments(node.as_deref()).await?;
+            print_assignments(&records, json);
+            Ok(())
+        }),
+        FailoverCommand::Clear { store, node, site } => wait(async {
+            let target = TargetArguments { gateway: node, agent: None, site }.parse()?;
+            let group = store.open().await?;
+            group.clear_failover(&target).await?;
+            println!("{target}: {}", what_is_left(&group, &target).await?);
+            Ok(())
+        }),
+    }
+}
+
+/// `farpost site`.
+pub(super) fn execute_site(command: SiteCommand) -> Result<(), Failure> {
+    wait(async {
+        match command {
+            SiteCommand::Create { store, site } => {
+                store.open().await?.create_site(&site).await?;
+                println!("The site {site} is there.");
+            }
+            SiteCommand::Delete { store, site } => {
+                store.open().await?.delete_site(&site).await?;
+                println!("The site {site} is removed.");
+            }
+            SiteCommand::List { store, json } => print_sites(&store.open().await?.sites().await?, json),
+            SiteCommand::Show { store, site, json } => show(&store.open().await?, &site, json).await?,
+            SiteCommand::Add { store, site, node } => {
+                let count = store.open().await?.add_to_site(&site, &node).await?;
+                println!("{count} added to the site {site}.");
+            }
+            SiteCommand::Remove { store, site, node } => {
+                let count = store.open().await?.remove_from_site(&site, &node).await?;
+                println!("{count} removed from the site {site}.");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Who names a server that was just excluded: for people, as warnings.
+pub(super) fn warn_of_use(server: &str, named: &ServerUse) {
+    for gateway in &named.gateways {
+        eprintln!("warning: the gateway {gateway} is approved for {server}");
+    }
+    for node in &named.assigned {
+        eprintln!("warning: {server} is assigned to {node}");
+    }
+    for site in &named.sites {
+        eprintln!("warning: {server} is assigned to the site {site}");
+    }
+}
+
+impl TargetArguments {
+    fn parse(self) -> Result<AssignmentTarget, Failure> {
+        match (self.site, self.gateway.or(self.agent)) {
+            (Some(site), _) => Ok(AssignmentTarget::Site(SiteName::parse(&site)?)),
+            (None, node) => Ok(AssignmentTarget::Node(Name::parse(&node.unwrap_or_default())?)),
+        }
+    }
+}
+
+async fn what_is_left(group: &ManagementGroup, target: &AssignmentTarget) -> Result<String, Failure> {
+    let AssignmentTarget::Node(node) = target else { return Ok("no assignment".to_owned()) };
+    let left = group.assignments(Some(node.as_str())).await?;
+    Ok(match left.first() {
+        Some(record) => upstreams(&record.assignment).join(", then "),
+        None => "its own configuration".to_owned(),
+    })
+}
+
+async fn show(group: &ManagementGroup, site: &str, as_json: bool) -> Result<(), Failure> {
+    let wanted = SiteName::parse(site)?;
+    let sites = group.sites().await?;
+    let Some(record) = sites.iter().find(|record| record.name == wanted) else {
+        return Err(Failure::new(farpost::Code::SiteUnknown, wanted.to_string()));
+    };
+    if as_json {
+        println!("{}", site_document(record));
+        return Ok(());
+    }
+    let assigned = record.assignment.as_ref().map_or_else(Vec::new, upstreams);
+    println!("site {}: {}", record.name, if assigned.is_empty() { "-".to_owned() } else { assigned.join(", then ") });
+    let held = group.assignments(None).await?;
+    table(
+        &["NODE", "VERSION", "FROM"],
+        record.nodes.iter().map(|node| {
+            let held = held.iter().find(|held| held.node == *node);
+            let version = held.map_or("-".to_owned(), |held| held.version.to_string());
+            vec![node.to_string(), version, held.map_or("-".to_owned(), from)]
+        }),
+    );
+    Ok(())
+}
+
+fn print_assignments(records: &[AssignmentRecord], as_json: bool) {
+    if as_json {
+        let all = records.iter().map(|record| {
+            json!({
+                "node": record.node.as_str(),
+                "version": record.version,
+                "upstreams": upstreams(&record.assignment),
+                "site": record.site.as_ref().map(SiteName::as_str),
+            })
+        });
+        println!("{}", all.collect::<Value>());
+        return;
+    }
+    let rows = records.iter().map(|record| {
+        let all = upstreams(&record.assignment).join(", ");
+        vec![record.node.to_string(), record.version.to_string(), from(record), all]
+    });
+    table(&["ASSIGNED TO", "VERSION", "FROM", "UPSTREAMS"], rows);
+}
+
+fn print_sites(sites: &[SiteRecord], as_json: bool) {
+    if as_json {
+        println!("{}", sites.iter().map(site_document).collect::<Value>());
+        return;
+    }
+    let rows = sites.iter().map(|site| {
+        let all = site.assignment.as_ref().map_or("-".to_owned(), |assignment| upstreams(assignment).join(", "));
+        vec![site.name.to_string(), site.nodes.len().to_string(), all]
+    });
+    table(&["SITE", "NODES", "UPSTREAMS"], rows);
+}
+
+fn site_document(site: &SiteRecord) -> Value {
+    json!({
+        "name": site.name.as_str(),
+        "upstreams": site.assignment.as_ref().map(upstreams),
+        "nodes": site.nodes.iter().map(|node| json!(node.as_str())).collect::<Value>(),
+    })
+}
+
+/// Where an assignment comes from.
+fn from(record: &AssignmentRecord) -> String {
+    record.site.as_ref().map_or("its own".to_owned(), |site| format!("site {site}"))
+}
+
+fn upstreams(assignment: &Assignment) -> Vec<String> {
+    assignment.upstreams().map(ToString::to_string).collect()
+}
