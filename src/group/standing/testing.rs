@@ -155,7 +155,7 @@ impl Facts {
     pub(in crate::group) fn assign(&mut self, node: &str, version: u64, primary: &str, failover: &[&str]) {
         let upstream = |text: &&str| Upstream::parse(text).unwrap();
         let assignment = Assignment::new(upstream(&primary), failover.iter().map(upstream)).unwrap();
-        self.assignments.push(AssignmentRecord { node: name(node), version, assignment });
+        self.assignments.push(AssignmentRecord { node: name(node), version, assignment, site: None });
     }
 
     /// The server ran out of time.

@@ -103,7 +103,7 @@ impl Lab {
 
     fn assign(&mut self, version: u64, servers: &[&str]) {
         let key = GroupKey::from_pkcs8(&ed25519()).unwrap();
-        let signed = key.sign("CORP", &Name::parse(ME).unwrap(), version, &assignment(servers));
+        let signed = key.sign("CORP", &Name::parse(ME).unwrap(), version, Some(&assignment(servers)));
         let key = Bytes::copy_from_slice(key.public().as_bytes());
         let assign = Assign { body: signed.body, signature: signed.signature, key };
         self.uplink.handle_assign(&assign, self.now).unwrap();
