@@ -202,12 +202,12 @@ impl Scene {
     fn kill_and_restart(&mut self, waiting: usize) {
         let mut victims = [&["a backend"][..], &SERVERS, &GATEWAYS].concat();
         let count = 2 + usize::try_from(self.chance.below(3)).unwrap();
-        let mut killed = Vec::new();
+        let (mut killed, mut ending) = (Vec::new(), Vec::new());
         for _ in 0..count {
             let at = usize::try_from(self.chance.below(victims.len() as u64)).unwrap();
             let victim = victims.swap_remove(at);
             if victim == "a backend" {
-                self.kill_a_backend();
+                ending = self.kill_a_backend();
             } else {
                 self.installation.node_named(victim).kill();
                 killed.push(victim);
@@ -222,16 +222,25 @@ impl Scene {
             self.until_the_database_answers();
             self.installation.start(victim);
         }
+        // The database ends all its processes when one of them dies: what is measured next comes after that.
+        let since = Instant::now();
+        while self.cluster.processes().iter().skip(1).any(|pid| ending.contains(pid)) {
+            assert!(since.elapsed() < RECOVERS_WITHIN, "{ending:?} are still there");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.until_the_database_answers();
     }
 
-    /// SIGKILL: the database server drops all connections and recovers.
-    fn kill_a_backend(&self) {
+    /// SIGKILL: the database server drops all connections and recovers. Answers its processes of before.
+    fn kill_a_backend(&self) -> Vec<i32> {
         let of = format!("FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()", self.database);
         let pids = self.cluster.sql("postgres", &format!("SELECT pid {of} ORDER BY random() LIMIT 1"));
         // After a server was killed there may be none at the moment.
-        let Ok(pid) = pids.parse::<i32>() else { return };
-        assert!(self.cluster.processes().contains(&pid));
+        let Ok(pid) = pids.parse::<i32>() else { return Vec::new() };
+        let processes = self.cluster.processes();
+        assert!(processes.contains(&pid));
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        processes.into_iter().skip(1).collect()
     }
 
     fn until_the_database_answers(&self) {
