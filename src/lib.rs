@@ -85,6 +85,7 @@ pub use group::{
     StandbyStanding,
 };
 #[cfg(feature = "management-server")]
+pub use group::{MessageFilter, MessageRecord, MessageState, MessagesSent, Recipients};
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 pub use group::{SiteName, SiteRecord};
 pub use identity::key_of_certificate;

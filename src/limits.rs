@@ -217,6 +217,33 @@ pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
 pub(crate) const WINDOW_BYTES_MAX: usize = 8 << 20;
 /// Messages to one agent that the group store holds (rule D8).
 pub(crate) const DOWN_MESSAGES_MAX: u64 = 10_000;
+/// Their bytes: 2,000 of the largest size.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_BYTES_MAX: u64 = 32 << 20;
+/// All copies of one message to a set of agents, which one transaction writes: 4 kB to each of 16,000 agents.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_SEND_BYTES_MAX: u64 = 64 << 20;
+/// How long a message to an agent counts, unless told otherwise: an agent that was off over a week's holidays gets it.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_EXPIRY: Duration = Duration::from_secs(7 * 86_400);
+/// The longest: what it asks for was decided a month ago.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_EXPIRY_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// An agent may still be working on a message that expired: so long is waited for its word before the bytes go.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_EXPIRY_GRACE: Duration = Duration::from_secs(3_600);
+/// How long it is shown what became of a message.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_SHOWN_FOR: Duration = Duration::from_secs(7 * 86_400);
+/// Messages of one agent of which that is shown, beside those that wait.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_SHOWN_MAX: u64 = 1_000;
+/// Rows that one transaction forgets: a millisecond or two, so that commits go on in between.
+#[cfg(feature = "management-server")]
+pub(crate) const FORGET_BATCH: u64 = 500;
+/// How often one of the management servers looks for what is to be forgotten.
+#[cfg(feature = "management-server")]
+pub(crate) const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// Standings or sessions in one transaction: 128 take about as long as its sync, a few milliseconds, and the cursors of
 /// agents that are connected wait no longer for their turn.
 pub(crate) const STORE_BATCH_MAX: usize = 128;

@@ -13,6 +13,8 @@ mod chain;
 #[cfg(feature = "management-server")]
 mod delivery;
 #[cfg(feature = "management-server")]
+mod down;
+#[cfg(feature = "management-server")]
 mod inventory;
 #[cfg(feature = "management-server")]
 mod operation;
@@ -56,6 +58,10 @@ pub use audit::{AuditRecord, Author, AuthorKind};
 pub(crate) use chain::Chains;
 #[cfg(feature = "management-server")]
 pub use delivery::{Delivery, DeliveryGap};
+#[cfg(feature = "management-server")]
+pub(crate) use down::may_expire_after;
+#[cfg(feature = "management-server")]
+pub use down::{MessageFilter, MessageRecord, MessageState, MessagesSent, Recipients};
 #[cfg(feature = "management-server")]
 pub use inventory::{Cursor, Inventory};
 #[cfg(feature = "management-server")]

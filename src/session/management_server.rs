@@ -3,6 +3,7 @@
 mod builder;
 mod commit_pace;
 mod deliveries;
+mod forgetting;
 mod operators;
 mod output_file;
 mod perform;

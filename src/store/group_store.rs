@@ -109,16 +109,33 @@ impl<E: Engine> Store for GroupStore<E> {
         self.engine.read(|records| records.output_position(server, path))
     }
 
-    fn down_messages(&mut self, agent: &Name, fence: u64, above: u64, count: usize) -> Result<Vec<DownMessage>> {
-        self.engine.read(|records| down::messages(records, agent, fence, above, count))
+    fn down_messages(
+        &mut self,
+        agent: &Name,
+        fence: u64,
+        page: (u64, usize),
+        at: Timestamp,
+    ) -> Result<Vec<DownMessage>> {
+        match self.engine.read(|records| down::messages(records, agent, fence, page, at))? {
+            Some(messages) => Ok(messages),
+            None => self.engine.write(|records| down::messages_unexpired(records, agent, fence, page, at)),
+        }
     }
 
     fn down_waiting(&mut self) -> Result<Vec<Name>> {
         self.engine.read(|records| records.down_waiting())
     }
 
-    fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()> {
-        self.engine.write(|records| down::delivered(records, agent, fence, through))
+    fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64, at: Timestamp) -> Result<()> {
+        self.engine.write(|records| down::delivered(records, agent, fence, through, at))
+    }
+
+    fn is_time_to_forget(&mut self, at: Timestamp) -> Result<bool> {
+        self.engine.write(|records| down::is_time_to_forget(records, at))
+    }
+
+    fn forget_some(&mut self, at: Timestamp) -> Result<bool> {
+        self.engine.write(|records| down::forget_some(records, at))
     }
 
     fn keep_presence(&mut self, batch: &PresenceBatch) -> Result<()> {

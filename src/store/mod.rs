@@ -89,12 +89,23 @@ pub(crate) trait Store: Send {
     /// The length remembered last.
     fn output_position(&mut self, server: &Name, path: &str) -> Result<Option<u64>>;
 
-    /// The messages for an agent above a number, oldest first, at most `count`; refused to a stale fence.
-    fn down_messages(&mut self, agent: &Name, fence: u64, above: u64, count: usize) -> Result<Vec<DownMessage>>;
+    /// The messages for an agent above a number that have not expired, oldest first, at most `count`; refused to a stale
+    /// fence. `page` is the number and the count.
+    fn down_messages(
+        &mut self,
+        agent: &Name,
+        fence: u64,
+        page: (u64, usize),
+        at: Timestamp,
+    ) -> Result<Vec<DownMessage>>;
     /// The agents that messages wait for.
     fn down_waiting(&mut self) -> Result<Vec<Name>>;
-    /// The agent's application has taken all up to this number.
-    fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64) -> Result<()>;
+    /// The agent's application has taken all up to this number that it was sent.
+    fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64, at: Timestamp) -> Result<()>;
+    /// Whether this server is to call [`Store::forget_some`] now: of a group's servers one does in each period.
+    fn is_time_to_forget(&mut self, at: Timestamp) -> Result<bool>;
+    /// Forgets messages to agents that ended long ago, a few in one short transaction; whether there may be more.
+    fn forget_some(&mut self, at: Timestamp) -> Result<bool>;
 
     /// Writes what a server says of the nodes that are connected to it, and renews its lease.
     fn keep_presence(&mut self, batch: &PresenceBatch) -> Result<()>;
@@ -118,6 +129,8 @@ pub(crate) struct DownMessage {
     pub(crate) number: u64,
     pub(crate) payload: Bytes,
     pub(crate) sent: Timestamp,
+    /// None for one of an earlier release, which knew no expiry.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 /// What one channel delivered, to be written where the store is the output. `write` is the index of the cursor

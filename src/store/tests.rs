@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod down;
 mod golden;
 mod operators;
 mod places;

@@ -8,13 +8,13 @@ pub(crate) mod approval;
 mod audit;
 mod failover;
 mod inventory;
+mod messages;
 mod operators;
 mod overview;
 mod refusals;
 mod simulate;
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use farpost::{AgentDecision, ApprovedFor, Code, Config, GatewayTerms, ManagementGroup, Name};
@@ -55,8 +55,10 @@ pub(crate) enum GroupCommand {
     /// Who may work on the group from afar: farpost --server M --identity DIR COMMAND
     #[command(subcommand)]
     Operator(operators::OperatorCommand),
-    /// Send a message to an agent
-    Send(SendArguments),
+    /// Send a message to agents
+    Send(messages::SendArguments),
+    /// Messages to agents, and what became of them
+    Messages(messages::MessagesArguments),
     /// Who changed what in the group, and when
     Audit(audit::AuditArguments),
     /// Every attempt to connect that was refused, and why
@@ -151,22 +153,6 @@ pub(crate) enum AgentCommand {
     Rule(RuleCommand),
 }
 
-/// The arguments of `send`.
-#[derive(Args)]
-pub(crate) struct SendArguments {
-    #[command(flatten)]
-    store: StoreArguments,
-    /// The agent
-    #[arg(long, value_name = "NAME")]
-    agent: String,
-    /// The message; without it the bytes of --file
-    #[arg(conflicts_with = "file", required_unless_present = "file")]
-    text: Option<String>,
-    /// A file whose bytes are the message; - is standard input
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
-}
-
 pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
     match command {
         GroupCommand::Approve(arguments) => wait(approve(arguments)),
@@ -183,7 +169,8 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
         }),
         GroupCommand::Inventory(arguments) => overview::execute(arguments),
         GroupCommand::Operator(command) => operators::execute(command),
-        GroupCommand::Send(arguments) => wait(send(arguments)),
+        GroupCommand::Send(arguments) => wait(messages::send(arguments)),
+        GroupCommand::Messages(arguments) => wait(messages::messages(arguments)),
         GroupCommand::Audit(arguments) => wait(audit::audit(arguments)),
         GroupCommand::Refusals(arguments) => wait(refusals::refusals(arguments)),
     }
@@ -260,29 +247,6 @@ async fn warn_of_orphans(group: &ManagementGroup, deleted: &str) -> Result<(), F
     Ok(())
 }
 
-async fn send(arguments: SendArguments) -> Result<(), Failure> {
-    let payload = match (arguments.text, &arguments.file) {
-        (Some(text), _) => text.into_bytes(),
-        (None, Some(file)) => read(file)?,
-        (None, None) => Vec::new(),
-    };
-    let number = arguments.store.open().await?.send(&arguments.agent, payload).await?;
-    println!("{number}");
-    Ok(())
-}
-
-/// The bytes of a file, at most what any message may have.
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error: std::io::Error| files::unreadable(file, &error);
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().take(MESSAGE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    } else {
-        std::fs::File::open(file).map_err(failed)?.take(MESSAGE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    }
-    Ok(bytes)
-}
-
 impl StoreArguments {
     /// The group: by its store, or from afar.
     pub(crate) async fn open(&self) -> Result<ManagementGroup, Failure> {
@@ -310,6 +274,3 @@ pub(crate) fn wait(call: impl Future<Output = Result<(), Failure>>) -> Result<()
         .map_err(|error| Failure::new(Code::Internal, "the runtime").found(error))?;
     runtime.block_on(call)
 }
-
-/// Above what the group takes, so that it is the group that refuses.
-const MESSAGE_BYTES_MAX: u64 = 65 << 20;

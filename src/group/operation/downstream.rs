@@ -2,24 +2,35 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::group::{MessageFilter, Recipients};
 use crate::name::Name;
 
 /// About messages to agents.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DownstreamOperation {
-    /// Answers `Number`, the message's.
+    /// To one agent, for the default time. Answers `Number`, the message's.
     Send {
         agent: Name,
         #[serde(with = "crate::text_form::hexadecimal")]
         payload: Vec<u8>,
     },
+    /// To a set of agents: all of them or, where it fails, none. Answers `Sent`.
+    SendTo {
+        recipients: Recipients,
+        valid_for_ms: u64,
+        #[serde(with = "crate::text_form::hexadecimal")]
+        payload: Vec<u8>,
+    },
+    /// By agent and number, at most `limit`. Answers `Messages`.
+    Messages { filter: MessageFilter, limit: u64 },
 }
 
 impl DownstreamOperation {
     pub(crate) fn is_change(&self) -> bool {
         match self {
-            Self::Send { .. } => true,
+            Self::Send { .. } | Self::SendTo { .. } => true,
+            Self::Messages { .. } => false,
         }
     }
 }

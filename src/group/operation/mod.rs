@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::{
     AgentRecord, ApprovalRule, Assignment, AssignmentRecord, AuditRecord, Cursor, Delivery, DeliveryGap,
-    FailoverOutlook, GatewayRecord, Inventory, OperatorRecord, Overview, RefusedAttempt, RuleTest, ServerRecord,
-    SiteRecord, TokenRecord, UnknownAgents,
+    FailoverOutlook, GatewayRecord, Inventory, MessageRecord, MessagesSent, OperatorRecord, Overview, RefusedAttempt,
+    RuleTest, ServerRecord, SiteRecord, TokenRecord, UnknownAgents,
 };
 use crate::name::Name;
 
@@ -71,6 +71,7 @@ impl Operation {
     pub(crate) fn at_most(mut self, rows: u64) -> Self {
         match &mut self {
             Self::Audit(AuditOperation::Entries { limit, .. })
+            | Self::Downstream(DownstreamOperation::Messages { limit, .. })
             | Self::Inventory(InventoryOperation::Deliveries { limit, .. } | InventoryOperation::Gaps { limit, .. }) => {
                 *limit = rows.min(*limit);
             }
@@ -119,12 +120,14 @@ pub(crate) enum Answer {
     Gaps(Vec<DeliveryGap>),
     Gateways(Vec<GatewayRecord>),
     Inventory(Box<Inventory>),
+    Messages(Vec<MessageRecord>),
     Names(Vec<Name>),
     Operators(Vec<OperatorRecord>),
     Overview(Box<Overview>),
     Refusals(Vec<RefusedAttempt>),
     RuleTest(RuleTest),
     Rules(Vec<ApprovalRule>),
+    Sent(MessagesSent),
     Servers(Vec<ServerRecord>),
     ServerUse(ServerUse),
     Sites(Vec<SiteRecord>),

@@ -1,13 +1,15 @@
 //! Messages to agents (rule D8).
 
+use std::time::Duration;
+
 use crate::error::Result;
-use crate::group::{Answer, DownstreamOperation};
+use crate::group::{Answer, DownstreamOperation, MessageFilter, MessageRecord, MessagesSent, Recipients};
 use crate::name::Name;
 use crate::session::management_group::{ManagementGroup, answer};
 
 impl ManagementGroup {
     /// Puts a message for one agent into the store (rule D8); answers its number. It travels when the agent is
-    /// connected.
+    /// connected, within the next 7 days.
     ///
     /// # Errors
     ///
@@ -16,5 +18,36 @@ impl ManagementGroup {
     pub async fn send(&self, agent: &str, payload: impl Into<Vec<u8>>) -> Result<u64> {
         let (agent, payload) = (Name::parse(agent)?, payload.into());
         answer!(self.ask(DownstreamOperation::Send { agent, payload }), Number)
+    }
+
+    /// Puts a message for each agent of a set into the store, all in one transaction. It is sent to none of them after
+    /// `valid_for` (1 s to 30 days). Agents for whom too much waits already are left out and counted.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::send`], for any agent that is named; [`Code::NameUnknown`] for a set without an approved
+    /// agent; [`Code::DownQueueFull`] if there is room for nobody; [`Code::MessageTooLarge`] also where all copies
+    /// together are above 64 MiB; [`Code::ArgumentInvalid`] for `valid_for`. Nothing is sent then.
+    ///
+    /// [`Code::ArgumentInvalid`]: crate::Code::ArgumentInvalid
+    pub async fn send_to(
+        &self,
+        recipients: Recipients,
+        payload: impl Into<Vec<u8>>,
+        valid_for: Duration,
+    ) -> Result<MessagesSent> {
+        let valid_for_ms = u64::try_from(valid_for.as_millis()).unwrap_or(u64::MAX);
+        let payload = payload.into();
+        answer!(self.ask(DownstreamOperation::SendTo { recipients, valid_for_ms, payload }), Sent)
+    }
+
+    /// The messages to agents that wait, and for 7 days those that were delivered or expired, at most 1,000 of an agent:
+    /// by agent and number, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn messages(&self, filter: MessageFilter, limit: usize) -> Result<Vec<MessageRecord>> {
+        answer!(self.ask(DownstreamOperation::Messages { filter, limit: limit as u64 }), Messages)
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::ManagementServer;
 use super::commit_pace::CommitPace;
 use super::deliveries::Deliveries;
+use super::forgetting::forget;
 use super::output_file::{Lengths, OutputFile};
 use super::perform::{CursorSource, Performer, expire_pending, follow_group, tick};
 use super::presence::PresenceWriter;
@@ -188,6 +189,7 @@ impl ManagementServerBuilder {
             tokio::spawn(expire_pending(store.clone(), health.clone())),
             tokio::spawn(write_refusals(reports.clone(), store.clone(), health.clone())),
             tokio::spawn(presence.run()),
+            tokio::spawn(forget(store.clone(), health.clone())),
         ];
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));

@@ -146,8 +146,9 @@ impl Performer {
 
     fn fetch_down(&self, channel: u64, agent: Name, fence: u64, above: u64) {
         let count = usize::try_from(DOWN_IN_FLIGHT_MAX).unwrap_or(1);
-        let found =
-            self.asker().until_answered(Call::Read, move |store| store.down_messages(&agent, fence, above, count));
+        let found = self
+            .asker()
+            .until_answered(Call::Read, move |store| store.down_messages(&agent, fence, (above, count), clock::wall()));
         let mailbox = self.mailbox.clone();
         tokio::spawn(async move {
             // A stale fence: another server sends them.
@@ -161,7 +162,9 @@ impl Performer {
     /// acknowledges twice (rule D8).
     fn down_delivered(&self, agent: Name, fence: u64, through: u64) {
         let (events, subject) = (self.events.clone(), agent.to_string());
-        let taken = self.asker().until_answered(Call::Write, move |store| store.down_delivered(&agent, fence, through));
+        let taken = self
+            .asker()
+            .until_answered(Call::Write, move |store| store.down_delivered(&agent, fence, through, clock::wall()));
         tokio::spawn(async move {
             if let Some(Err(error)) = taken.await {
                 events.emit(Event::of_error(subject, &error));

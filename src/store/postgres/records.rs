@@ -11,10 +11,10 @@ use crate::group::{
 use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
+use crate::store::OutputPosition;
 use crate::store::postgres::connection::{Link, only};
-use crate::store::postgres::{approvals, columns, deliveries, down, sessions, tokens};
+use crate::store::postgres::{approvals, columns, deliveries, sessions, tokens};
 use crate::store::records::{CurrentCursor, Place, Records, StoredGap, StoredMessage, Which};
-use crate::store::{DownMessage, OutputPosition};
 use crate::time::Timestamp;
 
 /// A connection in the hands of one call.
@@ -188,28 +188,6 @@ impl Records for Transaction<'_> {
 
     fn output_position(&mut self, server: &Name, path: &str) -> Result<Option<u64>> {
         deliveries::output_position(self, server, path)
-    }
-
-    fn count_down(&mut self, agent: &Name) -> Result<u64> {
-        let sql = "SELECT count(*) FROM farpost.down_messages WHERE agent = $1";
-        columns::bits(&only(self.query(sql, &[&agent.as_str()])?)?, 0)
-    }
-
-    fn put_down(&mut self, agent: &Name, payload: &[u8], at: Timestamp) -> Result<u64> {
-        down::put(self, agent, payload, at)
-    }
-
-    fn down_messages(&mut self, agent: &Name, above: u64, count: usize) -> Result<Vec<DownMessage>> {
-        down::messages(self, agent, above, count)
-    }
-
-    fn down_waiting(&mut self) -> Result<Vec<Name>> {
-        let rows = self.query("SELECT DISTINCT agent FROM farpost.down_messages", &[])?;
-        rows.iter().map(|row| columns::name(row, 0)).collect()
-    }
-
-    fn down_taken(&mut self, agent: &Name, through: u64) -> Result<()> {
-        down::taken(self, agent, through)
     }
 
     fn token(&mut self, hash: TokenHash) -> Result<Option<TokenRecord>> {

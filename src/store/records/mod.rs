@@ -4,6 +4,7 @@
 //! Calls take sets, so that an engine behind a network needs a fixed number of round trips for a batch.
 
 mod audit;
+mod down;
 mod operators;
 mod presence;
 mod refusals;
@@ -20,12 +21,13 @@ use crate::group::{
 use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Gap, Numbered, Sequence};
 use crate::name::Name;
+use crate::store::OutputPosition;
 use crate::store::changes::Changes;
 use crate::store::identity::GroupIdentity;
-use crate::store::{DownMessage, OutputPosition};
 use crate::time::Timestamp;
 
 pub(super) use audit::{AuditRecords, NewAuditRecord};
+pub(super) use down::{DownRecords, DownWaiting, NewDownMessage, range_of};
 pub(super) use operators::OperatorRecords;
 pub(super) use presence::{PresenceRecords, report_of, report_text, via_text};
 pub(super) use refusals::RefusalRecords;
@@ -114,7 +116,7 @@ pub(super) struct StoredGap<'a> {
 
 /// The records of a group within one transaction.
 pub(super) trait Records:
-    AuditRecords + OperatorRecords + PresenceRecords + RefusalRecords + RuleRecords + SiteRecords
+    AuditRecords + DownRecords + OperatorRecords + PresenceRecords + RefusalRecords + RuleRecords + SiteRecords
 {
     /// Keeps everybody else from changing approvals, servers and assignments until the transaction ends: called
     /// before they are read by whoever will write them.
@@ -173,15 +175,6 @@ pub(super) trait Records:
     fn gaps(&mut self, above: u64, count: usize) -> Result<Vec<DeliveryGap>>;
     fn put_output_position(&mut self, output: &OutputPosition) -> Result<()>;
     fn output_position(&mut self, server: &Name, path: &str) -> Result<Option<u64>>;
-
-    /// How many messages wait for an agent.
-    fn count_down(&mut self, agent: &Name) -> Result<u64>;
-    /// Appends a message for an agent under its next number, and answers that.
-    fn put_down(&mut self, agent: &Name, payload: &[u8], at: Timestamp) -> Result<u64>;
-    fn down_messages(&mut self, agent: &Name, above: u64, count: usize) -> Result<Vec<DownMessage>>;
-    fn down_waiting(&mut self) -> Result<Vec<Name>>;
-    /// Forgets what the agent has taken. A number that was never given moves nothing beyond the last that was.
-    fn down_taken(&mut self, agent: &Name, through: u64) -> Result<()>;
 
     fn token(&mut self, hash: TokenHash) -> Result<Option<TokenRecord>>;
     /// All tokens, by name, the oldest first.

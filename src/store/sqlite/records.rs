@@ -9,9 +9,9 @@ use crate::group::{
 use crate::group::{Delivery, DeliveryGap};
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
+use crate::store::OutputPosition;
 use crate::store::records::{CurrentCursor, Place, Records, StoredGap, StoredMessage, Which};
-use crate::store::sqlite::{approvals, assignments, deliveries, down, schema, sessions, tokens};
-use crate::store::{DownMessage, OutputPosition};
+use crate::store::sqlite::{approvals, assignments, deliveries, schema, sessions, tokens};
 use crate::time::Timestamp;
 
 impl Records for &Connection {
@@ -137,26 +137,6 @@ impl Records for &Connection {
 
     fn output_position(&mut self, server: &Name, path: &str) -> Result<Option<u64>> {
         deliveries::output_position(self, server, path)
-    }
-
-    fn count_down(&mut self, agent: &Name) -> Result<u64> {
-        down::count(self, agent)
-    }
-
-    fn put_down(&mut self, agent: &Name, payload: &[u8], at: Timestamp) -> Result<u64> {
-        down::put(self, agent, payload, at)
-    }
-
-    fn down_messages(&mut self, agent: &Name, above: u64, count: usize) -> Result<Vec<DownMessage>> {
-        down::messages(self, agent, above, count)
-    }
-
-    fn down_waiting(&mut self) -> Result<Vec<Name>> {
-        down::waiting(self)
-    }
-
-    fn down_taken(&mut self, agent: &Name, through: u64) -> Result<()> {
-        down::taken(self, agent, through)
     }
 
     fn token(&mut self, hash: TokenHash) -> Result<Option<TokenRecord>> {

@@ -133,7 +133,7 @@ fn g2_the_change_counter_moves_with_what_nodes_follow_and_with_nothing_else(plac
     step(&mut store, "sent down", true);
     let fence = fence(&mut store, &request("pc7", 7, 1, 1));
     store.commit(&[write("pc7", 7, fence, 9)], &[]).unwrap();
-    store.down_delivered(&name("pc7"), fence, 1).unwrap();
+    store.down_delivered(&name("pc7"), fence, 1, at(9)).unwrap();
     store.commit_with_output(&[], &OutputPosition { server: name("ms1"), path: "/out".to_owned(), length: 5 }).unwrap();
     store.register_server(&name("ms1"), "0.0.0.0:5723", at(9)).unwrap();
     step(&mut store, "session, cursor, presence", false);

@@ -144,7 +144,7 @@ fn tokens_and_down(store: &mut AnyStore) {
     for (number, payload) in (1..).zip([&b"one"[..], &[0, 0xff, b'\''], b"three"]) {
         assert_eq!(store.send_down(&name("pc1"), payload, then(60)).unwrap(), number);
     }
-    store.down_delivered(&name("pc1"), FENCE, 1).unwrap();
+    store.down_delivered(&name("pc1"), FENCE, 1, then(120)).unwrap();
     let token = |hash: u8, who: &str| TokenRecord {
         name: name(who),
         role: Role::Agent,
@@ -252,7 +252,7 @@ fn output_rows(store: &mut AnyStore) -> String {
         );
     }
     for agent in store.down_waiting().unwrap() {
-        for one in store.down_messages(&agent, FENCE, 0, 100).unwrap() {
+        for one in store.down_messages(&agent, FENCE, (0, 100), then(120)).unwrap() {
             let _ = writeln!(out, "down {agent} {} sent {} {}", one.number, since(one.sent), hex(&one.payload));
         }
     }
@@ -342,8 +342,8 @@ fn goes_on_delivering(store: &mut AnyStore) {
     let answer = store.open_sessions(&[old]).unwrap();
     assert!(matches!(answer[0], SessionAnswer::RolledBack { .. }), "{answer:?}");
     assert_eq!(store.send_down(&name("pc1"), b"four", then(110)).unwrap(), 4);
-    store.down_delivered(&name("pc1"), FENCE + 1, 3).unwrap();
-    let down = store.down_messages(&name("pc1"), FENCE + 1, 0, 9).unwrap();
+    store.down_delivered(&name("pc1"), FENCE + 1, 3, then(120)).unwrap();
+    let down = store.down_messages(&name("pc1"), FENCE + 1, (0, 9), then(120)).unwrap();
     assert_eq!(down.iter().map(|one| one.number).collect::<Vec<_>>(), [4]);
     if store.tokens().unwrap().is_empty() {
         return;

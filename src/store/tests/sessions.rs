@@ -174,19 +174,19 @@ fn d8_messages_to_an_agent_are_numbered_and_given_to_its_newest_session_only(pla
         assert_eq!(store.send_down(&pc7, format!("{number}").as_bytes(), at(number as i64)).unwrap(), number);
     }
     assert_eq!(store.send_down(&name("pc8"), b"other", at(1)).unwrap(), 1);
-    assert_eq!(store.down_messages(&pc7, 0, 0, 9).unwrap_err().code(), Code::CursorFenced, "no session");
+    assert_eq!(store.down_messages(&pc7, 0, (0, 9), at(9)).unwrap_err().code(), Code::CursorFenced, "no session");
     let old = fence(&mut store, &request("pc7", 7, 1, 1));
     let new = fence(&mut store, &request("pc7", 7, 1, 2));
-    assert_eq!(store.down_messages(&pc7, old, 0, 9).unwrap_err().code(), Code::CursorFenced);
-    assert_eq!(store.down_delivered(&pc7, old, 3).unwrap_err().code(), Code::CursorFenced);
+    assert_eq!(store.down_messages(&pc7, old, (0, 9), at(9)).unwrap_err().code(), Code::CursorFenced);
+    assert_eq!(store.down_delivered(&pc7, old, 3, at(9)).unwrap_err().code(), Code::CursorFenced);
     let numbers = |store: &mut AnyStore, above, count| -> Vec<u64> {
-        store.down_messages(&pc7, new, above, count).unwrap().iter().map(|message| message.number).collect()
+        store.down_messages(&pc7, new, (above, count), at(9)).unwrap().iter().map(|message| message.number).collect()
     };
     assert_eq!(numbers(&mut store, 0, 2), [1, 2]);
     assert_eq!(numbers(&mut store, 2, 2), [3]);
-    store.down_delivered(&pc7, new, 2).unwrap();
+    store.down_delivered(&pc7, new, 2, at(9)).unwrap();
     assert_eq!(numbers(&mut store, 0, 9), [3]);
-    store.down_delivered(&pc7, new, u64::MAX).unwrap();
+    store.down_delivered(&pc7, new, u64::MAX, at(9)).unwrap();
     assert_eq!(store.send_down(&pc7, b"4", at(4)).unwrap(), 4, "a number is never used again");
     store.reject_agent(&pc7, at(5)).unwrap();
     assert_eq!(store.send_down(&pc7, b"x", at(6)).unwrap_err().code(), Code::NameRejected);
