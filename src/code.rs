@@ -246,13 +246,13 @@ codes! {
     OperatorKeyMismatch = 3043, Error, 0, "the operator's key is not the one that it was approved with", "if its key was changed on purpose: farpost operator approve N --key HASH; else look who uses the name";
     OperatorConnected = 3044, Info, 0, "an operator is connected", "";
     OperatorsFull = 3045, Error, 0, "the group has as many operators as it takes", "delete some: farpost operator list, farpost operator delete";
+    FailoverNowhere = 3046, Error, 0, "a node would have nowhere to go", "assign it another upstream, or make a standby ready: see farpost inventory --problems";
     KeyNotPinned = 3050, Error, 20001, "the name came with another key than the one that it is pinned to", "if the new key is meant: farpost agent approve N --key SHA256, of a gateway farpost approve … --key SHA256; else look at who shows it";
     GatewayMayNotSpeak = 3051, Error, 20001, "the gateway may not speak for this agent", "look at the gateway and at the agent's upstreams; farpost approve … --agents PATTERN, if it may";
     PatternUnreadable = 3052, Error, 0, "this is no pattern of names", "use a DNS name whose labels may hold *, or ** for whole labels in front: *.branch.example";
     RuleExists = 3053, Error, 0, "there is a rule of this name already", "use another name, or remove that rule first: farpost agent rule remove";
     RuleUnknown = 3054, Error, 0, "there is no rule of this name", "look at farpost agent rule list";
     RulesFull = 3055, Error, 0, "there are too many rules", "remove some, or join them: farpost agent rule list";
-    FailoverNowhere = 3046, Error, 0, "a node would have nowhere to go", "assign it another upstream, or make a standby ready: see farpost inventory --problems";
     ChainLoop = 3057, Error, 0, "gateways would be behind each other in a loop", "give one of them upstreams that are not behind it";
     ChainTooLong = 3058, Error, 0, "too many gateways would be one behind the other", "let one of them connect to a management server";
     SiteUnknown = 3059, Error, 0, "there is no site of this name", "look at farpost site list; farpost site create makes one";

@@ -86,6 +86,7 @@ pub use group::{
 };
 #[cfg(feature = "management-server")]
 pub use group::{MessageFilter, MessageRecord, MessageState, MessagesSent, Recipients};
+#[cfg(feature = "management-server")]
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 pub use group::{SiteName, SiteRecord};
 pub use identity::key_of_certificate;

@@ -189,7 +189,7 @@ impl Caller {
 
 pub(super) fn role_unexpected(found: &str, me: &Introduction) -> Error {
     let expected = match me.role {
-        Role::Gateway => "an agent",
+        Role::Gateway => "an agent or a gateway",
         _ => "an agent, a gateway or an operator",
     };
     Error::new(Code::RoleUnexpected).found(format!("the role {found}")).expected(expected)

@@ -177,9 +177,9 @@ impl Attempt {
         Some(Self::new(name.cloned(), introduced.map(|introduced| introduced.role), &caller.address, error))
     }
 
-    /// Of an agent's channel; `is_open` once the group let it in. None as in [`Self::of_caller`].
-    pub(super) fn of_channel(agent: &Name, address: &str, is_open: bool, error: &Error) -> Option<Self> {
-        is_refusal(error.code(), is_open).then(|| Self::new(Some(agent.clone()), Some(Role::Agent), address, error))
+    /// Of a node's channel; `is_open` once the group let it in. None as in [`Self::of_caller`].
+    pub(super) fn of_channel((name, role): (&Name, Role), address: &str, is_open: bool, error: &Error) -> Option<Self> {
+        is_refusal(error.code(), is_open).then(|| Self::new(Some(name.clone()), Some(role), address, error))
     }
 
     fn new(name: Option<Name>, role: Option<Role>, address: &str, error: &Error) -> Self {

@@ -221,20 +221,7 @@ impl GatewayBuilder {
         let links = Links::new(mailbox.clone(), Some(dialler.clone()), identity.clone());
         let describe = move |node: &Node, object: &mut Object| {
             status::of_uplink(node.uplink(), &dialler, object);
-            let (connected, open) = node.agents();
-            let mut agents = Object::new();
-            agents.number("connected", connected as u64);
-            agents.number("open", open as u64);
-            object.object("agents", agents);
-            let (connected, open) = node.gateways();
-            let mut gateways = Object::new();
-            gateways.number("connected", connected as u64);
-            gateways.number("open", open as u64);
-            object.object("gateways", gateways);
-            object.texts("via", node.uplink().path().iter().map(Name::as_str));
-            if let Some((code, _)) = node.waiting() {
-                object.text("waits", &format!("{code} {}", code.summary()));
-            }
+            describe(node, object);
         };
         let report = status::of_machine(&mailbox, identity.clone(), &config, describe);
         let (renewed, answers) = Answers::new();
@@ -275,6 +262,20 @@ impl GatewayBuilder {
         let first_events = Mutex::new(Some(first_events));
         let accepting = std::iter::once(accepting).chain(enrolling).collect();
         Ok(Gateway { mailbox, events, first_events, address, enrolment_address, stopped, accepting, reloader })
+    }
+}
+
+/// What `farpost status` says of the nodes behind a gateway, and of what it waits for.
+fn describe(node: &Node, object: &mut Object) {
+    for (what, (connected, open)) in [("agents", node.agents()), ("gateways", node.gateways())] {
+        let mut counts = Object::new();
+        counts.number("connected", connected as u64);
+        counts.number("open", open as u64);
+        object.object(what, counts);
+    }
+    object.texts("via", node.uplink().path().iter().map(Name::as_str));
+    if let Some((code, _)) = node.waiting() {
+        object.text("waits", &format!("{code} {}", code.summary()));
     }
 }
 

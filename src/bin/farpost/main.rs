@@ -101,8 +101,13 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Failure> {
-    let is_of_the_group =
-        matches!(cli.command, Command::Group(_) | Command::Token(_) | Command::Agent(AgentCommand::Group(_)));
+    let is_of_the_group = matches!(
+        cli.command,
+        Command::Group(_)
+            | Command::Token(_)
+            | Command::Agent(AgentCommand::Group(_))
+            | Command::Gateway(GatewayCommand::Group(_))
+    );
     cli.afar.give(is_of_the_group)?;
     dispatch(cli.command)
 }

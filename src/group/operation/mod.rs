@@ -70,7 +70,7 @@ impl Operation {
     /// The same for an asker that is not trusted with the memory of who answers: at most this many rows.
     pub(crate) fn at_most(mut self, rows: u64) -> Self {
         match &mut self {
-            Self::Audit(AuditOperation::Entries { limit, .. })
+            Self::Audit(AuditOperation::Entries { limit, .. } | AuditOperation::Refusals { limit, .. })
             | Self::Downstream(DownstreamOperation::Messages { limit, .. })
             | Self::Inventory(InventoryOperation::Deliveries { limit, .. } | InventoryOperation::Gaps { limit, .. }) => {
                 *limit = rows.min(*limit);

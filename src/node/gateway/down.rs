@@ -70,6 +70,11 @@ impl Down {
         self.caller.introduced.as_ref().map(|introduced| introduced.role)
     }
 
+    /// The channel of the node at the link's other end.
+    pub(super) fn own_channel(&self) -> Option<&DownChannel> {
+        self.channels().find(|channel| channel.behind == 0)
+    }
+
     pub(super) fn channel(&mut self, id: u32) -> Option<&mut DownChannel> {
         self.channels.get_mut(&id).map(Box::as_mut)
     }

@@ -16,7 +16,8 @@ use crate::wire::{Report, ReportedRefusal, report_text};
 /// What a gateway has to tell, and how far it came with that.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    reporter: Reporter<LinkId>,
+    /// Reports go on this channel of the link in use: on 0 to a management server, else on the gateway's own.
+    reporter: Reporter<(LinkId, u32)>,
     refusals: Refusals,
     /// The refusals of the last reports, until the chunk with this number was written to the link.
     on_the_way: Vec<Refusal>,
@@ -36,10 +37,11 @@ pub(super) struct Crowd {
 impl Control {
     /// At the end of a turn: asks for the figures of a report that may be due.
     pub(super) fn look_at_reports(&mut self, now: Instant) {
+        let channel = self.own.open_id().unwrap_or(0);
         let uses = self.is_available();
         let link = self.uplink.link().map(|(id, link)| (id, link.chunks_written()));
         self.reports.note_written(link);
-        let place = link.map(|(id, _)| id).filter(|_| uses);
+        let place = link.map(|(id, _)| (id, channel)).filter(|_| uses);
         let standing = self.uplink.standing().wrapping_add(self.reports.refusals.entered);
         if self.reports.reporter.look(place, standing, now) {
             self.effects.push_back(Effect::AskFigures);
@@ -57,7 +59,7 @@ impl Control {
 
     /// The shell's figures, and how many agents there are: reports, if there is anything new.
     pub(super) fn report(&mut self, figures: &Figures, crowd: Crowd, now: Instant) {
-        let Some(place) = self.reports.reporter.answered(now).copied() else { return };
+        let Some((place, channel)) = self.reports.reporter.answered(now).copied() else { return };
         let mut report = Report { software: report_text(&self.software), ..Report::default() };
         figures.describe(&mut report);
         let proofs = self.uplink.describe(&mut report, now);
@@ -71,8 +73,6 @@ impl Control {
         if !self.reports.reporter.is_news(&report, since, proofs, now) {
             return;
         }
-        // Behind another gateway on this gateway's own channel.
-        let channel = self.own.open_id().unwrap_or(0);
         let Some((id, link)) = self.uplink.link().filter(|(id, _)| *id == place) else { return };
         link.send(channel, &report);
         let chunk = link.next_chunk();

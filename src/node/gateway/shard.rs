@@ -79,18 +79,17 @@ impl Shard {
         (direct + behind, channels().filter(|channel| channel.open).count())
     }
 
-    /// How many agents there are, for a report.
+    /// How many agents there are at this gateway itself, for a report: a gateway behind it reports its own.
     pub(super) fn crowd(&self, now: Instant) -> Crowd {
         let mut crowd = Crowd::default();
-        let is_probe = |down: &Down| down.caller.introduced.as_ref().is_none_or(|introduced| introduced.is_probe);
-        for down in self.downs.values().filter(|down| !is_probe(down)) {
-            let silent = u32::from(down.caller.link.is_silent(now));
-            let agents = || down.channels().filter(|channel| channel.role == Role::Agent);
-            let pending = agents().filter(|channel| !channel.open).count();
-            let count = if down.role() == Some(Role::Agent) { 1 } else { agents().count() };
-            crowd.connected += u32::try_from(count).unwrap_or(u32::MAX);
-            crowd.silent += silent * u32::try_from(count).unwrap_or(0);
-            crowd.pending += u32::try_from(pending).unwrap_or(u32::MAX);
+        let is_agent = |down: &&Down| {
+            let introduced = down.caller.introduced.as_ref();
+            introduced.is_some_and(|introduced| introduced.role == Role::Agent && !introduced.is_probe)
+        };
+        for down in self.downs.values().filter(is_agent) {
+            crowd.connected += 1;
+            crowd.silent += u32::from(down.caller.link.is_silent(now));
+            crowd.pending += u32::from(down.own_channel().is_some_and(|channel| !channel.open));
         }
         crowd
     }
@@ -192,14 +191,14 @@ impl Shard {
             _ => {}
         }
         let relay = RelayId { link, channel: frame.channel };
-        let (now, last, is_gateways) = (self.now, down.last_channel, down.role() == Some(Role::Gateway));
+        let (last, is_gateways) = (down.last_channel, down.role() == Some(Role::Gateway));
         let Some(channel) = down.channel(frame.channel) else {
             if frame.channel > last {
                 return Err(Error::new(Code::ChannelUnknown).found(format!("channel {}", frame.channel)));
             }
             return Ok(());
         };
-        match Self::take(channel, relay, frame, now) {
+        match Self::take(channel, relay, frame, self.now) {
             Ok(Some(ToControl::Close { .. })) => self.end_below(relay),
             Ok(message) => self.to_control.extend(message),
             // What one agent of a gateway does costs the others behind it nothing (rule D7).
@@ -209,9 +208,9 @@ impl Shard {
         Ok(())
     }
 
-    /// A frame of a channel, as it goes on.
+    /// A frame of a channel, as it goes on, if it does.
     fn take(channel: &mut DownChannel, relay: RelayId, frame: Frame, now: Instant) -> Result<Option<ToControl>, Error> {
-        let pass = |frame: Frame| ToControl::Pass { relay, kind: frame.kind, body: frame.body };
+        let pass = |frame: Frame| Some(ToControl::Pass { relay, kind: frame.kind, body: frame.body });
         let is_gateways = channel.role == Role::Gateway;
         match frame.kind {
             Kind::Data | Kind::Fragment | Kind::Gap if !is_gateways => {
@@ -220,15 +219,15 @@ impl Shard {
             }
             Kind::DownAck if !is_gateways => {
                 read_number(&frame)?;
-                Ok(Some(pass(frame)))
+                Ok(pass(frame))
             }
             Kind::Request => {
                 channel.request(&frame)?;
-                Ok(Some(pass(frame)))
+                Ok(pass(frame))
             }
-            Kind::Report => Ok(channel.reports(&frame, now)?.then(|| pass(frame))),
-            Kind::Attest => Ok(Some(pass(frame))),
-            Kind::Succeed if is_gateways => Ok(Some(pass(frame))),
+            Kind::Report => Ok(if channel.reports(&frame, now)? { pass(frame) } else { None }),
+            Kind::Attest => Ok(pass(frame)),
+            Kind::Succeed if is_gateways => Ok(pass(frame)),
             Kind::Close => Ok(Some(ToControl::Close { relay })),
             other => {
                 Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} on the channel of a {}", channel.role)))
@@ -241,7 +240,7 @@ impl Shard {
         let introduced = down.caller.introduce(hello, &self.me)?;
         self.names.enter(&introduced.name)?;
         let (is_probe, name, role) = (introduced.is_probe, introduced.name.clone(), introduced.role);
-        if role == Role::ManagementServer {
+        if !matches!(role, Role::Agent | Role::Gateway) {
             return Err(role_unexpected(role.as_str(), &self.me));
         }
         if self.state.path.iter().any(|gateway| gateway == name.as_str()) {
@@ -490,10 +489,9 @@ impl Shard {
 
 /// What of a refusal the management server is told: it would not hear of it otherwise.
 fn refused(down: &Down, error: &Error) -> Option<Attempt> {
-    let own = down.channels().find(|channel| channel.behind == 0);
-    match (own, &down.caller.introduced) {
-        (Some(channel), Some(node)) if node.role == Role::Agent => {
-            Attempt::of_channel(&node.name, &down.caller.address, channel.open, error)
+    match (down.own_channel(), &down.caller.introduced) {
+        (Some(channel), Some(node)) => {
+            Attempt::of_channel((&node.name, node.role), &down.caller.address, channel.open, error)
         }
         _ => Attempt::of_caller(&down.caller, error),
     }

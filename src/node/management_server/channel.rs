@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::attesting::Checking;
+use super::links::Downlink;
 use super::reports::Reporting;
 use super::succession::FormerKeys;
 use super::{Delivery, Effect, ManagementServer, Subject};
@@ -150,6 +151,11 @@ impl Channel {
             path.push_str(gateway.as_str());
         }
         path
+    }
+
+    /// Where its node is, as the node that it is connected to sees it.
+    pub(super) fn address<'a>(&'a self, down: &'a Downlink) -> &'a str {
+        if self.via.is_empty() { &down.caller.address } else { &self.open.address }
     }
 
     pub(super) fn is_open_gateway(&self) -> bool {

@@ -34,7 +34,7 @@ impl ManagementServer {
         let role = match open.role {
             0 => Role::Agent,
             other => Role::from_number(other)
-                .filter(|role| *role != Role::ManagementServer)
+                .filter(|role| matches!(role, Role::Agent | Role::Gateway))
                 .ok_or_else(|| Error::new(Code::FrameMalformed).subject("OPEN").found(format!("the role {other}")))?,
         };
         if introduced.role != Role::Gateway {
@@ -79,6 +79,7 @@ impl ManagementServer {
     /// An opening that comes to nothing: its number is used up, and nobody else notices.
     pub(super) fn refuse_opening(&mut self, link: LinkId, number: u32, open: &Open, error: &Error) {
         let wall = self.wall;
+        self.note_refused_opening((&open.name, open.role), &open.address, error);
         let Some(down) = self.links.get_mut(&link) else { return };
         let subject = format!("{} at {}", crate::error::printable(&open.name), down.caller.subject());
         down.caller.link.send(number, &Refuse::of_error(error));
@@ -137,8 +138,8 @@ impl ManagementServer {
             down.caller.link.send(number, &Opened { status: STATUS_ACCEPTED, code: 0, delivered: 0 });
         }
         self.touch(link);
-        self.enter_channel(id);
         self.effects.push_back(Effect::Event(event));
+        self.enter_channel(id);
         if let Some(old) = self.by_gateway.insert(name.clone(), id).filter(|old| *old != id) {
             self.refuse_channel(old, &Error::new(Code::SessionFenced));
             self.by_gateway.insert(name, id);

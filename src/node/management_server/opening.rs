@@ -116,14 +116,13 @@ impl ManagementServer {
     /// The node of a channel, as the group is asked about it.
     pub(super) fn knock_of(&self, channel: &Channel, peer: &VerifiedPeer) -> Option<Knock> {
         let down = self.links.get(&channel.link)?;
-        let address = if channel.via.is_empty() { &down.caller.address } else { &channel.open.address };
         Some(Knock {
             role: channel.role,
             name: channel.agent.clone(),
             key: peer.key_hash(),
             issuer: peer.issuer_key_hash(),
             is_in: matches!(channel.stage, Stage::Opening | Stage::Asking | Stage::Open),
-            address: crate::error::printable(address),
+            address: crate::error::printable(channel.address(down)),
             server: self.config.me.name.clone(),
             via: channel.via.first().cloned(),
             software: crate::error::printable(&channel.open.software),

@@ -16,7 +16,7 @@ use crate::role::Role;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{Frame, Report, ReportedRefusal, ReportedStandby, read_report};
 
-/// What a link of a gateway, or a channel of an agent, has to do with reports.
+/// What a link of a gateway, or a channel, has to do with reports.
 #[derive(Debug, Default)]
 pub(super) struct Reporting {
     pub(super) pace: Pace,
@@ -82,7 +82,7 @@ impl ManagementServer {
         self.effects.extend(presence.map(|presence| Effect::Entered(Box::new(presence))));
     }
 
-    /// An agent's channel is open.
+    /// A channel is open.
     pub(super) fn enter_channel(&mut self, id: u64) {
         let wall = self.wall;
         if let Some(channel) = self.channels.get_mut(&id) {
@@ -112,13 +112,20 @@ impl ManagementServer {
         self.effects.extend(attempt.map(|attempt| refused_here(&self.config.me.name, attempt, self.wall)));
     }
 
-    /// An agent's channel is refused.
+    /// A channel is refused.
     pub(super) fn note_refused_channel(&mut self, id: u64, error: &Error) {
         let Some(channel) = self.channels.get(&id) else { return };
         let Some(down) = self.links.get(&channel.link) else { return };
-        let address = if channel.via.is_empty() { &down.caller.address } else { &channel.open.address };
-        let attempt = Attempt::of_channel(&channel.agent, address, channel.stage == Stage::Open, error);
-        let attempt = attempt.map(|attempt| Attempt { role: Some(channel.role), ..attempt });
+        let address = channel.address(down);
+        let attempt = Attempt::of_channel((&channel.agent, channel.role), address, channel.stage == Stage::Open, error);
+        self.effects.extend(attempt.map(|attempt| refused_here(&self.config.me.name, attempt, self.wall)));
+    }
+
+    /// An opening that came to nothing, behind a gateway: what it said.
+    pub(super) fn note_refused_opening(&mut self, (name, role): (&str, u32), address: &str, error: &Error) {
+        let Ok(name) = Name::parse(name) else { return };
+        let role = Role::from_number(role).unwrap_or(Role::Agent);
+        let attempt = Attempt::of_channel((&name, role), address, false, error);
         self.effects.extend(attempt.map(|attempt| refused_here(&self.config.me.name, attempt, self.wall)));
     }
 
@@ -131,7 +138,7 @@ impl ManagementServer {
     fn presence_of_channel(&self, id: u64) -> Option<NodePresence> {
         let channel = self.channels.get(&id)?;
         let down = self.links.get(&channel.link)?;
-        let address = if channel.via.is_empty() { &down.caller.address } else { &channel.open.address };
+        let address = channel.address(down);
         Some(NodePresence {
             name: channel.agent.clone(),
             role: channel.role,

@@ -2,7 +2,6 @@
 
 mod attestations;
 mod inner;
-mod operators;
 mod reports;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::ManagementServer;
 use super::commit_pace::CommitPace;
@@ -143,8 +144,8 @@ impl ManagementServerBuilder {
     ///
     /// # Errors
     ///
-    /// [`Code::OperationLocal`] for a group from afar; [`Code::GroupMismatch`], [`Code::StoreUnavailable`], [`Code::StateDirectoryInUse`], [`Code::ListenFailed`],
-    /// [`Code::OutputFailed`]; what [`LocalAuthority::open`](crate::LocalAuthority::open) and
+    /// [`Code::OperationLocal`] for a group from afar; [`Code::GroupMismatch`], [`Code::StoreUnavailable`],
+    /// [`Code::StateDirectoryInUse`], [`Code::ListenFailed`], [`Code::OutputFailed`]; what [`LocalAuthority::open`](crate::LocalAuthority::open) and
     /// [`HandOff::open`](crate::HandOff::open) find.
     pub async fn start(self) -> Result<ManagementServer> {
         let Self { identity, group, mut config, cursor_source, certificate_authority, watches } = self;
@@ -165,6 +166,7 @@ impl ManagementServerBuilder {
         let of_group = config.management_group.clone().unwrap_or_default();
         let reloader = Reloader::new(identity.clone(), mailbox.clone(), events.clone(), of_group);
         let (server, verify) = (setup::name(&config)?, Verifiers::start(&mailbox, &identity)?);
+        let software = setup::introduction(&config)?.software;
         let follow = store.call(|store| Ok((store.changes(), store.change()?, store.commit_pace())));
         let (changes, change, pace) = follow.await?;
         let (lengths, reports) = (Lengths::default(), ReportBook::default());
@@ -178,7 +180,6 @@ impl ManagementServerBuilder {
         let socket = status::serve(config.state_directory.as_deref(), report);
         let registrar = Registrar::new(&config, store.clone(), &reloader, certificate_authority, &events);
         let (refused, within) = (reports.of_strangers(&server), config.hello_timeout);
-        let software = setup::introduction(&config)?.software;
         let book = (reports.clone(), health.clone());
         let presence = PresenceWriter::new(server.clone(), software, store.clone(), mailbox.clone(), book);
         let lease_end = presence.end();
@@ -186,11 +187,9 @@ impl ManagementServerBuilder {
             tokio::spawn(accept(listener, mailbox.clone(), identity.clone(), within, events.clone(), refused)),
             tokio::spawn(follow_group(store.clone(), change, changes, mailbox.clone(), health.clone())),
             tokio::spawn(tick(mailbox.clone())),
-            tokio::spawn(expire_pending(store.clone(), health.clone())),
-            tokio::spawn(write_refusals(reports.clone(), store.clone(), health.clone())),
             tokio::spawn(presence.run()),
-            tokio::spawn(forget(store.clone(), health.clone())),
         ];
+        tasks.extend(keep_store(&store, &reports, &health));
         tasks.extend(registrar.tasks(enrolment, &config, &reloader));
         let position = config.output.path.as_ref().map(|path| (path.display().to_string(), lengths));
         let performer = Performer {
@@ -225,6 +224,15 @@ impl ManagementServerBuilder {
             reports,
         })
     }
+}
+
+/// What keeps the group store as it should be, whatever the node does.
+fn keep_store(store: &Arc<StoreThread>, reports: &ReportBook, health: &StoreHealth) -> [JoinHandle<()>; 3] {
+    [
+        tokio::spawn(expire_pending(store.clone(), health.clone())),
+        tokio::spawn(write_refusals(reports.clone(), store.clone(), health.clone())),
+        tokio::spawn(forget(store.clone(), health.clone())),
+    ]
 }
 
 impl fmt::Debug for ManagementServerBuilder {

@@ -102,6 +102,7 @@ fn approve_gateway(
 fn may_be_behind(records: &mut dyn Records, name: &Name, parent: &Name, agent: Option<&AgentRecord>) -> Result<()> {
     let servers = records.servers()?;
     match (server(&servers, parent), gateway(records, parent)?) {
+        (None, _) if parent == name => check_parent(records, name, parent),
         (None, Some(outer)) if outer.state == GatewayState::Approved => {
             may_be_gateway(name, agent)?;
             check_parent(records, name, parent)

@@ -2,7 +2,7 @@
 
 use super::attestations::FIRST;
 use super::*;
-use crate::wire::Succeed;
+use crate::wire::{Report, Succeed};
 
 const OUTER: &str = "gw1.corp.example";
 const INNER: &str = "gw2.branch.example";
@@ -58,6 +58,17 @@ fn g1_i6_an_agent_behind_two_gateways_is_let_in_once_its_own_gateway_is_and_both
     assert_eq!(lab.outcome(link, 4), Some(Ok(())));
     assert_eq!((via_of(&lab, link, 2), via_of(&lab, link, 4)), (vec![OUTER.into()], vec![INNER.into(), OUTER.into()]));
     assert_eq!(lab.server.connected(), (2, 1, 0));
+    // Both are in the inventory with the whole path, and what the gateway says of itself is its own.
+    lab.tell(link, 2, &Report { agents_connected: 3, ..Report::default() });
+    let presences = lab.server.presences();
+    let presence = |name: &str| presences.iter().find(|one| one.name.as_str() == name).unwrap();
+    assert_eq!((presence(INNER).role, presence(INNER).via.len()), (Role::Gateway, 1));
+    assert_eq!((presence(AGENT).role, presence(AGENT).via.len()), (Role::Agent, 2));
+    let reported = lab.told.iter().find_map(|told| match told {
+        Effect::Reported(report) => Some((report.name.as_str(), report.role, report.agents_connected, report.session)),
+        _ => None,
+    });
+    assert_eq!(reported, Some((INNER, Role::Gateway, 3, presence(INNER).session)));
     // The link, and whoever else is on it, noticed nothing.
     let other = lab.group.node("pc8.branch.example");
     lab.teach(link, &other);
