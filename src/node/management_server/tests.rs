@@ -2,6 +2,7 @@
 
 mod attestations;
 mod inner;
+mod operators;
 mod reports;
 
 use std::collections::BTreeMap;
