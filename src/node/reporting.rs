@@ -10,7 +10,7 @@ use crate::name::Name;
 use crate::node::reception::Caller;
 use crate::role::Role;
 use crate::time::{Instant, Timestamp};
-use crate::wire::{Phase, Refuse, Report, report_text};
+use crate::wire::{Phase, Report, report_text};
 
 /// What only the shell knows of how a node stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,13 +183,23 @@ impl Attempt {
     }
 
     fn new(name: Option<Name>, role: Option<Role>, address: &str, error: &Error) -> Self {
-        let mut text = Refuse::of_error(error).text;
-        if !error.subject_text().is_empty() {
-            // What a certificate that was not accepted says of itself, say.
-            text = format!("{}: {text}", error.subject_text());
-        }
+        let text = said_of(name.as_ref(), error);
         let address = report_text(without_port(address));
         Self { name, role, address, code: error.code(), text: report_text(&text) }
+    }
+}
+
+/// What was found and expected, after what it is about where that is not the name itself: what a certificate that was not
+/// accepted says of itself, say.
+fn said_of(name: Option<&Name>, error: &Error) -> String {
+    let said = [("found", error.found_text()), ("expected", error.expected_text())];
+    let said = said.iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what} {text}"));
+    let said = said.collect::<Vec<_>>().join("; ");
+    let subject = Some(error.subject_text()).filter(|subject| !name.is_some_and(|name| name.as_str() == *subject));
+    match (subject.unwrap_or_default(), said.as_str()) {
+        ("", said) => said.to_owned(),
+        (subject, "") => subject.to_owned(),
+        (subject, said) => format!("{subject}: {said}"),
     }
 }
 
@@ -230,6 +240,16 @@ mod tests {
 
     fn at(seconds: u64) -> Instant {
         Instant::from_micros(1_000_000_000 + seconds * 1_000_000)
+    }
+
+    #[test]
+    fn g5_a_refused_attempt_says_what_there_is_to_say_and_no_more() {
+        let name = Name::parse("pc7.branch.example").unwrap();
+        let bare = Error::new(Code::NameRejected).subject("pc7.branch.example");
+        assert_eq!(said_of(Some(&name), &bare), "");
+        assert_eq!(said_of(None, &Error::new(Code::NameRejected).expected("a certificate")), "expected a certificate");
+        let full = Error::new(Code::NameRejected).subject("CN=x").found("y").expected("z");
+        assert_eq!(said_of(Some(&name), &full), "CN=x: found y; expected z");
     }
 
     #[test]
