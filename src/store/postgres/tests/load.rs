@@ -10,7 +10,8 @@ use crate::store::tests::{AnyStore, knock};
 const AGENTS: usize = 2_000;
 
 /// How many the database has committed, once it has counted everything: a backend reports what it did when it is next used
-/// after a second, and puts it off where others report just then. `reads` are those of this look, which are left out.
+/// after a second, and puts it off where others report just then, for a minute at most. `reads` are those of this look,
+/// which are left out: while they are not counted yet, the number goes down.
 fn transactions(place: &PostgresPlace, stores: &mut [AnyStore], reads: &mut i64) -> i64 {
     let sql = format!("SELECT xact_commit FROM pg_stat_database WHERE datname = '{}'", place.database);
     let mut look = || -> i64 {
@@ -22,13 +23,13 @@ fn transactions(place: &PostgresPlace, stores: &mut [AnyStore], reads: &mut i64)
         place.cluster.sql("postgres", &sql).parse::<i64>().unwrap() - *reads
     };
     let (mut before, mut now) = (look(), look());
-    for _ in 0..20 {
+    for _ in 0..70 {
         if now == before {
-            break;
+            return now;
         }
         (before, now) = (now, look());
     }
-    now
+    panic!("the database has not counted everything: {before}, then {now}");
 }
 
 #[test]
