@@ -195,7 +195,7 @@ fn said_of(name: Option<&Name>, error: &Error) -> String {
     let said = [("found", error.found_text()), ("expected", error.expected_text())];
     let said = said.iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what} {text}"));
     let said = said.collect::<Vec<_>>().join("; ");
-    let subject = Some(error.subject_text()).filter(|subject| !name.is_some_and(|name| name.as_str() == *subject));
+    let subject = Some(error.subject_text()).filter(|subject| name.is_none_or(|name| name.as_str() != *subject));
     match (subject.unwrap_or_default(), said.as_str()) {
         ("", said) => said.to_owned(),
         (subject, "") => subject.to_owned(),

@@ -32,14 +32,32 @@ fn transactions(place: &PostgresPlace, stores: &mut [AnyStore], reads: &mut i64)
     panic!("the database has not counted everything: {before}, then {now}");
 }
 
+/// Whether a load costs at most so many transactions, by what `measure` counts on a fresh store. The database's own
+/// upkeep commits now and then as well, in one go for all tables: of three counts the least is the load's.
+fn costs_at_most(most: &[i64], measure: impl Fn(&PostgresPlace) -> Vec<i64>) {
+    let mut least = vec![i64::MAX; most.len()];
+    for _ in 0..3 {
+        let Some(place) = PostgresPlace::new() else { return };
+        least.iter_mut().zip(measure(&place)).for_each(|(least, count)| *least = count.min(*least));
+        if least.iter().zip(most).all(|(count, most)| count <= most) {
+            return;
+        }
+    }
+    panic!("{least:?} transactions, where at most {most:?} are due");
+}
+
 #[test]
 fn a_batch_is_one_transaction_however_many_agents_it_has() {
-    let Some(place) = PostgresPlace::new() else { return };
+    // To let them in, and to commit their cursors ten times at each server.
+    costs_at_most(&[9, 24], cost_of_cursors);
+}
+
+fn cost_of_cursors(place: &PostgresPlace) -> Vec<i64> {
     let mut stores = [place.open(), place.open()];
     let halves: Vec<Vec<String>> =
         (0..2).map(|half| (0..AGENTS / 2).map(|agent| format!("pc-{half}-{agent}")).collect()).collect();
     let mut reads = 0;
-    let before = transactions(&place, &mut stores, &mut reads);
+    let before = transactions(place, &mut stores, &mut reads);
     let mut writes: Vec<Vec<CursorWrite>> = Vec::new();
     for (store, half) in stores.iter_mut().zip(&halves) {
         let requests: Vec<_> = half.iter().map(|agent| request(agent, 7, 1, 1)).collect();
@@ -54,8 +72,7 @@ fn a_batch_is_one_transaction_however_many_agents_it_has() {
         assert_eq!(stores[0].authorise(&knocks).unwrap().len(), AGENTS);
         println!("{AGENTS} agents authorised {round} in {:?}", since.elapsed());
     }
-    let opened = transactions(&place, &mut stores, &mut reads);
-    assert!(opened - before <= 9, "{} transactions to let {AGENTS} agents in", opened - before);
+    let opened = transactions(place, &mut stores, &mut reads);
     // One second of 20,000 messages: each server commits all of its agents' cursors again and again.
     let (rounds, since) = (10, Instant::now());
     for round in 1..=rounds {
@@ -65,18 +82,21 @@ fn a_batch_is_one_transaction_however_many_agents_it_has() {
         }
     }
     let took = since.elapsed();
-    let committed = transactions(&place, &mut stores, &mut reads) - opened;
+    let committed = transactions(place, &mut stores, &mut reads) - opened;
     println!("{} cursors in {} commits: {committed} transactions, {took:?}", AGENTS as u64 * rounds, 2 * rounds);
-    assert!(committed <= 2 * i64::try_from(rounds).unwrap() + 4, "{committed} transactions");
     assert_eq!(place.text("SELECT count(*) FROM epochs WHERE cursor = 10"), AGENTS.to_string());
+    vec![opened - before, committed]
 }
 
 #[test]
 fn a_batch_of_presence_is_one_transaction_however_many_agents_it_has() {
-    let Some(place) = PostgresPlace::new() else { return };
+    costs_at_most(&[14], cost_of_presence);
+}
+
+fn cost_of_presence(place: &PostgresPlace) -> Vec<i64> {
     let mut stores = [place.open(), place.open()];
     let mut reads = 0;
-    let before = transactions(&place, &mut stores, &mut reads);
+    let before = transactions(place, &mut stores, &mut reads);
     let rounds = 5;
     for round in 1..=rounds {
         for (number, store) in stores.iter_mut().enumerate() {
@@ -85,8 +105,8 @@ fn a_batch_of_presence_is_one_transaction_however_many_agents_it_has() {
             store.keep_presence(&batch).unwrap();
         }
     }
-    let written = transactions(&place, &mut stores, &mut reads) - before;
+    let written = transactions(place, &mut stores, &mut reads) - before;
     println!("{} batches of {} agents: {written} transactions", 2 * rounds, AGENTS / 2);
-    assert!(written <= 2 * i64::try_from(rounds).unwrap() + 4, "{written} transactions");
     assert_eq!(place.text("SELECT count(*) FROM presences"), AGENTS.to_string());
+    vec![written]
 }
