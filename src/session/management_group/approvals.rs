@@ -13,8 +13,8 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::ServerUnknown`] if the server never registered, [`Code::ServerExcluded`], [`Code::RoleNotApproved`] if
-    /// the name is an approved agent's, [`Code::ChainLoop`], [`Code::ChainTooLong`], [`Code::NameUnreadable`].
+    /// [`Code::ServerUnknown`](crate::Code::ServerUnknown) if the server never registered, [`Code::ServerExcluded`](crate::Code::ServerExcluded), [`Code::RoleNotApproved`](crate::Code::RoleNotApproved) if
+    /// the name is an approved agent's, [`Code::ChainLoop`](crate::Code::ChainLoop), [`Code::ChainTooLong`](crate::Code::ChainTooLong), [`Code::NameUnreadable`](crate::Code::NameUnreadable).
     pub async fn approve_gateway(&self, gateway: &str, parent: ApprovedFor<'_>) -> Result<()> {
         let (gateway, parent) = (Name::parse(gateway)?, parent_of(parent)?);
         self.ask(ApprovalsOperation::ApproveGateway { gateway, parent }).await.and_then(done)
@@ -25,7 +25,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// As [`ManagementGroup::approve_gateway`]; [`Code::ArgumentInvalid`] for too many patterns.
+    /// As [`ManagementGroup::approve_gateway`]; [`Code::ArgumentInvalid`](crate::Code::ArgumentInvalid) for too many patterns.
     pub async fn approve_gateway_with(
         &self,
         gateway: &str,
@@ -40,7 +40,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnknown`], [`Code::NameUnreadable`].
+    /// [`Code::NameUnknown`](crate::Code::NameUnknown), [`Code::NameUnreadable`](crate::Code::NameUnreadable).
     pub async fn delete_gateway(&self, gateway: &str) -> Result<()> {
         let gateway = Name::parse(gateway)?;
         self.ask(ApprovalsOperation::DeleteGateway { gateway }).await.and_then(done)
@@ -50,7 +50,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::RoleNotApproved`] if the name is an approved gateway's, [`Code::NameUnreadable`].
+    /// [`Code::RoleNotApproved`](crate::Code::RoleNotApproved) if the name is an approved gateway's, [`Code::NameUnreadable`](crate::Code::NameUnreadable).
     pub async fn approve_agent(&self, agent: &str) -> Result<()> {
         let agent = Name::parse(agent)?;
         self.ask(ApprovalsOperation::ApproveAgent { agent }).await.and_then(done)
@@ -60,7 +60,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::RoleNotApproved`] if the name is an approved gateway's, [`Code::NameUnreadable`].
+    /// [`Code::RoleNotApproved`](crate::Code::RoleNotApproved) if the name is an approved gateway's, [`Code::NameUnreadable`](crate::Code::NameUnreadable).
     pub async fn reject_agent(&self, agent: &str) -> Result<()> {
         let agent = Name::parse(agent)?;
         self.ask(ApprovalsOperation::RejectAgent { agent }).await.and_then(done)
@@ -71,8 +71,8 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// As [`ManagementGroup::approve_agent`]; [`Code::NameUnknown`] for a name to be deleted that the group does not know;
-    /// [`Code::ArgumentInvalid`] for no name, too many, or one key for several agents.
+    /// As [`ManagementGroup::approve_agent`]; [`Code::NameUnknown`](crate::Code::NameUnknown) for a name to be deleted that the group does not know;
+    /// [`Code::ArgumentInvalid`](crate::Code::ArgumentInvalid) for no name, too many, or one key for several agents.
     pub async fn decide_agents(&self, choice: &AgentChoice, decision: AgentDecision) -> Result<Vec<Name>> {
         let choice = choice.clone();
         answer!(self.ask(ApprovalsOperation::DecideAgents { choice, decision, rehearsal: false }), Names)
@@ -93,7 +93,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::RuleExists`], [`Code::RuleUnknown`] for the other one, [`Code::RulesFull`].
+    /// [`Code::RuleExists`](crate::Code::RuleExists), [`Code::RuleUnknown`](crate::Code::RuleUnknown) for the other one, [`Code::RulesFull`](crate::Code::RulesFull).
     pub async fn add_rule(&self, rule: &ApprovalRule, before: Option<&str>) -> Result<()> {
         let (rule, before) = (rule.clone(), before.map(RuleName::parse).transpose()?);
         self.ask(ApprovalsOperation::AddRule { rule, before }).await.and_then(done)
@@ -103,7 +103,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::RuleUnknown`].
+    /// [`Code::RuleUnknown`](crate::Code::RuleUnknown).
     pub async fn remove_rule(&self, rule: &str) -> Result<()> {
         let rule = RuleName::parse(rule)?;
         self.ask(ApprovalsOperation::RemoveRule { rule }).await.and_then(done)
@@ -123,7 +123,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnreadable`]; [`Code::ConfigBadValue`] for the issuer.
+    /// [`Code::NameUnreadable`](crate::Code::NameUnreadable); [`Code::ConfigBadValue`](crate::Code::ConfigBadValue) for the issuer.
     pub async fn test_rules(&self, agent: &str, gateway: Option<&str>, issuer: Option<&str>) -> Result<RuleTest> {
         let (agent, gateway) = (Name::parse(agent)?, gateway.map(Name::parse).transpose()?);
         let issuer = issuer.map(str::parse).transpose()?;

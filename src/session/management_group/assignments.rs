@@ -21,7 +21,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::ServerUnknown`], [`Code::NameUnreadable`].
+    /// [`Code::ServerUnknown`](crate::Code::ServerUnknown), [`Code::NameUnreadable`](crate::Code::NameUnreadable).
     pub async fn set_server_excluded(&self, server: &str, excluded: bool) -> Result<ServerUse> {
         let server = Name::parse(server)?;
         answer!(self.ask(AssignmentsOperation::SetServerExcluded { server, excluded }), ServerUse)
@@ -31,8 +31,8 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnknown`] for the node; [`Code::ServerUnknown`], [`Code::ServerExcluded`] or
-    /// [`Code::PrimaryIsFailover`] for an upstream; [`Code::ConfigBadValue`] for what cannot be read or is too much.
+    /// [`Code::NameUnknown`](crate::Code::NameUnknown) for the node; [`Code::ServerUnknown`](crate::Code::ServerUnknown), [`Code::ServerExcluded`](crate::Code::ServerExcluded) or
+    /// [`Code::PrimaryIsFailover`](crate::Code::PrimaryIsFailover) for an upstream; [`Code::ConfigBadValue`](crate::Code::ConfigBadValue) for what cannot be read or is too much.
     pub async fn set_failover(&self, node: &str, primary: &str, failover: &[impl AsRef<str>]) -> Result<()> {
         let node = Name::parse(node)?;
         let assignment = assignment(primary, failover)?;
@@ -43,7 +43,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnknown`], [`Code::SiteUnknown`].
+    /// [`Code::NameUnknown`](crate::Code::NameUnknown), [`Code::SiteUnknown`](crate::Code::SiteUnknown).
     pub async fn clear_failover(&self, target: &AssignmentTarget) -> Result<()> {
         self.ask(AssignmentsOperation::Withdraw { target: target.clone() }).await.and_then(done)
     }
@@ -53,7 +53,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NotFailover`], [`Code::NameUnknown`], [`Code::SiteUnknown`]; [`Code::ServerExcluded`] for an upstream that
+    /// [`Code::NotFailover`](crate::Code::NotFailover), [`Code::NameUnknown`](crate::Code::NameUnknown), [`Code::SiteUnknown`](crate::Code::SiteUnknown); [`Code::ServerExcluded`](crate::Code::ServerExcluded) for an upstream that
     /// was excluded meanwhile.
     pub async fn swap_failover(&self, target: &AssignmentTarget, with: Option<&str>) -> Result<Assignment> {
         let (target, with) = (target.clone(), with.map(Name::parse).transpose()?);
@@ -64,7 +64,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnknown`], [`Code::NameUnreadable`].
+    /// [`Code::NameUnknown`](crate::Code::NameUnknown), [`Code::NameUnreadable`](crate::Code::NameUnreadable).
     pub async fn assignments(&self, node: Option<&str>) -> Result<Vec<AssignmentRecord>> {
         let node = node.map(Name::parse).transpose()?;
         answer!(self.ask(AssignmentsOperation::Assignments { node }), Assignments)

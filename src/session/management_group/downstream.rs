@@ -13,8 +13,8 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnknown`], [`Code::AgentPending`] or [`Code::NameRejected`] for the agent; [`Code::DownQueueFull`];
-    /// [`Code::MessageTooLarge`].
+    /// [`Code::NameUnknown`](crate::Code::NameUnknown), [`Code::AgentPending`](crate::Code::AgentPending) or [`Code::NameRejected`](crate::Code::NameRejected) for the agent; [`Code::DownQueueFull`](crate::Code::DownQueueFull);
+    /// [`Code::MessageTooLarge`](crate::Code::MessageTooLarge).
     pub async fn send(&self, agent: &str, payload: impl Into<Vec<u8>>) -> Result<u64> {
         let (agent, payload) = (Name::parse(agent)?, payload.into());
         answer!(self.ask(DownstreamOperation::Send { agent, payload }), Number)
@@ -25,11 +25,11 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// As [`ManagementGroup::send`], for any agent that is named; [`Code::NameUnknown`] for a set without an approved
-    /// agent; [`Code::DownQueueFull`] if there is room for nobody; [`Code::MessageTooLarge`] also where all copies
-    /// together are above 64 MiB; [`Code::ArgumentInvalid`] for `valid_for`. Nothing is sent then.
+    /// As [`ManagementGroup::send`], for any agent that is named; [`Code::NameUnknown`](crate::Code::NameUnknown) for a set without an approved
+    /// agent; [`Code::DownQueueFull`](crate::Code::DownQueueFull) if there is room for nobody; [`Code::MessageTooLarge`](crate::Code::MessageTooLarge) also where all copies
+    /// together are above 64 MiB; [`Code::ArgumentInvalid`](crate::Code::ArgumentInvalid) for `valid_for`. Nothing is sent then.
     ///
-    /// [`Code::ArgumentInvalid`]: crate::Code::ArgumentInvalid
+    /// [`Code::ArgumentInvalid`](crate::Code::ArgumentInvalid): crate::Code::ArgumentInvalid
     pub async fn send_to(
         &self,
         recipients: Recipients,

@@ -13,8 +13,8 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// As every call here: [`Code::StoreBusy`] may be tried again, [`Code::StoreUnavailable`] and
-    /// [`Code::StoreCorrupt`] need an operator.
+    /// As every call here: [`Code::StoreBusy`](crate::Code::StoreBusy) may be tried again, [`Code::StoreUnavailable`](crate::Code::StoreUnavailable) and
+    /// [`Code::StoreCorrupt`](crate::Code::StoreCorrupt) need an operator.
     pub async fn name(&self) -> Result<String> {
         answer!(self.ask(InventoryOperation::Name), Text)
     }
@@ -59,7 +59,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnreadable`]; [`Code::NameUnknown`] for a node that the group does not know.
+    /// [`Code::NameUnreadable`](crate::Code::NameUnreadable); [`Code::NameUnknown`](crate::Code::NameUnknown) for a node that the group does not know.
     pub async fn simulate_failover(&self, without: &[impl AsRef<str>]) -> Result<Vec<FailoverOutlook>> {
         self.simulate(Affected::Everybody, without).await
     }

@@ -12,8 +12,8 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::RoleNotApproved`] if the name is an agent's, a gateway's or a management server's; [`Code::OperatorsFull`];
-    /// [`Code::NameUnreadable`]; [`Code::ConfigBadValue`] for the key.
+    /// [`Code::RoleNotApproved`](crate::Code::RoleNotApproved) if the name is an agent's, a gateway's or a management server's; [`Code::OperatorsFull`](crate::Code::OperatorsFull);
+    /// [`Code::NameUnreadable`](crate::Code::NameUnreadable); [`Code::ConfigBadValue`](crate::Code::ConfigBadValue) for the key.
     pub async fn approve_operator(&self, operator: &str, access: Access, key: Option<&str>) -> Result<()> {
         let operator = Name::parse(operator)?;
         let key = key.map(|key| key.to_ascii_lowercase().parse::<KeyHash>()).transpose()?;
@@ -34,7 +34,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::NameUnknown`], [`Code::NameUnreadable`].
+    /// [`Code::NameUnknown`](crate::Code::NameUnknown), [`Code::NameUnreadable`](crate::Code::NameUnreadable).
     pub async fn delete_operator(&self, operator: &str) -> Result<()> {
         let operator = Name::parse(operator)?;
         self.ask(OperatorsOperation::DeleteOperator { operator }).await.and_then(done)
@@ -44,7 +44,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// As [`ManagementGroup::name`]; from afar [`Code::OperatorReadOnly`].
+    /// As [`ManagementGroup::name`]; from afar [`Code::OperatorReadOnly`](crate::Code::OperatorReadOnly).
     pub async fn operators(&self) -> Result<Vec<OperatorRecord>> {
         answer!(self.ask(OperatorsOperation::Operators), Operators)
     }

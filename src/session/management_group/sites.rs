@@ -20,7 +20,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::SiteTaken`] if there is one of this name, [`Code::NameUnreadable`], [`Code::ConfigBadValue`] for too many.
+    /// [`Code::SiteTaken`](crate::Code::SiteTaken) if there is one of this name, [`Code::NameUnreadable`](crate::Code::NameUnreadable), [`Code::ConfigBadValue`](crate::Code::ConfigBadValue) for too many.
     pub async fn create_site(&self, site: &str) -> Result<()> {
         let site = SiteName::parse(site)?;
         self.ask(AssignmentsOperation::CreateSite { site }).await.and_then(done)
@@ -30,7 +30,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::SiteUnknown`].
+    /// [`Code::SiteUnknown`](crate::Code::SiteUnknown).
     pub async fn delete_site(&self, site: &str) -> Result<()> {
         let site = SiteName::parse(site)?;
         self.ask(AssignmentsOperation::DeleteSite { site }).await.and_then(done)
@@ -40,7 +40,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::SiteUnknown`]; else as [`ManagementGroup::set_failover`], of any of its nodes too.
+    /// [`Code::SiteUnknown`](crate::Code::SiteUnknown); else as [`ManagementGroup::set_failover`], of any of its nodes too.
     pub async fn set_site_failover(&self, site: &str, primary: &str, failover: &[impl AsRef<str>]) -> Result<()> {
         let (site, assignment) = (SiteName::parse(site)?, assignment(primary, failover)?);
         self.ask(AssignmentsOperation::AssignSite { site, assignment }).await.and_then(done)
@@ -50,8 +50,8 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::SiteUnknown`], [`Code::NameUnknown`], [`Code::SiteTaken`] for a node of another site,
-    /// [`Code::ConfigBadValue`] for too many.
+    /// [`Code::SiteUnknown`](crate::Code::SiteUnknown), [`Code::NameUnknown`](crate::Code::NameUnknown), [`Code::SiteTaken`](crate::Code::SiteTaken) for a node of another site,
+    /// [`Code::ConfigBadValue`](crate::Code::ConfigBadValue) for too many.
     pub async fn add_to_site(&self, site: &str, nodes: &[impl AsRef<str>]) -> Result<u64> {
         let (site, nodes) = (SiteName::parse(site)?, names(nodes)?);
         answer!(self.ask(AssignmentsOperation::AddToSite { site, nodes }), Number)
@@ -61,7 +61,7 @@ impl ManagementGroup {
     ///
     /// # Errors
     ///
-    /// [`Code::SiteUnknown`], [`Code::NameUnknown`] for one that is not in it.
+    /// [`Code::SiteUnknown`](crate::Code::SiteUnknown), [`Code::NameUnknown`](crate::Code::NameUnknown) for one that is not in it.
     pub async fn remove_from_site(&self, site: &str, nodes: &[impl AsRef<str>]) -> Result<u64> {
         let (site, nodes) = (SiteName::parse(site)?, names(nodes)?);
         answer!(self.ask(AssignmentsOperation::RemoveFromSite { site, nodes }), Number)
