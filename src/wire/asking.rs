@@ -1,4 +1,4 @@
-//! What operators ask and are answered, in parts. Section 14 of the specification.
+//! What operators ask and are answered, in parts. Section 15 of the specification.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -220,8 +220,8 @@
 //!    this one frame of at most 4,096 bytes; anything else is refused by its type, before its body is awaited, types
 //!    from 0x80 up included.
 //! 2. The upstream end checks, in this order: the version (FP2008), the group (FP2015), that the certificate proves the
-//!    name (FP1305, FP2014), the role (FP2017: a gateway takes agents, a management server agents, gateways and operators), the
-//!    purpose (FP2005). A management server then asks whether the group lets that name in in that role (G1); a gateway
+//!    name (FP1305, FP2014), the role (FP2017: a gateway takes agents and gateways, a management server operators as well),
+//!    the purpose (FP2005). A management server then asks whether the group lets that name in in that role (G1); a gateway
 //!    leaves that to the agent's channel.
 //! 3. It answers REFUSE and closes, or WELCOME. *Accepted* opens the link at both ends. *Pending* keeps it: both ends
 //!    send heartbeats, and a second WELCOME opens it when the group approved (G5). A probe is never pending: it is
@@ -424,7 +424,8 @@
 //! count u16 · count × ( text(name) · port u16 )
 //! ```
 //!
-//! text(x) is the length of x as u16 and x. `count` is 1 to 16, the primary first, no name twice. The node takes it if
+//! text(x) is the length of x as u16 and x. `count` is 0 to 16, the primary first, no name twice; 0 withdraws what was
+//! assigned: the node follows its own configuration, at once. The node takes it if
 //! its pinned key signed it, for its group and its name, with a higher version; a lower or equal one is ignored. A
 //! wrong signature ends the link (FP3010). It is *pending* until the node reached one of its upstreams (which accepted it,
 //! and is available), at once if that is the one in use; only then the node applies it: it keeps it, and states its version
@@ -504,6 +505,7 @@
 //! are one entry, with what was found the last time. The address is without a port. Entries that are too many for the
 //! gateway to keep apart are joined under their code, with neither name nor address. A gateway tells an entry again
 //! if the link ended before the report that had it was written to it; what is told is not counted again.
+//!
 //! # 15. Operators
 //!
 //! An operator is no part of a chain: it dials a management server, to ask and change what the group knows. Its HELLO has

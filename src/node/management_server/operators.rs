@@ -1,5 +1,5 @@
 //! Operators' links: what they ask is taken in parts, done one after the other, and answered as the link takes it
-//! (section 14 of the wire specification). The shell asks the group's store, which looks at what each may.
+//! (section 15 of the wire specification). The shell asks the group's store, which looks at what each may.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
