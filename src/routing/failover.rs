@@ -115,7 +115,8 @@ impl Failover {
             if was_primary && self.current() != Some(0) {
                 self.series = Some(Series { since: now, hold: self.dice.up_to(self.timing.moment) });
             } else {
-                self.upstreams[0].probe_at(now);
+                let first = self.first_probe();
+                self.upstreams[0].probe_at(now + first);
             }
         }
         self.note(now);
@@ -406,29 +407,35 @@ impl Failover {
         self.search.next_at = Some(rested_at.max(now + wait));
     }
 
-    /// Plans the probes of all upstreams that are not in use.
+    /// Plans the probes of all upstreams that are not in use; the primary's, which a search dials first, for the
+    /// hold-down.
     fn plan_probes(&mut self, now: Instant) {
         let current = self.current();
         for index in (0..self.upstreams.len()).filter(|index| Some(*index) != current) {
             if index == 0 {
                 self.upstreams[0].probe_at(now + self.timing.probe_primary_every());
             } else {
-                let first = self.dice.up_to(self.timing.probe_every / 5);
-                self.upstreams[index].probe_first_at(now + first);
+                let first = self.first_probe();
+                self.upstreams[index].probe_first_at(now + first, now);
             }
         }
     }
 
-    /// The distance to an upstream's next probe.
-    fn probe_distance(&mut self, index: usize) -> Duration {
+    /// How long from now the first probe of a standby comes.
+    fn first_probe(&mut self) -> Duration {
+        self.dice.up_to(self.timing.first_probe())
+    }
+
+    /// The distance to an upstream's next probe; `every` is a standby's, without its jitter.
+    fn probe_distance(&mut self, index: usize, every: Duration) -> Duration {
         match index {
             0 => self.timing.probe_primary_every(),
-            _ => self.dice.between(self.timing.probe_every * 4 / 5, self.timing.probe_every * 6 / 5),
+            _ => self.dice.between(every * 4 / 5, every * 6 / 5),
         }
     }
 
     fn probe_succeeded(&mut self, index: usize, now: Instant) {
-        let distance = self.probe_distance(index);
+        let distance = self.probe_distance(index, self.timing.probe_every);
         self.upstreams[index].probe_at(now + distance);
         if index == 0 && self.series.is_none() && matches!(self.link, Link::At { index: 1.., good_since: Some(_) }) {
             let hold = self.timing.hold_down + self.dice.up_to(self.timing.hold_down_jitter);
@@ -437,7 +444,12 @@ impl Failover {
     }
 
     fn probe_failed(&mut self, index: usize, failure: Failure, now: Instant) {
-        let distance = self.probe_distance(index);
+        let every = match failure {
+            // Each is told to whoever runs the peer.
+            Failure::Refused => self.timing.probe_every,
+            Failure::Unreachable | Failure::Unavailable => self.upstreams[index].probe_again(&self.timing),
+        };
+        let distance = self.probe_distance(index, every);
         self.upstreams[index].probe_failed(failure, distance, &mut self.dice, now);
         if index == 0 {
             self.series = None;

@@ -11,6 +11,8 @@ use crate::time::Instant;
 pub(super) struct Health {
     /// Grows with each refusal, resets with an acceptance.
     refusals: Backoff,
+    /// Failed probes since the last acceptance.
+    absences: u32,
     /// Not dialled for use before this time.
     resting_until: Option<Instant>,
     /// When the next probe is due; none while one is out and while it was never a standby.
@@ -25,6 +27,7 @@ impl Health {
     pub(super) fn new(timing: &Timing) -> Self {
         Self {
             refusals: Backoff::new(timing.backoff_refused),
+            absences: 0,
             resting_until: None,
             probe_at: None,
             probing: false,
@@ -50,6 +53,7 @@ impl Health {
     /// It accepted this node, whatever the dial was for.
     pub(super) fn accepted(&mut self, now: Instant) {
         self.refusals.reset();
+        self.absences = 0;
         self.resting_until = None;
         self.standby = Standby::Ready(now);
     }
@@ -90,8 +94,19 @@ impl Health {
     /// candidate for use: when a link is lost, a refusal that only a probe met is worth another try.
     pub(super) fn probe_failed(&mut self, failure: Failure, every: Duration, dice: &mut Dice, now: Instant) {
         self.standby = Standby::NotReady(failure, now);
+        self.absences = self.absences.saturating_add(1);
         let wait = if failure == Failure::Refused { self.refusals.next(dice).max(every) } else { every };
         self.probe_at = Some(now + wait);
+    }
+
+    /// The distance of a standby's probes, without its jitter, after the one that has just failed: it doubles with each
+    /// failure, so that a standby that starts a little later than this node is proven soon after it is up, and one that
+    /// stays away is asked no more often than others are.
+    pub(super) fn probe_again(&self, timing: &Timing) -> Duration {
+        timing
+            .first_probe()
+            .saturating_mul(1_u32.checked_shl(self.absences).unwrap_or(u32::MAX))
+            .min(timing.probe_every)
     }
 
     /// Sets when the next probe is due.
@@ -99,9 +114,12 @@ impl Health {
         self.probe_at = Some(at);
     }
 
-    /// Sets when the first probe is due, unless one is planned already.
-    pub(super) fn probe_first_at(&mut self, at: Instant) {
-        self.probe_at.get_or_insert(at);
+    /// Sets when the first probe since it is a standby is due, unless one is planned that is not overdue: what became so
+    /// while this upstream was in use, or the node searched, would come without the first one's jitter.
+    pub(super) fn probe_first_at(&mut self, at: Instant, now: Instant) {
+        if self.probe_at.is_none_or(|planned| planned < now) {
+            self.probe_at = Some(at);
+        }
     }
 }
 

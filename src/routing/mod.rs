@@ -8,8 +8,8 @@
 //! upstream that was lost. A whole *round* without success is followed by a wait with decorrelated jitter (rule F2).
 //! An upstream that refuses this node rests by itself, 30 s to 10 min, so that it cannot slow down the others.
 //!
-//! While the link in use is good, the other upstreams are *probed* (rule F3), the primary often enough to measure the
-//! hold-down. When the primary was healthy without a break for the hold-down and its jitter, it is dialled for
+//! While the link in use is good, the other upstreams are *probed* (rule F3): for the first time a few seconds after the
+//! link is good or the list is new, then at the interval, and after a failure again after waits that grow to it; the primary often enough to measure the hold-down. When the primary was healthy without a break for the hold-down and its jitter, it is dialled for
 //! *failback* (rule F4), and the link in use stays until that dial is accepted.
 //!
 //! # The contract with the caller
@@ -33,6 +33,8 @@ mod backoff;
 mod failover;
 mod health;
 #[cfg(test)]
+mod probe_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use backoff::{Backoff, Dice};
@@ -53,6 +55,9 @@ pub(crate) struct Timing {
     pub(crate) hold_down_jitter: Duration,
     /// How often a standby is proven, ± 20 %; the primary at least three times per hold-down.
     pub(crate) probe_every: Duration,
+    /// The first proof of a standby comes within this time, at random, so that the agents of one gateway, which came
+    /// together or were assigned together, do not all prove theirs in one instant.
+    pub(crate) first_probe_within: Duration,
     /// The longest delay before the next upstream of a round is tried, at random, so that the agents of a lost
     /// gateway do not arrive at the next one in one instant.
     pub(crate) moment: Duration,
@@ -70,6 +75,7 @@ impl Timing {
             hold_down: limits::FAILBACK_HOLD_DOWN,
             hold_down_jitter: limits::FAILBACK_JITTER,
             probe_every: STANDBY_PROBE,
+            first_probe_within: limits::FIRST_PROBE_WITHIN,
             moment: MOMENT,
             defer_max: FAILBACK_DEFER_MAX,
         }
@@ -78,6 +84,12 @@ impl Timing {
     /// Of a gateway (DESIGN section 5).
     pub(crate) fn gateway() -> Self {
         Self { backoff: limits::BACKOFF_GATEWAY, ..Self::agent() }
+    }
+
+    /// When a standby's first probe comes at the latest, and the shortest wait after one that failed: well within the
+    /// interval where that is configured to be short.
+    pub(crate) fn first_probe(&self) -> Duration {
+        self.first_probe_within.min(self.probe_every / 5)
     }
 
     /// How often the primary is probed from a failover: often enough to measure the hold-down, yet bounded where

@@ -7,16 +7,16 @@ use super::*;
 use Failure::{Refused, Unavailable, Unreachable};
 use Purpose::{Failback, Probe, Use};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// The world around the machine: it keeps the caller's part of the contract and checks the machine's.
 #[derive(Clone)]
-struct World {
+pub(super) struct World {
     failover: Failover,
-    now: Instant,
+    pub(super) now: Instant,
     count: usize,
     /// Dials without an answer.
-    open: Vec<(usize, Purpose)>,
+    pub(super) open: Vec<(usize, Purpose)>,
     /// The link in use: its index, or none if its upstream is not assigned.
     in_use: Option<Option<usize>>,
     /// The link in use says that it has no upstream.
@@ -28,7 +28,7 @@ struct World {
 }
 
 impl World {
-    fn new(count: usize, seed: u64) -> Self {
+    pub(super) fn new(count: usize, seed: u64) -> Self {
         let now = Instant::from_micros(1_000_000);
         let mut world = Self {
             failover: Failover::new(count, Timing::agent(), seed),
@@ -84,7 +84,7 @@ impl World {
         self.open.remove(place.unwrap_or_else(|| panic!("{index} was not dialled for {purpose:?}: {:?}", self.open)));
     }
 
-    fn accept(&mut self, index: usize, purpose: Purpose) {
+    pub(super) fn accept(&mut self, index: usize, purpose: Purpose) {
         self.close(index, purpose);
         self.made = (purpose != Probe).then_some(index);
         let before = self.in_use;
@@ -93,7 +93,7 @@ impl World {
         self.unavailable &= self.in_use == before;
     }
 
-    fn fail(&mut self, index: usize, purpose: Purpose, failure: Failure) {
+    pub(super) fn fail(&mut self, index: usize, purpose: Purpose, failure: Failure) {
         self.close(index, purpose);
         self.made = (purpose != Probe && failure == Unavailable).then_some(index);
         let before = self.in_use;
@@ -102,7 +102,7 @@ impl World {
         self.unavailable |= self.in_use != before;
     }
 
-    fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         (self.in_use, self.unavailable) = (None, false);
         self.failover.handle_lost(self.now);
         self.check();
@@ -117,7 +117,7 @@ impl World {
         self.check();
     }
 
-    fn replace(&mut self, count: usize, current: Option<usize>) {
+    pub(super) fn replace(&mut self, count: usize, current: Option<usize>) {
         self.open.clear();
         self.count = count;
         self.in_use = self.in_use.map(|_| current);
@@ -126,12 +126,12 @@ impl World {
         self.check();
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
     }
 
     /// Lets time pass to the next thing planned; false if nothing is.
-    fn next(&mut self) -> bool {
+    pub(super) fn next(&mut self) -> bool {
         let Some(at) = self.failover.poll_timeout() else { return false };
         self.now = self.now.max(at);
         self.failover.handle_timeout(self.now);
@@ -144,7 +144,7 @@ impl World {
     }
 
     /// Lets things happen until this upstream is dialled for this purpose; probes of others are answered well.
-    fn until(&mut self, index: usize, purpose: Purpose) -> Duration {
+    pub(super) fn until(&mut self, index: usize, purpose: Purpose) -> Duration {
         let start = self.now;
         while !self.open.contains(&(index, purpose)) {
             if let Some(&(other, Probe)) = self.open.iter().find(|(other, of)| *of == Probe && *other != 0) {
@@ -158,7 +158,7 @@ impl World {
         self.now.since(start)
     }
 
-    fn connected_to(index: usize, count: usize) -> Self {
+    pub(super) fn connected_to(index: usize, count: usize) -> Self {
         let mut world = Self::new(count, 7);
         for dead in 0..index {
             world.until(dead, Use);
