@@ -1,0 +1,13 @@
+//! What a group does to nodes that run: assignments that are withdrawn (rule G6), messages to agents (rule D8).
+
+#[path = "../common/postgres.rs"]
+#[expect(dead_code, reason = "shared with the tests that stop the database")]
+mod cluster;
+#[path = "../common/events.rs"]
+mod events;
+mod lab;
+mod messages;
+#[path = "../common/pki.rs"]
+#[expect(dead_code, reason = "shared with the tests that spoil certificates")]
+mod pki;
+mod withdrawal;
