@@ -103,7 +103,7 @@ pub use role::Role;
 #[cfg(feature = "agent")]
 pub use session::{Agent, AgentBuilder, Receipt, Received, Watermarks};
 #[cfg(feature = "management-server")]
-pub use session::{ApprovedFor, ManagementGroup, OperatorConnection};
+pub use session::{ApprovedFor, ManagementGroup, OperatorConnection, RenewalOutcome};
 #[cfg(feature = "management-server")]
 pub use session::{CertificateAuthority, HandOff, Issuance, LocalAuthority, LocalCertificate, Order, Reason};
 pub use session::{CertificateImport, PreparedImport, WaitingKey};

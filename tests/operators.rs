@@ -38,10 +38,11 @@ impl Site {
         let text = format!(
             "role = \"management-server\"\nname = \"{SERVER}\"\nmanagement_group = \"CORP\"\nstate_directory = \"{}\"\n\
              [identity]\ndirectory = \"{}\"\n[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n\
-             [output]\nstore = true\n",
+             [output]\nstore = true\n[authority]\nkind = \"local\"\ndirectory = \"{}\"\n",
             site.at("state"),
             site.at(SERVER),
-            site.store()
+            site.store(),
+            site.at("ca")
         );
         std::fs::write(&config, text).unwrap();
         let log = site.log();
@@ -88,6 +89,13 @@ impl Site {
         let output = self.afar(who, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same where a warning comes first.
+    fn refused_with_warning(&self, who: &str, arguments: &[&str], code: &str) {
+        let told = self.afar(who, arguments).stderr;
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.starts_with("warning: ") && told.contains(&format!("\n{code} ")), "{told}");
     }
 
     fn refused_afar(&self, who: &str, arguments: &[&str], code: &str) {
@@ -172,4 +180,63 @@ fn a_command_line_that_means_two_places_or_none_is_refused() {
     usage(&["--server", SERVER, "--identity", "nowhere", "inventory", "--store", "sqlite://group.db"]);
     let empty = tempfile::tempdir().unwrap();
     usage(&["--server", SERVER, "--identity", &empty.path().display().to_string(), "inventory"]);
+}
+
+#[test]
+fn i5_g1_an_operator_renews_its_certificate_from_the_command_and_its_pin_moves_to_the_new_key() {
+    let site = Site::new();
+    let store = site.store();
+    // A certificate that ends soon, and its key is pinned.
+    let eve = "eve.corp.example";
+    site.done(&["ca", "sign", "--directory", &site.at("ca"), "--name", eve, "--days", "20", "--out", &site.at(eve)]);
+    let pinned = fingerprint(&Path::new(&site.at(eve)).join(format!("{eve}.pem")));
+    site.done(&["operator", "approve", eve, "--read-only", "--key", &pinned, "--store", &store]);
+    let before = site.afar(eve, &["inventory"]);
+    let warned = String::from_utf8_lossy(&before.stderr).into_owned();
+    assert!(before.status.success() && warned.contains("warning") && warned.contains("cert renew"), "{warned}");
+    copy(&site.at(eve), &site.at("before"));
+
+    let said = site.done_afar(eve, &["cert", "renew"]);
+    assert!(said.contains("eve.corp.example has a certificate until"), "{said}");
+    until(&site.log(), "FP1821");
+    let key = || {
+        let operators = site.done(&["operator", "list", "--json", "--store", &store]);
+        let operators: serde_json::Value = serde_json::from_str(&operators).unwrap();
+        operators[0]["key"].as_str().unwrap().to_owned()
+    };
+    // The one before is good until the new one was seen: the answer may have been lost.
+    assert_eq!(key(), pinned);
+    site.done_afar("before", &["inventory"]);
+    let after = site.afar(eve, &["inventory"]);
+    assert!(after.status.success() && after.stderr.is_empty(), "{}", String::from_utf8_lossy(&after.stderr));
+    assert_ne!(key(), pinned);
+    site.refused_with_warning("before", &["inventory"], "FP3043");
+    let audit = site.done(&["audit", "--subject", eve, "--store", &store]);
+    assert!(audit.contains("pin key"), "{audit}");
+
+    site.refused_afar(eve, &["cert", "renew"], "FP1819 ");
+    assert!(site.afar(eve, &["inventory"]).status.success(), "the present one is what it was");
+}
+
+#[test]
+fn nobody_but_an_operator_renews_a_certificate_over_an_operators_link() {
+    let site = Site::new();
+    site.refused_afar(ANN, &["cert", "renew"], "FP3040 ");
+    site.refused_afar(AGENT, &["cert", "renew"], "FP3040 ");
+    site.done(&["agent", "approve", AGENT, "--store", &site.store()]);
+    site.refused_afar(AGENT, &["cert", "renew"], "FP3005 ");
+    let output = site.run(&["cert", "renew"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("FP5009"));
+    assert!(!std::fs::read_to_string(site.log()).unwrap().contains("FP1821"), "nothing was issued");
+}
+
+/// SHA-256 of a certificate's public key, as commands take it.
+fn fingerprint(certificate: &Path) -> String {
+    farpost::key_of_certificate(&std::fs::read(certificate).unwrap()).unwrap()
+}
+
+fn copy(from: &str, to: &str) {
+    let output = Command::new("cp").args(["-a", from, to]).output().unwrap();
+    assert!(output.status.success());
 }

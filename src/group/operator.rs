@@ -58,12 +58,39 @@ pub struct OperatorRecord {
     pub server: Option<Name>,
     /// The only key that it may come with; none: any that a CA vouches for.
     pub(crate) pinned_key: Option<KeyHash>,
+    /// The key that the group's authority certified last on a request signed with the pinned one: it takes that one's
+    /// place when the operator first comes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_key: Option<KeyHash>,
 }
 
 impl OperatorRecord {
     /// SHA-256 of the only public key that it may come with, in hexadecimal, where one was pinned.
     pub fn pinned_key_fingerprint(&self) -> Option<String> {
         self.pinned_key.map(|key| key.to_string())
+    }
+
+    /// Whether it may come with this key.
+    fn may_show(&self, key: KeyHash) -> bool {
+        self.pinned_key.is_none_or(|pinned| pinned == key || self.next_key == Some(key))
+    }
+
+    /// Takes the renewed key for the pinned one, now that the operator came with it. False if nothing changes.
+    pub(crate) fn showed(&mut self, key: KeyHash) -> bool {
+        let is_renewed = self.pinned_key.is_some_and(|pinned| pinned != key) && self.next_key == Some(key);
+        if is_renewed {
+            (self.pinned_key, self.next_key) = (Some(key), None);
+        }
+        is_renewed
+    }
+
+    /// Lets it come with the key of its next certificate too, if one is pinned. False if nothing changes.
+    pub(crate) fn renewed_by(&mut self, key: KeyHash) -> bool {
+        let is_another = self.pinned_key.is_some_and(|pinned| pinned != key) && self.next_key != Some(key);
+        if is_another {
+            self.next_key = Some(key);
+        }
+        is_another
     }
 }
 
@@ -142,7 +169,7 @@ pub(super) fn decide_operator(facts: &Facts, knock: &Knock) -> (Decision, Rememb
         return (Decision::Refused(error.remedy("farpost operator approve N, if that was a mistake")), Remember::Seen);
     }
     match operator.pinned_key {
-        Some(pinned) if pinned != knock.key => {
+        Some(pinned) if !operator.may_show(knock.key) => {
             let error = refusal(Code::OperatorKeyMismatch, knock);
             (Decision::Refused(error.found(knock.key.to_string()).expected(pinned.to_string())), Remember::Seen)
         }

@@ -1,4 +1,5 @@
-//! An operator: one link to a management server, what is asked on it, and what is answered.
+//! An operator: one link to a management server, what is asked on it, and what is answered; the renewal of its
+//! certificate too.
 //!
 //! Nothing is asked twice: what a lost link leaves without an answer is told as that, and the next ask dials again.
 
@@ -12,12 +13,12 @@ use crate::error::{Error, Result};
 use crate::group::Upstream;
 use crate::identity::VerifiedPeer;
 use crate::limits::{ASK_BYTES_MAX, ASKS_IN_FLIGHT_MAX};
-use crate::node::{IdentityInput, Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION, Verdict};
+use crate::node::{IdentityInput, Introduction, LinkEffect, LinkId, LinkInput, PROTOCOL_VERSION, Verdict, renewal};
 use crate::role::Role;
 use crate::time::Instant;
 use crate::wire::{
-    AnswerAssembly, Ask, Frame, Hello, Kind, Link, PURPOSE_USE, Phase, Refuse, STATUS_ACCEPTED, Welcome, code_of,
-    read_message,
+    self, AnswerAssembly, Ask, Frame, Hello, Issued, Kind, Link, PURPOSE_USE, Phase, Refuse, STATUS_ACCEPTED, Welcome,
+    code_of, read_message,
 };
 
 /// What an operator starts with.
@@ -46,6 +47,8 @@ pub(crate) enum Input {
     Link(LinkInput),
     Identity(IdentityInput),
     Ask(Question),
+    /// Ask for a new certificate, until then; one at a time.
+    Renew(renewal::Ask, Instant),
     Stop,
 }
 
@@ -58,6 +61,8 @@ pub(crate) enum Effect {
         id: u64,
         result: Result<Bytes>,
     },
+    /// What became of the request for a certificate: one for each.
+    Renewed(Result<wire::Answer>),
     Stopped,
 }
 
@@ -71,7 +76,17 @@ pub(crate) struct Operator {
     waiting: VecDeque<Question>,
     /// Sent, and not answered.
     sent: BTreeMap<u64, Question>,
+    renewing: Option<Renewing>,
     effects: VecDeque<Effect>,
+}
+
+/// A request for a certificate without an answer.
+#[derive(Debug)]
+struct Renewing {
+    ask: renewal::Ask,
+    until: Instant,
+    is_sent: bool,
+    assembly: wire::Assembly,
 }
 
 /// A link that stands.
@@ -85,12 +100,16 @@ struct Standing {
 impl Operator {
     pub(crate) fn new(config: Config) -> Self {
         let (waiting, sent, effects) = (VecDeque::new(), BTreeMap::new(), VecDeque::new());
-        Self { config, dials: 0, dialled: None, waiting, sent, effects }
+        Self { config, dials: 0, dialled: None, waiting, sent, renewing: None, effects }
     }
 
     pub(crate) fn handle(&mut self, input: Input, now: Instant) {
         match input {
             Input::Ask(question) => self.take(question),
+            Input::Renew(ask, until) => {
+                self.renewing = Some(Renewing { ask, until, is_sent: false, assembly: wire::Assembly::default() });
+                self.dial();
+            }
             Input::Link(LinkInput::Dialled { link, result, .. }) => self.handle_dialled(link, result, now),
             Input::Link(LinkInput::Received { link, bytes }) => {
                 if let Some(standing) = self.standing(link) {
@@ -124,6 +143,11 @@ impl Operator {
             return self.answer(question.id, Err(error.expected(format!("at most {ASK_BYTES_MAX} from afar"))));
         }
         self.waiting.push_back(question);
+        self.dial();
+    }
+
+    /// Dials, unless there is a link or a dial already.
+    fn dial(&mut self) {
         if self.dialled.is_none() {
             self.dials += 1;
             let link = LinkId::dialled(self.dials);
@@ -196,6 +220,7 @@ impl Operator {
                 }
                 Ok(())
             }
+            Kind::Issued => self.handle_issued(read_message(frame)?),
             // The phase lets no other kind pass.
             kind => Err(Error::new(Code::FrameUnexpected).found(format!("{kind:?}"))),
         }
@@ -230,6 +255,23 @@ impl Operator {
         Ok(())
     }
 
+    /// A part of the answer to the request. One to a request that was given up is not looked at.
+    fn handle_issued(&mut self, issued: Issued) -> Result<()> {
+        let Some(renewing) = self.renewing.as_mut().filter(|one| issued.request.as_ref() == one.ask.hash) else {
+            return Ok(());
+        };
+        if let Some(answer) = renewing.assembly.take_issued(issued)? {
+            self.end_renewal(Ok(answer));
+        }
+        Ok(())
+    }
+
+    fn end_renewal(&mut self, result: Result<wire::Answer>) {
+        if self.renewing.take().is_some() {
+            self.effects.push_back(Effect::Renewed(result));
+        }
+    }
+
     fn answer(&mut self, id: u64, result: Result<Bytes>) {
         self.effects.push_back(Effect::Answered { id, result });
     }
@@ -245,6 +287,7 @@ impl Operator {
         for question in std::mem::take(&mut self.waiting) {
             self.answer(question.id, Err(error.clone()));
         }
+        self.end_renewal(Err(error.clone()));
     }
 
     /// Of a question that was sent: a change may have been made or not.
@@ -267,6 +310,9 @@ impl Operator {
         self.waiting = waiting;
         let over: VecDeque<Question> = over;
         over.iter().for_each(|question| self.answer(question.id, Err(late.clone())));
+        if self.renewing.as_ref().is_some_and(|renewing| renewing.until <= now) {
+            self.end_renewal(Err(late.clone()));
+        }
         let over: Vec<u64> = self.sent.values().filter(|sent| sent.until <= now).map(|sent| sent.id).collect();
         for id in over {
             // It keeps its place among those in flight, as it has one at the server.
@@ -287,7 +333,7 @@ impl Operator {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let link = self.dialled.as_ref().and_then(|(_, standing)| standing.as_ref()).map(|one| one.link.poll_timeout());
         let questions = self.waiting.iter().chain(self.sent.values()).map(|question| question.until);
-        link.into_iter().chain(questions).min()
+        link.into_iter().chain(questions).chain(self.renewing.as_ref().map(|renewing| renewing.until)).min()
     }
 
     /// The end of a turn: asks, and output.
@@ -299,6 +345,12 @@ impl Operator {
         {
             Ask::parts(question.id, &question.operation).iter().for_each(|part| standing.link.send(0, part));
             self.sent.insert(question.id, question);
+        }
+        if let Some(renewing) = self.renewing.as_mut().filter(|renewing| !renewing.is_sent)
+            && standing.link.phase() == Phase::Asking
+        {
+            standing.link.send(0, &renewing.ask.request);
+            renewing.is_sent = true;
         }
         if standing.link.has_control() && standing.link.is_writable() {
             let bytes = standing.link.begin_chunk().freeze();

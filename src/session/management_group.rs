@@ -9,6 +9,7 @@ mod inventory;
 mod operators;
 mod place;
 mod remote;
+mod renewal;
 mod sites;
 mod tokens;
 
@@ -24,6 +25,7 @@ use crate::store::StoreThread;
 use place::Place;
 pub use remote::OperatorConnection;
 use remote::Remote;
+pub use renewal::RenewalOutcome;
 
 /// A management group, by its store, or from afar through a management server ([`ManagementGroup::connect`]). Clones
 /// share one connection.

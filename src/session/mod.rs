@@ -40,7 +40,7 @@ pub use events::Events;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use identity_store::{CertificateImport, PreparedImport, WaitingKey};
 #[cfg(feature = "management-server")]
-pub use management_group::{ApprovedFor, ManagementGroup, OperatorConnection};
+pub use management_group::{ApprovedFor, ManagementGroup, OperatorConnection, RenewalOutcome};
 #[cfg(feature = "management-server")]
 pub use management_server::{
     DeliveredGap, DeliveredMessage, Deliveries, DeliveryBatch, Item, ManagementServer, ManagementServerBuilder,

@@ -234,17 +234,7 @@ impl Renewer {
 
     /// Key and request, kept before anybody is asked, and the signature of the key that is in use.
     async fn prepare(&self, identity: &Identity) -> Result<(Waiting, Ask)> {
-        let (keeping, identity, group) = (self.keeping.clone(), identity.clone(), self.group.clone());
-        let kind = self.key_kind.unwrap_or_else(|| identity.key_kind());
-        blocking(move || {
-            let waiting = keeping.waiting_or_new(identity.name(), kind, identity.policy().name_rule)?;
-            let request = waiting.request().der();
-            let (scheme, signature) = attestation::sign(&identity, &to_be_signed(&group, identity.name(), request))?;
-            let hash = request_hash(request);
-            let request = Request { request: request.to_vec().into(), scheme: u32::from(scheme), signature };
-            Ok((waiting, Ask { hash, request }))
-        })
-        .await
+        prepare(&self.keeping, identity, &self.group, self.key_kind).await
     }
 
     async fn install(
@@ -253,20 +243,7 @@ impl Renewer {
         waiting: Waiting,
         chain: impl Iterator<Item = Vec<u8>>,
     ) -> Attempt {
-        let chain: Vec<CertificateDer<'static>> = chain.map(CertificateDer::from).collect();
-        let (keeping, present) = (self.keeping.clone(), identity.clone());
-        let installed = blocking(move || {
-            // With this node's own trust and policy: what comes over the wire is worth what it proves.
-            let renewed = present.renewed(chain.clone(), waiting.key(), clock::validity())?;
-            if renewed.not_after() <= present.not_after() {
-                return Err(Error::new(Code::CertificateExpired)
-                    .found(format!("a new certificate until {}", renewed.not_after()))
-                    .expected(format!("one that lasts longer than the present one, until {}", present.not_after())));
-            }
-            Ok(keeping.install(present.name(), &chain, &waiting, Vec::new())?.unwrap_or(renewed))
-        })
-        .await;
-        match installed {
+        match install(&self.keeping, identity, waiting, chain).await {
             Ok(renewed) => {
                 self.told_pending = None;
                 let text = format!("until {}, key {}", renewed.not_after(), renewed.key_hash());
@@ -283,6 +260,49 @@ impl Renewer {
             }
         }
     }
+}
+
+/// Key and request, kept before anybody is asked, and the signature of the key that is in use. A key of the same kind as that
+/// one, unless told otherwise.
+pub(super) async fn prepare(
+    keeping: &Keeping,
+    identity: &Identity,
+    group: &str,
+    key_kind: Option<KeyKind>,
+) -> Result<(Waiting, Ask)> {
+    let (keeping, identity, group) = (keeping.clone(), identity.clone(), group.to_owned());
+    let kind = key_kind.unwrap_or_else(|| identity.key_kind());
+    blocking(move || {
+        let waiting = keeping.waiting_or_new(identity.name(), kind, identity.policy().name_rule)?;
+        let request = waiting.request().der();
+        let (scheme, signature) = attestation::sign(&identity, &to_be_signed(&group, identity.name(), request))?;
+        let hash = request_hash(request);
+        let request = Request { request: request.to_vec().into(), scheme: u32::from(scheme), signature };
+        Ok((waiting, Ask { hash, request }))
+    })
+    .await
+}
+
+/// Checks the chain that came, DER with the leaf first, and makes it the identity of the files, if it lives in files.
+pub(super) async fn install(
+    keeping: &Keeping,
+    present: &Identity,
+    waiting: Waiting,
+    chain: impl Iterator<Item = Vec<u8>>,
+) -> Result<Identity> {
+    let chain: Vec<CertificateDer<'static>> = chain.map(CertificateDer::from).collect();
+    let (keeping, present) = (keeping.clone(), present.clone());
+    blocking(move || {
+        // With its own trust and policy: what comes over the wire is worth what it proves.
+        let renewed = present.renewed(chain.clone(), waiting.key(), clock::validity())?;
+        if renewed.not_after() <= present.not_after() {
+            return Err(Error::new(Code::CertificateExpired)
+                .found(format!("a new certificate until {}", renewed.not_after()))
+                .expected(format!("one that lasts longer than the present one, until {}", present.not_after())));
+        }
+        Ok(keeping.install(present.name(), &chain, &waiting, Vec::new())?.unwrap_or(renewed))
+    })
+    .await
 }
 
 /// What was installed into files is read from them, as any change of theirs is; what lives in this process is handed in.
@@ -307,7 +327,7 @@ fn plan_of(identity: &Identity) -> Plan {
 }
 
 /// Whether a refusal is about the request itself.
-fn is_of_request(code: Code) -> bool {
+pub(super) fn is_of_request(code: Code) -> bool {
     matches!(
         code,
         Code::RequestUnusable | Code::RequestRefused | Code::AuthorityAnswerUnusable | Code::RenewalNameMismatch

@@ -212,7 +212,7 @@
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
 //! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, SUCCEED, DOWN_ACK, REQUEST, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
-//! | asking | PING, PONG, ASK | PING, PONG, REFUSE on 0, ANSWER |
+//! | asking | PING, PONG, ASK, REQUEST on 0 | PING, PONG, REFUSE on 0, ANSWER, ISSUED on 0 |
 //!
 //! A link is *asking* where an operator's is accepted, and *open* where any other one's is.
 //!
@@ -449,7 +449,7 @@
 //!
 //! # 13. Certificates
 //!
-//! **Renewal.** A node asks for a new certificate with REQUEST: a gateway for its own on channel 0, an agent, and a gateway
+//! **Renewal.** A node asks for a new certificate with REQUEST: a gateway for its own on channel 0, and so does an operator, an agent, and a gateway
 //! behind another one, on its open channel (not before, and not on channel 0: FP2004). The request is PKCS#10 for the node's own name, with a key of its own making. `signature`
 //! is by the key of the certificate that the node proved (by TLS, or by attestation), by an algorithm of section 8, over
 //!
@@ -510,7 +510,8 @@
 //!
 //! An operator is no part of a chain: it dials a management server, to ask and change what the group knows. Its HELLO has
 //! the role 4; a name that the group did not approve as operator is refused at once (FP3040) and waits for nothing. Its
-//! link carries ASK and ANSWER beside heartbeats, and no CHALLENGE and STATE.
+//! link carries ASK and ANSWER beside heartbeats, REQUEST and ISSUED for its own certificate (section 13), and no CHALLENGE and
+//! STATE.
 //!
 //! ASK brings an operation of the group's as JSON, at most 256 KiB in as many parts as it needs. The parts of one come
 //! together, none is empty, and the next ASK begins after the last one (FP2005, FP2002). At most four are without their

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use clap::Args;
-use farpost::{Code, Identity, IdentityFiles, ManagementGroup, Name, OperatorConnection, Upstream};
+use farpost::{Code, Identity, IdentityFiles, ManagementGroup, Name, OperatorConnection, Timestamp, Upstream};
 
+use crate::clock;
 use crate::failure::Failure;
 
 /// Options that stand before the command.
@@ -52,29 +53,49 @@ impl AfarArguments {
 
 /// The group from afar, where --server was given; a store that was given as well is one too many.
 pub(crate) async fn group(store: Option<&str>) -> Result<Option<ManagementGroup>, Failure> {
+    if store.is_some() && GIVEN.get().is_some_and(|given| given.server.is_some()) {
+        return Err(Failure::new(Code::Usage, "--server").found("--store as well").expected("one of the two"));
+    }
+    let Some((connection, until)) = connection()? else { return Ok(None) };
+    warn_of_end(until);
+    Ok(Some(connection.connect().await?))
+}
+
+/// The way to the server that was given, and when the operator's certificate ends.
+pub(crate) fn connection() -> Result<Option<(OperatorConnection, Timestamp)>, Failure> {
     let Some(AfarArguments { server: Some(server), identity: Some(directory), name, management_group, address }) =
         GIVEN.get()
     else {
         return Ok(None);
     };
-    if store.is_some() {
-        return Err(Failure::new(Code::Usage, "--server").found("--store as well").expected("one of the two"));
-    }
     let mut files = IdentityFiles::default();
     files.directory = Some(directory.clone());
     let name = match name {
         Some(name) => name.clone(),
         None => only_name(&files, directory)?,
     };
-    let mut connection = OperatorConnection::new(Identity::from_files(&files, &name)?, server)?;
+    let identity = Identity::from_files(&files, &name)?;
+    let until = identity.not_after();
+    let mut connection = OperatorConnection::new(identity, server)?;
     if let Some(group) = management_group {
         connection = connection.management_group(group);
     }
     if !address.is_empty() {
         connection = connection.host(Upstream::parse(server)?.name().clone(), address.clone());
     }
-    Ok(Some(connection.connect().await?))
+    Ok(Some((connection, until)))
 }
+
+/// Nobody else renews an operator's certificate, and one that has ended cannot be renewed.
+fn warn_of_end(until: Timestamp) {
+    let rest = until.unix_seconds() - clock::now().unix_seconds();
+    if rest < WARNED_OF_END {
+        eprintln!("warning: this operator's certificate ends at {until}: farpost --server M --identity DIR cert renew");
+    }
+}
+
+/// In seconds: 30 days before its end a certificate is told of.
+const WARNED_OF_END: i64 = 30 * 86_400;
 
 /// The name of the certificates in a directory, if it is one.
 fn only_name(files: &IdentityFiles, directory: &std::path::Path) -> Result<Name, Failure> {

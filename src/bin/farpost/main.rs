@@ -104,6 +104,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let is_of_the_group = matches!(
         cli.command,
         Command::Group(_)
+            | Command::Cert(cert::CertCommand::Renew(_))
             | Command::Token(_)
             | Command::Agent(AgentCommand::Group(_))
             | Command::Gateway(GatewayCommand::Group(_))

@@ -36,6 +36,7 @@ fn operator(state: OperatorState, access: Access, pinned: Option<u8>) -> Operato
         address: String::new(),
         server: None,
         pinned_key: pinned.map(|byte| KeyHash([byte; 32])),
+        next_key: None,
     }
 }
 

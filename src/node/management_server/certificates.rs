@@ -16,7 +16,7 @@ use crate::name::Name;
 use crate::node::LinkId;
 use crate::role::Role;
 use crate::time::Timestamp;
-use crate::wire::{Answer, Enrol, Frame, Request, check_request_length, read_message};
+use crate::wire::{Answer, Enrol, Frame, Phase, Request, check_request_length, read_message};
 
 /// A request that the shell answers with [`Input::Issued`](super::Input::Issued).
 #[derive(Debug)]
@@ -106,17 +106,19 @@ impl ManagementServer {
         self.take_request(Subject::Channel(id), knock, peer, read_message(frame)?)
     }
 
-    /// REQUEST of a gateway for itself, on channel 0.
+    /// REQUEST of a gateway or an operator for itself, on channel 0.
     pub(super) fn handle_link_request(&mut self, link: LinkId, frame: &Frame) -> Result<(), Error> {
         let Some(down) = self.links.get(&link) else { return Ok(()) };
-        let Some(introduced) = down.caller.introduced.as_ref().filter(|_| down.is_open_gateway()) else {
+        let is_operator = down.role() == Some(Role::Operator) && down.caller.link.phase() == Phase::Asking;
+        let asks_for_itself = is_operator || down.is_open_gateway();
+        let Some(introduced) = down.caller.introduced.as_ref().filter(|_| asks_for_itself) else {
             return Err(Error::new(Code::FrameUnexpected)
                 .found("a request for a certificate on channel 0")
-                .expected("a gateway's; an agent asks on its channel"));
+                .expected("a gateway's or an operator's; an agent asks on its channel"));
         };
         let peer = down.caller.peer.clone();
         let knock = Knock {
-            role: Role::Gateway,
+            role: introduced.role,
             name: introduced.name.clone(),
             key: peer.key_hash(),
             issuer: peer.issuer_key_hash(),

@@ -23,6 +23,8 @@ struct Lab {
     hellos: Vec<Hello>,
     asked: Vec<(u64, Bytes)>,
     answers: Vec<(u64, Result<Bytes>)>,
+    requests: Vec<wire::Request>,
+    renewed: Vec<Result<wire::Answer>>,
     /// The server's end of the link that stands.
     link: Option<(LinkId, Link)>,
     assembly: AskAssembly,
@@ -50,6 +52,8 @@ impl Lab {
             hellos: Vec::new(),
             asked: Vec::new(),
             answers: Vec::new(),
+            requests: Vec::new(),
+            renewed: Vec::new(),
             link: None,
             assembly: AskAssembly::default(),
         }
@@ -72,6 +76,7 @@ impl Lab {
                     self.operator.end_turn(self.at);
                 }
                 Effect::Answered { id, result } => self.answers.push((id, result)),
+                Effect::Renewed(result) => self.renewed.push(result),
                 Effect::Stopped => {}
             }
         }
@@ -83,6 +88,7 @@ impl Lab {
         while let Some(frame) = link.next_frame().unwrap() {
             match frame.kind {
                 Kind::Hello => self.hellos.push(read_message(&frame).unwrap()),
+                Kind::Request => self.requests.push(read_message(&frame).unwrap()),
                 Kind::Ask => self.asked.extend(self.assembly.handle(&read_message(&frame).unwrap()).unwrap()),
                 kind => panic!("{kind:?}"),
             }
@@ -253,4 +259,52 @@ fn d7_what_is_longer_than_a_server_takes_is_not_sent() {
     let until = lab.at + ANSWER_WITHIN;
     lab.give(Input::Ask(Question { id: 1, operation, is_change: true, until }));
     assert_eq!((lab.codes(), lab.dials.len()), (vec![(1, Some(Code::MessageTooLarge))], 0));
+}
+
+fn request(byte: u8) -> renewal::Ask {
+    renewal::Ask { hash: [byte; 32], request: wire::Request { request: vec![byte].into(), ..Default::default() } }
+}
+
+fn issued(byte: u8, more: bool) -> wire::Issued {
+    let certificates = vec![Bytes::from_static(&[0x30])];
+    wire::Issued { certificates, more, request: vec![byte; 32].into(), ..Default::default() }
+}
+
+#[test]
+fn i5_a_request_for_a_certificate_goes_out_once_the_link_stands_and_is_answered_once() {
+    let mut lab = Lab::new("CORP");
+    lab.give(Input::Renew(request(1), lab.at + ANSWER_WITHIN));
+    assert_eq!(lab.requests, [], "nothing before WELCOME");
+    lab.welcomed();
+    assert_eq!(lab.requests, [request(1).request]);
+    lab.tell(&issued(2, false));
+    assert_eq!(lab.renewed, [], "nobody asked for that");
+    lab.tell(&issued(1, true));
+    assert_eq!(lab.renewed, [], "more comes");
+    lab.tell(&issued(1, false));
+    let whole = Ok(wire::Answer::Issued(vec![Bytes::from_static(&[0x30]); 2]));
+    assert_eq!(lab.renewed, [whole]);
+    lab.tell(&issued(1, false));
+    assert_eq!((lab.renewed.len(), lab.requests.len(), lab.dials.len()), (1, 1, 1));
+}
+
+#[test]
+fn i5_a_request_for_a_certificate_ends_with_its_link_or_its_time_and_is_not_sent_again() {
+    let codes =
+        |lab: &Lab| -> Vec<_> { lab.renewed.iter().map(|result| result.as_ref().unwrap_err().code()).collect() };
+    let mut lab = Lab::new("CORP");
+    lab.give(Input::Renew(request(1), lab.at + ANSWER_WITHIN));
+    let link = lab.welcomed();
+    lab.give(Input::Link(LinkInput::Lost { link, error: Error::new(Code::LinkDown) }));
+    assert_eq!(codes(&lab), [Code::LinkDown]);
+    lab.ask(1, false);
+    lab.welcomed();
+    assert_eq!(lab.requests.len(), 1);
+    lab.give(Input::Renew(request(2), lab.at + ANSWER_WITHIN));
+    lab.at = lab.operator.poll_timeout().unwrap().max(lab.at + ANSWER_WITHIN);
+    lab.operator.handle_timeout(lab.at);
+    lab.turn();
+    assert_eq!(codes(&lab), [Code::LinkDown, Code::TimedOut]);
+    lab.tell(&issued(2, false));
+    assert_eq!(lab.renewed.len(), 2, "what comes too late is not looked at");
 }

@@ -19,18 +19,20 @@ use crate::name::Name;
 use crate::net::dial::Dialler;
 use crate::node::Introduction;
 use crate::node::operator::{Config, Effect, Input, Operator as Node, Question};
+use crate::node::renewal::Ask;
 use crate::role::Role;
 use crate::session::clock;
 use crate::session::driver::{IdentityCell, Links, Mailbox, machine, mailbox, run};
 use crate::session::identities::{Identities, Showing};
 use crate::session::management_group::{Backend, ManagementGroup, author};
+use crate::wire;
 
 machine!(Node, Input, Effect);
 
 /// How an operator reaches its group: a management server, by mutual TLS, with a certificate whose name the group
 /// approved as operator.
 pub struct OperatorConnection {
-    identity: Identity,
+    pub(super) identity: Identity,
     server: Upstream,
     management_group: String,
     hosts: BTreeMap<Name, Vec<IpAddr>>,
@@ -127,14 +129,16 @@ impl fmt::Debug for OperatorConnection {
 pub(super) struct Remote {
     mailbox: Mailbox<Node>,
     waiting: Waiting,
+    renewal: RenewalWaiting,
     count: AtomicU64,
     answer_timeout: Duration,
 }
 
 type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Bytes>>>>>;
+type RenewalWaiting = Arc<Mutex<Option<oneshot::Sender<Result<wire::Answer>>>>>;
 
 impl Remote {
-    fn start(connection: OperatorConnection) -> Self {
+    pub(super) fn start(connection: OperatorConnection) -> Self {
         let OperatorConnection { identity, server, management_group, hosts, connect_timeout, answer_timeout } =
             connection;
         let me = Introduction {
@@ -150,10 +154,21 @@ impl Remote {
         let identity: IdentityCell = Arc::new(Identities::new(identity, Showing::AtOnce));
         let links = Links::new(mailbox.clone(), Some(dialler), identity);
         let waiting = Waiting::default();
-        let answered = waiting.clone();
+        let renewal = RenewalWaiting::default();
+        let (answered, renewed) = (waiting.clone(), renewal.clone());
         let node = Node::new(Config { me, server });
-        tokio::spawn(run(node, inbox, links, move |effect, links| perform(effect, links, &answered)));
-        Self { mailbox, waiting, count: AtomicU64::new(0), answer_timeout }
+        tokio::spawn(run(node, inbox, links, move |effect, links| perform(effect, links, &answered, &renewed)));
+        Self { mailbox, waiting, renewal, count: AtomicU64::new(0), answer_timeout }
+    }
+
+    /// Asks for a new certificate, and waits for the answer; one at a time.
+    pub(super) async fn renew(&self, ask: Ask) -> Result<wire::Answer> {
+        let (sender, answer) = oneshot::channel();
+        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        self.mailbox.try_post(Input::Renew(ask, clock::now() + self.answer_timeout))?;
+        // As with any question.
+        let answer = tokio::time::timeout(self.answer_timeout + ANSWERED_BY_THEN, answer).await;
+        answer.unwrap_or(Ok(Err(Error::new(Code::Closed)))).unwrap_or_else(|_| Err(Error::new(Code::Closed)))
     }
 
     /// Asks, and waits for the answer. Dropping the future does not undo what was asked.
@@ -189,12 +204,16 @@ impl Drop for Remote {
 }
 
 /// False when the node has stopped.
-fn perform(effect: Effect, links: &mut Links<Node>, waiting: &Waiting) -> bool {
+fn perform(effect: Effect, links: &mut Links<Node>, waiting: &Waiting, renewal: &RenewalWaiting) -> bool {
     match effect {
         Effect::Link(effect) => links.perform(effect),
         Effect::Answered { id, result } => {
             let asked = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             // Whoever asked may have gone.
+            let _ = asked.map(|asked| asked.send(result));
+        }
+        Effect::Renewed(result) => {
+            let asked = renewal.lock().unwrap_or_else(PoisonError::into_inner).take();
             let _ = asked.map(|asked| asked.send(result));
         }
         Effect::Stopped => return false,

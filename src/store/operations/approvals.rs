@@ -14,7 +14,7 @@ use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
 use crate::store::operations::assignments::check_parent;
-use crate::store::operations::operators::check_no_operator;
+use crate::store::operations::operators::{check_no_operator, operator};
 use crate::store::operations::{Context, agent, audit, gateway, names, new_gateway, server};
 use crate::store::records::{Records, Which};
 
@@ -132,7 +132,7 @@ fn delete_gateway(records: &mut dyn Records, name: &Name, by: &By) -> Result<()>
     records.changed()
 }
 
-/// The next certificate of a pinned node has this key: it may come with it from now on.
+/// The next certificate of a pinned name has this key: it may come with it from now on.
 pub(in crate::store) fn key_renewed(records: &mut dyn Records, role: Role, name: &Name, key: KeyHash) -> Result<()> {
     records.lock_group()?;
     match role {
@@ -152,8 +152,15 @@ pub(in crate::store) fn key_renewed(records: &mut dyn Records, role: Role, name:
                 records.put_agents(&[&record])?;
             }
         }
-        // Neither gets a certificate from the group's authority through a node.
-        Role::ManagementServer | Role::Operator => {}
+        Role::Operator => {
+            if let Some(mut record) = operator(records, name)?
+                && record.renewed_by(key)
+            {
+                records.put_operators(&[&record])?;
+            }
+        }
+        // Gets its certificate from its own authority.
+        Role::ManagementServer => {}
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) fn check_no_operator(records: &mut dyn Records, name: &Name) -> Resul
     may_be_node(name, operator(records, name)?.as_ref())
 }
 
-fn operator(records: &mut dyn Records, name: &Name) -> Result<Option<OperatorRecord>> {
+pub(super) fn operator(records: &mut dyn Records, name: &Name) -> Result<Option<OperatorRecord>> {
     Ok(records.operators(Which::Named(&[name]))?.pop())
 }
 
@@ -76,9 +76,10 @@ fn put(
         address: String::new(),
         server: None,
         pinned_key: None,
+        next_key: None,
     };
     let mut record = before.cloned().unwrap_or_else(new);
-    (record.state, record.pinned_key) = (state, pinned_key);
+    (record.state, record.pinned_key, record.next_key) = (state, pinned_key, None);
     record.access = access.unwrap_or(record.access);
     records.put_operators(&[&record])?;
     let action = if state == OperatorState::Rejected { "reject operator" } else { "approve operator" };

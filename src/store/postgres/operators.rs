@@ -6,9 +6,9 @@ use tokio_postgres::types::ToSql;
 use crate::error::Result;
 use crate::group::{Access, OperatorRecord, OperatorState};
 use crate::name::Name;
-use crate::store::postgres::columns::{get, key, name, optional_name, text, texts, time, word};
+use crate::store::postgres::columns::{get, name, optional_name, text, texts, time, word};
 use crate::store::postgres::records::Transaction;
-use crate::store::records::{OperatorRecords, Which};
+use crate::store::records::{OperatorRecords, Which, operator_keys, operator_keys_of};
 use crate::time::Timestamp;
 
 /// The columns of [`record_of`].
@@ -51,7 +51,7 @@ impl OperatorRecords for Transaction<'_> {
                 &record.last_seen.map(Timestamp::unix_millis),
                 &text(&record.address),
                 &record.server.as_ref().map(Name::as_str),
-                &record.pinned_key.as_ref().map(|key| &key.0[..]),
+                &operator_keys(record),
             ];
             self.query(sql, &row)?;
         }
@@ -65,6 +65,7 @@ impl OperatorRecords for Transaction<'_> {
 
 fn record_of(row: &Row) -> Result<OperatorRecord> {
     let optional_time = |column: usize| get::<Option<i64>>(row, column).map(|at| at.map(Timestamp::from_unix_millis));
+    let (pinned_key, next_key) = operator_keys_of(get::<Option<Vec<u8>>>(row, 8)?.as_deref())?;
     Ok(OperatorRecord {
         name: name(row, 0)?,
         state: word(row, 1, OperatorState::parse)?,
@@ -74,6 +75,7 @@ fn record_of(row: &Row) -> Result<OperatorRecord> {
         last_seen: optional_time(5)?,
         address: get(row, 6)?,
         server: optional_name(row, 7)?,
-        pinned_key: key(row, 8)?,
+        pinned_key,
+        next_key,
     })
 }

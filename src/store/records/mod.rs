@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 
 pub(super) use audit::{AuditRecords, NewAuditRecord};
 pub(super) use down::{DownRecords, DownWaiting, NewDownMessage, range_of};
-pub(super) use operators::OperatorRecords;
+pub(super) use operators::{OperatorRecords, operator_keys, operator_keys_of};
 pub(super) use presence::{PresenceRecords, report_of, report_text, via_text};
 pub(super) use refusals::RefusalRecords;
 pub(super) use rules::RuleRecords;

@@ -1,13 +1,14 @@
 //! Operators.
 
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row};
 
 use crate::error::Result;
 use crate::group::OperatorRecord;
 use crate::name::Name;
-use crate::store::records::{OperatorRecords, Which};
+use crate::store::records::{OperatorRecords, Which, operator_keys, operator_keys_of};
 use crate::store::sqlite::approvals::select;
-use crate::store::sqlite::columns::{KeyColumn, NameColumn, TimeColumn, WordColumn};
+use crate::store::sqlite::columns::{NameColumn, TimeColumn, WordColumn};
 use crate::store::sqlite::failure;
 
 /// The columns of [`record_of`].
@@ -44,7 +45,7 @@ impl OperatorRecords for &Connection {
                 record.last_seen.map(TimeColumn),
                 &record.address,
                 record.server.as_ref().map(Name::as_str),
-                record.pinned_key.map(KeyColumn),
+                operator_keys(record),
             );
             upsert.execute(row).map_err(failure::of)?;
         }
@@ -58,6 +59,8 @@ impl OperatorRecords for &Connection {
 }
 
 fn record_of(row: &Row<'_>) -> rusqlite::Result<OperatorRecord> {
+    let keys = row.get::<_, Option<Vec<u8>>>(8)?;
+    let (pinned_key, next_key) = operator_keys_of(keys.as_deref()).map_err(FromSqlError::other)?;
     Ok(OperatorRecord {
         name: row.get::<_, NameColumn>(0)?.0,
         state: row.get::<_, WordColumn<_>>(1)?.0,
@@ -67,6 +70,7 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<OperatorRecord> {
         last_seen: row.get::<_, Option<TimeColumn>>(5)?.map(|at| at.0),
         address: row.get(6)?,
         server: row.get::<_, Option<NameColumn>>(7)?.map(|name| name.0),
-        pinned_key: row.get::<_, Option<KeyColumn>>(8)?.map(|key| key.0),
+        pinned_key,
+        next_key,
     })
 }

@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::group::{
-    Access, Answer, ApprovalsOperation, Author, AuthorKind, By, InventoryOperation, Operation, OperatorRecord,
-    OperatorState, OperatorsOperation,
+    Access, Answer, ApprovalsOperation, AuditOperation, Author, AuthorKind, By, InventoryOperation, Operation,
+    OperatorRecord, OperatorState, OperatorsOperation,
 };
 use crate::store::asking::Asking as _;
 
 on_every_engine! {
     g1_an_operators_life,
+    g1_an_operators_pinned_key_moves_to_the_renewed_one_when_it_first_comes_with_it,
     g1_a_nodes_name_becomes_no_operators_and_an_operators_no_nodes,
     g2_what_an_operator_may_is_looked_at_in_the_transaction_of_what_it_asks,
     g4_every_change_of_an_operator_is_in_the_audit_log_with_the_name_it_proved,
@@ -59,6 +60,42 @@ fn g1_an_operators_life(place: &dyn Place) {
     assert_eq!(again.unwrap_err().code(), Code::NameUnknown);
     store.set_unknown_agents(UnknownAgents::Approve).unwrap();
     assert_eq!(ask(&mut store, &ann), "refused OperatorUnknown", "whatever becomes of unknown agents");
+}
+
+fn g1_an_operators_pinned_key_moves_to_the_renewed_one_when_it_first_comes_with_it(place: &dyn Place) {
+    let mut store = store_with_servers(place);
+    let come = |store: &mut AnyStore, key: u8| {
+        ask(store, &Knock { key: KeyHash([key; 32]), ..knock(Role::Operator, "ann", None, 5) }) == "operator"
+    };
+    let renewed = |store: &mut AnyStore, key: u8| {
+        store.key_renewed(Role::Operator, &name("ann"), KeyHash([key; 32])).unwrap();
+    };
+    let pins = |store: &mut AnyStore| {
+        let all = AuditOperation::Entries { since: at(0), above: 0, limit: u64::MAX };
+        match store.operate(all, at(0)).unwrap() {
+            Answer::Audit(entries) => entries.iter().filter(|entry| &*entry.action == "pin key").count(),
+            other => panic!("{other:?}"),
+        }
+    };
+    renewed(&mut store, 2);
+    assert_eq!(operators(&mut store), [], "nobody becomes an operator by a certificate");
+    approve(&mut store, "ann", Access::Full, Some(1)).unwrap();
+    renewed(&mut store, 2);
+    assert!(come(&mut store, 1), "the answer may have been lost");
+    assert_eq!(operators(&mut store)[0].pinned_key_fingerprint(), Some("01".repeat(32)));
+    renewed(&mut store, 3);
+    assert!(!come(&mut store, 2), "which was asked for again, with another key");
+    assert_eq!(pins(&mut store), 0);
+    assert!(come(&mut store, 3));
+    assert_eq!(pins(&mut store), 1);
+    assert_eq!(operators(&mut store)[0].pinned_key_fingerprint(), Some("03".repeat(32)));
+    assert!(!come(&mut store, 1) && come(&mut store, 3));
+    renewed(&mut store, 4);
+    approve(&mut store, "ann", Access::Full, Some(3)).unwrap();
+    assert!(!come(&mut store, 4), "who pins a key by hand pins that one alone");
+    approve(&mut store, "ann", Access::Full, None).unwrap();
+    renewed(&mut store, 5);
+    assert_eq!(operators(&mut store)[0].pinned_key_fingerprint(), None, "who is not pinned stays so");
 }
 
 fn g1_a_nodes_name_becomes_no_operators_and_an_operators_no_nodes(place: &dyn Place) {

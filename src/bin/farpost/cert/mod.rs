@@ -2,6 +2,7 @@
 
 mod check;
 mod import;
+mod renew;
 mod request;
 mod show;
 mod verify;
@@ -21,6 +22,8 @@ pub(crate) enum CertCommand {
     Request(request::RequestArguments),
     /// Find a node's certificate, check everything, and put it into its identity
     Import(Box<import::ImportArguments>),
+    /// With --server and --identity before it: renew this operator's own certificate, with a new key
+    Renew(renew::RenewArguments),
     /// Verify a peer's chain for a role and a name at a time, with given CAs and revocation lists
     Verify(Box<verify::VerifyArguments>),
 }
@@ -30,6 +33,7 @@ pub(crate) fn execute(command: CertCommand) -> Result<(), Failure> {
         CertCommand::Check(arguments) => check::execute(&arguments),
         CertCommand::Request(arguments) => request::execute(&arguments),
         CertCommand::Import(arguments) => import::execute(&arguments),
+        CertCommand::Renew(arguments) => renew::execute(&arguments),
         CertCommand::Verify(arguments) => verify::execute(&arguments),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::group::{Access, OperatorRecord, OperatorState};
 use crate::limits::{ANSWER_TAKEN_WITHIN, WRITER_BYTES_MAX};
-use crate::wire::{AnswerAssembly, Ask, Phase, Welcome};
+use crate::wire::{AnswerAssembly, Ask, Phase, Request, Welcome};
 
 const ANN: &str = "ann.corp.example";
 
@@ -54,6 +54,7 @@ impl Site {
             address: String::new(),
             server: None,
             pinned_key: None,
+            next_key: None,
         });
         let decision = decide(&Facts { operator, ..Facts::default() }, knock).0;
         let result = Ok(Standing { decision, assignment: None });
@@ -182,5 +183,39 @@ fn g1_an_operators_link_takes_asks_alone_and_a_probe_is_none() {
     assert_eq!(site.refused(), Some(Code::FrameUnexpected));
     let mut site = Site::new();
     site.tell(&Welcome::default());
+    assert_eq!(site.refused(), Some(Code::FrameUnexpected));
+}
+
+#[test]
+fn i5_an_operator_asks_for_its_own_certificate_one_at_a_time_as_what_it_proved() {
+    let mut site = Site::new();
+    let request = |byte: u8| Request { request: vec![byte; 100].into(), ..Request::default() };
+    site.tell(&request(1));
+    let asked: Vec<_> = site
+        .effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Issue { order, what } => match what.as_ref() {
+                Order::Renewal { knock, request, .. } => {
+                    Some((*order, knock.role, knock.name.clone(), request.clone()))
+                }
+                Order::Enrolment { .. } => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [(1, Role::Operator, Name::parse(ANN).unwrap(), request(1))]);
+    let chain = crate::wire::Answer::Issued(vec![Bytes::from_static(&[0x30])]);
+    site.give(Input::Issued { order: 1, answer: chain });
+    let kinds: Vec<_> = site.frames().into_iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [Kind::Issued]);
+    site.written();
+    // Another one at once is answered without the authority; a second one before its answer ends the link.
+    site.tell(&request(2));
+    let issued: crate::wire::Issued = read_message(&site.frames()[0]).unwrap();
+    assert_eq!(issued.code, u32::from(Code::RenewalTooOften.number()));
+    let mut site = Site::new();
+    site.tell(&request(1));
+    site.tell(&request(2));
     assert_eq!(site.refused(), Some(Code::FrameUnexpected));
 }

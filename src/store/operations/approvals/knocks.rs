@@ -54,6 +54,7 @@ struct OwnDecision {
 enum Before {
     Gateway(Name, Option<GatewayRecord>),
     Agent(Name, Option<AgentRecord>),
+    Operator(Name, OperatorRecord),
 }
 
 impl Picture {
@@ -197,7 +198,12 @@ impl Picture {
     /// The first key of a name that is to keep it, or the one that its renewal gave it.
     fn move_pin(&mut self, knock: &Knock) {
         let (name, mut before) = (&knock.name, None);
-        if let Some(gateway) = self.gateways.get_mut(name).filter(|_| knock.role == Role::Gateway) {
+        if knock.role == Role::Operator {
+            if let Some(operator) = self.operators.get_mut(name) {
+                let held = operator.clone();
+                before = operator.showed(knock.key).then(|| Before::Operator(name.clone(), held));
+            }
+        } else if let Some(gateway) = self.gateways.get_mut(name).filter(|_| knock.role == Role::Gateway) {
             if let Some(pin) = gateway.pin.after(knock.key, knock.at) {
                 before = Some(Before::Gateway(name.clone(), Some(gateway.clone())));
                 gateway.pin = pin;
@@ -270,6 +276,9 @@ impl Picture {
                 }
                 Before::Agent(name, before) => {
                     audit(records, &by, (action, name.as_str()), before.as_ref(), self.agents.get(name))?;
+                }
+                Before::Operator(name, before) => {
+                    audit(records, &by, (action, name.as_str()), Some(before), self.operators.get(name))?;
                 }
             }
         }
