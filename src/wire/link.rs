@@ -307,8 +307,9 @@ fn allowed(kind: Kind, phase: Phase, end: End, channel: u32) -> bool {
         Kind::Challenge | Kind::State => from_upstream && phase == Open && link,
         Kind::Request => from_downstream && (phase == Open || phase == Asking && link),
         Kind::Issued => from_upstream && (phase == Open || phase == Asking && link),
-        Kind::Enrol => from_downstream && phase == Open && link,
-        Kind::Enrolled => from_upstream && phase == Open && link,
+        // Of the gateway at the other end on 0, of one behind it on that one's channel.
+        Kind::Enrol => from_downstream && phase == Open,
+        Kind::Enrolled => from_upstream && phase == Open,
         Kind::Ask => from_downstream && phase == Asking && link,
         Kind::Answer => from_upstream && phase == Asking && link,
         Kind::Report => from_downstream && phase == Open,

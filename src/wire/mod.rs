@@ -211,7 +211,7 @@
 //! |---|---|---|
 //! | introduction | HELLO, once | WELCOME, REFUSE on 0 |
 //! | pending | PING, PONG | WELCOME, REFUSE on 0, PING, PONG |
-//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, SUCCEED, DOWN_ACK, REQUEST, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, REFUSE, CLOSE |
+//! | open | PING, PONG, CHAIN, SUCCEED, REQUEST, ENROL, REPORT; on channels OPEN, DATA, FRAGMENT, GAP, ATTEST, SUCCEED, DOWN_ACK, REQUEST, ENROL, REPORT, CLOSE | PING, PONG, REFUSE, ASSIGN, CHALLENGE, STATE, ISSUED, ENROLLED; on channels OPENED, ACK, CREDIT, DOWN, ASSIGN, ISSUED, ENROLLED, REFUSE, CLOSE |
 //! | asking | PING, PONG, ASK, REQUEST on 0 | PING, PONG, REFUSE on 0, ANSWER, ISSUED on 0 |
 //!
 //! A link is *asking* where an operator's is accepted, and *open* where any other one's is.
@@ -377,7 +377,7 @@
 //! **Gateways behind gateways.** A gateway whose upstream is another gateway (WELCOME's role 2) first opens a channel of
 //! its own: `role` 2, its own name, `behind` 0, and the attestation of section 8. The group is asked about it as about a
 //! gateway's link; its newest connection fences older ones as an agent's does. It is pending, accepted (`delivered` 0) or
-//! refused like any channel and carries ATTEST, SUCCEED, REQUEST, ISSUED, ASSIGN, CLOSE and REFUSE, no data, no ACK and no
+//! refused like any channel and carries ATTEST, SUCCEED, REQUEST, ISSUED, ENROL, ENROLLED, ASSIGN, CLOSE and REFUSE, no data, no ACK and no
 //! CREDIT. Only when it was accepted are channels opened behind it: an OPEN with its number in `behind`. The gateway at the
 //! other end passes those on with a number of its own, and in `behind` the number that the gateway's channel has there; on
 //! an OPEN with `behind` 0 it writes `address`, and its own channel's number into `behind` (0 at a management server). So
@@ -484,8 +484,10 @@
 //!
 //! `gateway` is the name of the gateway that the node connected to; empty, where that was a management server. So a token
 //! is good for one group, name, role and gateway, and nobody on the way can use it for another request. A gateway passes
-//! ENROL on upstream on channel 0 (one that is behind another gateway answers FP1823), writing `id`, unique on this link, and `address`; at most 64 of them unanswered. The
-//! management server takes the gateway's name from its link, checks the token, and answers with ENROLLED of that `id`.
+//! ENROL on upstream, writing `id`, unique on this link, and `address`: on channel 0, and where it is behind another gateway on
+//! its own open channel, which the gateways above pass on as it came, as they do with ENROLLED. At most 64 of a gateway may be
+//! unanswered (FP2004). The management server takes the gateway's name from its link or channel, checks the token, and answers
+//! with ENROLLED of that `id`, in the same place. A link or channel that ends takes the answers with it: the nodes ask again.
 //!
 //! # 14. Reports
 //!

@@ -18,8 +18,8 @@ use crate::wire::{Answer, Assembly, Enrol, Frame, Kind, read_message};
 pub(super) struct Certificates {
     /// On the link upstream: this gateway's own channel, or channel 0 where that goes to a management server.
     renewal: Renewal<(LinkId, u32)>,
-    /// The link that the enrolments went on.
-    enrolled_on: Option<LinkId>,
+    /// Where the enrolments went, in the same way.
+    enrolled_on: Option<(LinkId, u32)>,
     enrolments: BTreeMap<u64, Assembly>,
 }
 
@@ -31,13 +31,8 @@ impl Control {
     /// Passes an enrolment on, or says at once that it cannot be had.
     pub(super) fn enrol(&mut self, ticket: u64, mut enrol: Enrol) {
         self.end_lost_enrolments();
-        if self.uplink.is_behind_gateway() {
-            // The token names the gateway that a node comes to, and the group hears of the outermost one only.
-            let error = Error::new(Code::EnrolmentUnavailable).found("a gateway that is behind another one");
-            return self.refuse_enrolment(ticket, error);
-        }
         let ready = self.is_available() && !self.uplink.is_moving();
-        let Some((id, link)) = self.uplink.link().filter(|_| ready) else {
+        let Some((id, channel)) = self.place().filter(|_| ready) else {
             return self.refuse_enrolment(ticket, Error::new(Code::UpstreamUnavailable));
         };
         if self.certificates.enrolments.len() >= ENROLMENTS_PER_LINK_MAX {
@@ -46,9 +41,17 @@ impl Control {
             return self.refuse_enrolment(ticket, error);
         }
         enrol.id = ticket;
-        link.send(0, &enrol);
-        self.certificates.enrolled_on = Some(id);
+        if let Some((_, link)) = self.uplink.link() {
+            link.send(channel, &enrol);
+        }
+        self.certificates.enrolled_on = Some((id, channel));
         self.certificates.enrolments.insert(ticket, Assembly::default());
+    }
+
+    /// Where this gateway asks for certificates: its own channel, where its upstream is another gateway, else channel 0.
+    fn place(&mut self) -> Option<(LinkId, u32)> {
+        let channel = self.own.open_id().unwrap_or(0);
+        self.uplink.link().map(|(id, _)| (id, channel))
     }
 
     fn refuse_enrolment(&mut self, ticket: u64, error: Error) {
@@ -56,14 +59,14 @@ impl Control {
         self.effects.push_back(Effect::Enrolled { ticket, answer });
     }
 
-    /// The answers went with the link: the nodes ask again.
+    /// The answers went with the link, or with the gateway's own channel: the nodes ask again.
     fn end_lost_enrolments(&mut self) {
-        let link = self.uplink.link().map(|(id, _)| id);
-        if link != self.certificates.enrolled_on {
+        let place = self.place();
+        if place != self.certificates.enrolled_on {
             for ticket in std::mem::take(&mut self.certificates.enrolments).into_keys() {
                 self.refuse_enrolment(ticket, Error::new(Code::UpstreamUnavailable));
             }
-            self.certificates.enrolled_on = link;
+            self.certificates.enrolled_on = place;
         }
     }
 
@@ -73,15 +76,15 @@ impl Control {
         if !self.is_available() || self.uplink.is_moving() {
             return;
         }
-        let channel = self.own.open_id().unwrap_or(0);
-        if let Some((id, link)) = self.uplink.link()
+        if let Some((id, channel)) = self.place()
             && let Some(request) = self.certificates.renewal.next((id, channel))
+            && let Some((_, link)) = self.uplink.link()
         {
             link.send(channel, &request);
         }
     }
 
-    /// ISSUED and ENROLLED on channel 0.
+    /// ISSUED and ENROLLED on channel 0, or on the gateway's own.
     pub(super) fn handle_certificates(&mut self, frame: &Frame) -> Result<(), Error> {
         match frame.kind {
             Kind::Issued => {

@@ -426,7 +426,10 @@ impl Control {
                 self.forget(frame.channel);
                 self.to_shard.push(ToShard::Pass { relay, kind: frame.kind, body: frame.body });
             }
-            Kind::Assign | Kind::Down | Kind::Issued => {
+            Kind::Enrolled if !channel.is_gateways => {
+                return Err(Error::new(Code::FrameUnexpected).found("ENROLLED on the channel of an agent"));
+            }
+            Kind::Assign | Kind::Down | Kind::Issued | Kind::Enrolled => {
                 self.to_shard.push(ToShard::Pass { relay, kind: frame.kind, body: frame.body });
             }
             other => return Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} at a gateway"))),

@@ -6,15 +6,15 @@ use bytes::Bytes;
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::limits::REFUSALS_TOLD_MAX;
+use crate::limits::{ENROLMENTS_PER_LINK_MAX, REFUSALS_TOLD_MAX};
 use crate::message::Sequence;
 use crate::node::reception::Caller;
 use crate::node::reporting::Pace;
 use crate::role::Role;
 use crate::time::Instant;
 use crate::wire::{
-    CreditPool, Fragment, Frame, GapFrame, Issued, Kind, Link, Open, Order, ReceiveCredit, Request, Run,
-    check_request_length, read_message, read_report,
+    CreditPool, Enrol, Enrolled, Fragment, Frame, GapFrame, Issued, Kind, Link, Open, Order, ReceiveCredit, Request,
+    Run, check_request_length, read_message, read_report,
 };
 
 /// The link of an agent, or of a gateway behind this one.
@@ -49,6 +49,8 @@ pub(super) struct DownChannel {
     is_due: bool,
     /// A request for a certificate went up and was not answered yet: one at a time.
     requested: bool,
+    /// Of a gateway: enrolments that went up and were not answered yet.
+    enrolments: usize,
     reported: Pace,
 }
 
@@ -149,6 +151,7 @@ impl DownChannel {
             grant_due: false,
             is_due: false,
             requested: false,
+            enrolments: 0,
             reported: Pace::default(),
         }
     }
@@ -183,6 +186,25 @@ impl DownChannel {
                 .expected("one at a time, on an open channel"));
         }
         Ok(())
+    }
+
+    /// Checks an enrolment that a gateway behind this one passes on, which this one neither reads nor answers.
+    pub(super) fn enrol(&mut self, frame: &Frame) -> Result<(), Error> {
+        check_request_length(&read_message::<Enrol>(frame)?.request)?;
+        if !self.open || self.enrolments >= ENROLMENTS_PER_LINK_MAX {
+            return Err(Error::new(Code::FrameUnexpected)
+                .found("ENROL before the channel was opened, or beyond what may be unanswered")
+                .expected(format!("at most {ENROLMENTS_PER_LINK_MAX}, on an open channel")));
+        }
+        self.enrolments += 1;
+        Ok(())
+    }
+
+    /// A part of an answer passes; with the last part one enrolment less is unanswered.
+    pub(super) fn enrolled(&mut self, body: &Bytes) {
+        let frame = Frame { kind: Kind::Enrolled, channel: self.id, body: body.clone() };
+        let is_last = read_message::<Enrolled>(&frame).is_ok_and(|enrolled| !enrolled.more);
+        self.enrolments = self.enrolments.saturating_sub(usize::from(is_last));
     }
 
     /// Checks a report; answers whether it goes on. Those that come too soon are not looked at (rule D7).

@@ -219,7 +219,7 @@ impl Control {
             Kind::Close => self.own_ended(now),
             Kind::Refuse => self.own_refused(read_message::<Refuse>(frame)?.to_error(), now),
             Kind::Assign => return self.uplink.handle_assign(&read_message(frame)?, now),
-            Kind::Issued => return self.handle_certificates(frame),
+            Kind::Issued | Kind::Enrolled => return self.handle_certificates(frame),
             other => {
                 return Err(Error::new(Code::FrameUnexpected).found(format!("{other:?} on a gateway's own channel")));
             }

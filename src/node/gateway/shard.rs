@@ -183,7 +183,7 @@ impl Shard {
             Kind::Succeed if down.role() != Some(Role::Gateway) => {
                 return Err(Error::new(Code::SuccessionInvalid).found("a former key of a node that is no gateway"));
             }
-            // Who is behind this gateway asks for certificates on its channel, and nobody enrols through it.
+            // Who is behind this gateway asks for certificates, and passes enrolments on, on its channel.
             _ if frame.channel == 0 => {
                 return Err(Error::new(Code::FrameUnexpected)
                     .found(format!("{:?} on channel 0 of a node behind a gateway", frame.kind)));
@@ -223,6 +223,10 @@ impl Shard {
             }
             Kind::Request => {
                 channel.request(&frame)?;
+                Ok(pass(frame))
+            }
+            Kind::Enrol if is_gateways => {
+                channel.enrol(&frame)?;
                 Ok(pass(frame))
             }
             Kind::Report => Ok(if channel.reports(&frame, now)? { pass(frame) } else { None }),
@@ -370,10 +374,10 @@ impl Shard {
         if matches!(kind, Kind::Close | Kind::Refuse) {
             return self.end(relay, |link| link.send_frame(kind, relay.channel, body));
         }
-        if let Some(channel) = self.channel(relay)
-            && kind == Kind::Issued
-        {
-            channel.issued(body);
+        match (self.channel(relay), kind) {
+            (Some(channel), Kind::Issued) => channel.issued(body),
+            (Some(channel), Kind::Enrolled) => channel.enrolled(body),
+            _ => {}
         }
         if self.channel(relay).is_some()
             && let Some(down) = self.downs.get_mut(&relay.link)

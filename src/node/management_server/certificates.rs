@@ -31,7 +31,7 @@ pub(crate) enum Order {
 #[derive(Debug)]
 enum Asker {
     Renewal { subject: Subject, name: Name, hash: [u8; 32] },
-    Enrolment { link: LinkId, id: u64 },
+    Enrolment { subject: Subject, id: u64 },
 }
 
 /// What is out, and who asked lately.
@@ -59,8 +59,9 @@ impl Desk {
         self.asked.values().filter(|asker| matches!(asker, Asker::Renewal { .. })).count()
     }
 
-    fn enrolments_of(&self, wanted: LinkId) -> usize {
-        self.asked.values().filter(|asker| matches!(asker, Asker::Enrolment { link, .. } if *link == wanted)).count()
+    fn enrolments_of(&self, wanted: Subject) -> usize {
+        let is_of = |asker: &&Asker| matches!(asker, Asker::Enrolment { subject, .. } if *subject == wanted);
+        self.asked.values().filter(is_of).count()
     }
 
     fn put(&mut self, asker: Asker) -> u64 {
@@ -159,19 +160,30 @@ impl ManagementServer {
         Ok(())
     }
 
-    /// ENROL, passed on by a gateway.
+    /// ENROL, passed on by a gateway at this server.
     pub(super) fn handle_enrol(&mut self, link: LinkId, enrol: Enrol) -> Result<(), Error> {
         let Some(down) = self.links.get(&link) else { return Ok(()) };
         let Some(introduced) = down.caller.introduced.as_ref().filter(|_| down.is_open_gateway()) else {
             return Err(Error::new(Code::FrameUnexpected).found("ENROL").expected("it from a gateway"));
         };
+        let via = introduced.name.clone();
+        self.take_enrolment(Subject::Link(link), via, enrol)
+    }
+
+    /// ENROL, passed on by a gateway that is behind another one: that one the token is for, and not who is in between.
+    pub(super) fn handle_channel_enrol(&mut self, id: u64, enrol: Enrol) -> Result<(), Error> {
+        let Some(channel) = self.channels.get(&id) else { return Ok(()) };
+        let via = channel.agent.clone();
+        self.take_enrolment(Subject::Channel(id), via, enrol)
+    }
+
+    fn take_enrolment(&mut self, subject: Subject, via: Name, enrol: Enrol) -> Result<(), Error> {
         check_request_length(&enrol.request)?;
-        if self.desk.enrolments_of(link) >= ENROLMENTS_PER_LINK_MAX {
+        if self.desk.enrolments_of(subject) >= ENROLMENTS_PER_LINK_MAX {
             return Err(Error::new(Code::FrameUnexpected)
                 .found(format!("more than {ENROLMENTS_PER_LINK_MAX} enrolments that were not answered yet")));
         }
-        let via = introduced.name.clone();
-        let order = self.desk.put(Asker::Enrolment { link, id: enrol.id });
+        let order = self.desk.put(Asker::Enrolment { subject, id: enrol.id });
         self.effects.push_back(Effect::Issue { order, what: Box::new(Order::Enrolment { via, enrol }) });
         Ok(())
     }
@@ -204,11 +216,13 @@ impl ManagementServer {
 
     fn answer(&mut self, asker: &Asker, answer: &Answer) {
         let (link, channel) = match asker {
-            Asker::Renewal { subject: Subject::Link(link), .. } | Asker::Enrolment { link, .. } => (*link, 0),
-            Asker::Renewal { subject: Subject::Channel(id), .. } => {
-                let Some(channel) = self.channels.get(id) else { return };
-                (channel.link, channel.number)
-            }
+            Asker::Renewal { subject, .. } | Asker::Enrolment { subject, .. } => match subject {
+                Subject::Link(link) => (*link, 0),
+                Subject::Channel(id) => {
+                    let Some(channel) = self.channels.get(id) else { return };
+                    (channel.link, channel.number)
+                }
+            },
         };
         let Some(down) = self.links.get_mut(&link) else { return };
         match asker {
@@ -284,11 +298,13 @@ mod tests {
         let link = LinkId::accepted(1);
         let subject = Subject::Channel(7);
         let order = desk.put(Asker::Renewal { subject, name: name(1), hash: ONE });
-        let enrolment = desk.put(Asker::Enrolment { link, id: 3 });
+        let enrolment = desk.put(Asker::Enrolment { subject: Subject::Link(link), id: 3 });
         assert_ne!(order, enrolment);
         assert!(
             desk.is_asking(subject) && !desk.is_asking(Subject::Channel(8)) && !desk.is_asking(Subject::Link(link))
         );
-        assert_eq!((desk.renewals(), desk.enrolments_of(link), desk.enrolments_of(LinkId::accepted(2))), (1, 1, 0));
+        let other = Subject::Link(LinkId::accepted(2));
+        assert_eq!((desk.renewals(), desk.enrolments_of(Subject::Link(link)), desk.enrolments_of(other)), (1, 1, 0));
+        assert_eq!(desk.enrolments_of(subject), 0);
     }
 }

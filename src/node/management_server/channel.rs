@@ -242,6 +242,13 @@ impl ManagementServer {
             }
             Kind::Report => return self.handle_channel_report(id, &frame),
             Kind::Succeed => return self.handle_channel_succeed(id, &read_message(&frame)?),
+            Kind::Enrol if channel.role == Role::Gateway => {
+                return self.handle_channel_enrol(id, read_message(&frame)?);
+            }
+            Kind::Enrol => {
+                let error = Error::new(Code::FrameUnexpected).found("ENROL on an agent's channel");
+                return Err(error.expected("it from a gateway"));
+            }
             _ if channel.role == Role::Gateway => {
                 return Err(Error::new(Code::FrameUnexpected).found(format!("{:?} on a gateway's channel", frame.kind)));
             }

@@ -122,7 +122,7 @@ impl ManagementServer {
             Kind::Chain => self.handle_chain(link, &read_message(&frame)?),
             Kind::Request if frame.channel == 0 => self.handle_link_request(link, &frame),
             Kind::Report if frame.channel == 0 => self.handle_link_report(link, &frame),
-            Kind::Enrol => self.handle_enrol(link, read_message(&frame)?),
+            Kind::Enrol if frame.channel == 0 => self.handle_enrol(link, read_message(&frame)?),
             Kind::Succeed if frame.channel == 0 => self.handle_succeed(link, &read_message(&frame)?),
             Kind::Ask => self.handle_ask(link, &read_message(&frame)?),
             _ => self.handle_channel_frame(link, frame),

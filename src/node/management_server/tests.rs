@@ -185,7 +185,11 @@ impl Lab {
                 self.events.push(event);
                 None
             }
-            Effect::Reported(_) | Effect::Refused(_) | Effect::Entered(_) | Effect::Left { .. } => {
+            Effect::Reported(_)
+            | Effect::Refused(_)
+            | Effect::Entered(_)
+            | Effect::Left { .. }
+            | Effect::Issue { .. } => {
                 self.told.push(effect);
                 None
             }

@@ -42,7 +42,7 @@ fn h1_only_what_the_table_lists_is_accepted() {
 }
 
 /// Section 4 of the specification, once more.
-const LISTED: [&str; 51] = [
+const LISTED: [&str; 53] = [
     "Hello Introduction at Upstream channel 0",
     "Welcome Introduction at Downstream channel 0",
     "Welcome Pending at Downstream channel 0",
@@ -87,7 +87,9 @@ const LISTED: [&str; 51] = [
     "Issued Open at Downstream channel 1",
     "Issued Asking at Downstream channel 0",
     "Enrol Open at Upstream channel 0",
+    "Enrol Open at Upstream channel 1",
     "Enrolled Open at Downstream channel 0",
+    "Enrolled Open at Downstream channel 1",
     "Succeed Open at Upstream channel 0",
     "Succeed Open at Upstream channel 1",
     "Ask Asking at Upstream channel 0",

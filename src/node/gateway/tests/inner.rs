@@ -204,3 +204,71 @@ fn i6_a_gateway_behind_another_opens_its_own_channel_first_and_its_agents_behind
     lab.turn();
     assert!(lab.events.iter().any(|event| event.code == Code::FrameUnexpected), "{:?}", lab.events);
 }
+
+fn enrolment(id: u64) -> Enrol {
+    Enrol { name: "pc9.site.example".into(), request: Bytes::from_static(b"request"), id, ..Enrol::default() }
+}
+
+#[test]
+fn d7_enrolments_of_an_inner_gateway_pass_on_its_channel_as_they_came_and_are_bounded() {
+    let mut lab = Lab::connected();
+    let agent = lab.join(1, "pc1.branch.example", Role::Agent);
+    lab.say(agent, 1, &open_of("pc1.branch.example", 0, 0));
+    lab.answer_on(1, &Opened { status: STATUS_ACCEPTED, ..Opened::default() });
+    let link = lab.join(2, INNER, Role::Gateway);
+    lab.say(link, 7, &open_of(INNER, 2, 0));
+    lab.answer_on(2, &Opened { status: STATUS_ACCEPTED, ..Opened::default() });
+    lab.say(link, 7, &enrolment(5));
+    let passed = lab.sent_of(Kind::Enrol);
+    assert_eq!((passed.len(), passed[0].channel), (1, 2));
+    assert_eq!(read_message::<Enrol>(passed[0]).unwrap(), enrolment(5), "its number is the inner gateway's");
+    for enrolled in Answer::Issued(vec![Bytes::from_static(b"leaf"), Bytes::from_static(b"ca")]).to_enrolled(5) {
+        lab.answer_on(2, &enrolled);
+    }
+    let back: Vec<u32> = lab.sent_of(Kind::Enrolled).into_iter().map(|frame| frame.channel).collect();
+    assert_eq!((back, lab.answers.len()), (vec![7, 7], 0), "and they are not this gateway's");
+    // The answered one has left its place; one more than there are places costs the inner gateway its channel alone.
+    let most = u64::try_from(ENROLMENTS_PER_LINK_MAX).unwrap();
+    (0..most).for_each(|id| lab.say(link, 7, &enrolment(id)));
+    assert_eq!(lab.refusals(), []);
+    lab.say(link, 7, &enrolment(most));
+    assert_eq!(lab.refusals(), [(7, Code::FrameUnexpected)]);
+    assert_eq!(lab.sent_of(Kind::Enrol).len(), ENROLMENTS_PER_LINK_MAX + 1);
+    // An agent passes none on, and gets none.
+    lab.say(agent, 1, &enrolment(1));
+    assert_eq!(lab.refusals()[1..], [(0, Code::FrameUnexpected)]);
+    assert_eq!(lab.sent_of(Kind::Enrol).len(), ENROLMENTS_PER_LINK_MAX + 1);
+}
+
+#[test]
+fn g1_an_inner_gateway_passes_no_enrolment_on_before_the_group_let_it_in() {
+    let mut lab = Lab::connected();
+    let link = lab.join(1, INNER, Role::Gateway);
+    lab.say(link, 1, &open_of(INNER, 2, 0));
+    lab.say(link, 1, &enrolment(1));
+    assert_eq!((lab.refusals(), lab.sent_of(Kind::Enrol).len()), (vec![(1, Code::FrameUnexpected)], 0));
+    lab.say(link, 0, &enrolment(1));
+    assert_eq!(lab.refusals()[1..], [(0, Code::FrameUnexpected)], "nor on channel 0");
+}
+
+#[test]
+fn a_gateway_behind_another_passes_enrolments_on_on_its_own_channel_and_they_end_with_that() {
+    let mut lab = Lab::connected_to(Role::Gateway);
+    lab.enrol(1);
+    assert_eq!(lab.answers.len(), 1);
+    assert_eq!(code_of(&lab.answers[0].1), Some(Code::UpstreamUnavailable), "the group has not let it in yet");
+    lab.tell(&Challenge { period: 7, challenge: Bytes::from_static(&[9; 32]) });
+    let token = *lab.signs.last().unwrap();
+    let result = Ok((0x0807, Bytes::from_static(b"signed"), ChainHash([5; 32])));
+    lab.give(Input::Signed { token, result });
+    lab.answer_on(1, &Opened { status: STATUS_ACCEPTED, ..Opened::default() });
+    lab.enrol(2);
+    lab.enrol(3);
+    let sent: Vec<_> = lab.sent_of(Kind::Enrol).into_iter().map(|frame| frame.channel).collect();
+    assert_eq!(sent, [1, 1]);
+    lab.answer_on(1, &Answer::Pending(Duration::from_secs(9)).to_enrolled(2)[0]);
+    assert_eq!(lab.answers[1..], [(2, Answer::Pending(Duration::from_secs(9)))]);
+    lab.answer_on(1, &Refuse { code: 3007, ..Refuse::default() });
+    assert_eq!(lab.answers.len(), 3, "who waits hears it");
+    assert_eq!((lab.answers[2].0, code_of(&lab.answers[2].1)), (3, Some(Code::UpstreamUnavailable)));
+}

@@ -2,7 +2,7 @@
 
 use super::attestations::FIRST;
 use super::*;
-use crate::wire::{Report, Succeed};
+use crate::wire::{Answer, Enrol, Report, Succeed};
 
 const OUTER: &str = "gw1.corp.example";
 const INNER: &str = "gw2.branch.example";
@@ -212,4 +212,46 @@ fn i5_what_attested_to_the_former_key_of_an_inner_gateway_stays_when_that_vouche
     lab.tell(link, 1, &attest_as(Role::Gateway, GROUP, &inner, &outer, now, FIRST));
     lab.tell(link, 1, &attest_as(Role::Gateway, GROUP, &inner, &outer, now + 1, FIRST));
     assert_eq!(lab.outcome(link, 1), Some(Err(Code::AttestationInvalid)));
+}
+
+#[test]
+fn an_enrolment_of_an_inner_gateway_is_for_that_one_and_is_answered_on_its_channel() {
+    let (mut lab, link, [outer, inner, agent]) = lab();
+    let now = lab.period();
+    lab.tell(link, 1, &own(&inner, &outer, now, FIRST));
+    lab.tell(link, 2, &behind(1, agents(&agent, &inner, now)));
+    let enrolment = |id| Enrol { request: Bytes::from_static(b"request"), id, ..Enrol::default() };
+    for (channel, id) in [(1, 5), (0, 5)] {
+        lab.tell(link, channel, &enrolment(id));
+    }
+    assert_eq!(enrolments(&lab), [(1, INNER.to_owned()), (2, OUTER.to_owned())], "each gateway has its own numbers");
+    lab.give(Input::Issued { order: 1, answer: Answer::Pending(std::time::Duration::from_secs(9)) });
+    assert_eq!(enrolled(&lab), [1]);
+    lab.give(Input::Issued { order: 2, answer: Answer::Pending(std::time::Duration::from_secs(9)) });
+    assert_eq!(enrolled(&lab), [1, 0]);
+    // An agent passes none on; what has left its place with its channel is not answered.
+    lab.tell(link, 2, &enrolment(6));
+    assert_eq!(lab.outcome(link, 2), Some(Err(Code::FrameUnexpected)));
+    lab.tell(link, 1, &enrolment(7));
+    lab.tell(link, 1, &crate::wire::Close::default());
+    lab.give(Input::Issued { order: 3, answer: Answer::Pending(std::time::Duration::from_secs(9)) });
+    assert_eq!((enrolments(&lab).len(), enrolled(&lab).len()), (3, 2));
+}
+
+/// The enrolments that the shell was asked to answer, and the gateway that each is for.
+fn enrolments(lab: &Lab) -> Vec<(u64, String)> {
+    let of = |effect: &Effect| match effect {
+        Effect::Issue { order, what } => match what.as_ref() {
+            Order::Enrolment { via, .. } => Some((*order, via.to_string())),
+            Order::Renewal { .. } => None,
+        },
+        _ => None,
+    };
+    lab.told.iter().filter_map(of).collect()
+}
+
+/// The channels on which enrolments were answered.
+fn enrolled(lab: &Lab) -> Vec<u32> {
+    let of = |(_, frame): &(LinkId, Frame)| (frame.kind == Kind::Enrolled).then_some(frame.channel);
+    lab.frames.iter().filter_map(of).collect()
 }
