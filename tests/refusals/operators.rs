@@ -229,12 +229,16 @@ async fn d7_parts_without_end_ten_thousand_asks_and_frames_of_other_roles_end_th
         }
     }
     lab.server_events.told(Code::AskedTooMuch, ANN).await;
-    for kind in [crate::wire::CHAIN, crate::wire::REQUEST, crate::wire::SUCCEED, 0x17, ANSWER] {
+    for kind in [crate::wire::CHAIN, crate::wire::SUCCEED, 0x17, ANSWER] {
         let mut peer = by_hand(&lab).await;
         peer.send(kind, 0, b"").await;
         peer.refused(0, Code::FrameUnexpected).await;
     }
-    for kind in [crate::wire::OPEN, crate::wire::DATA, ASK] {
+    // It may ask for its own certificate, with a request.
+    let mut peer = by_hand(&lab).await;
+    peer.send(crate::wire::REQUEST, 0, b"").await;
+    peer.refused(0, Code::FrameTooLong).await;
+    for kind in [crate::wire::OPEN, crate::wire::DATA, crate::wire::REQUEST, ASK] {
         let mut peer = by_hand(&lab).await;
         peer.send(kind, 1, b"").await;
         peer.refused(0, Code::FrameUnexpected).await;
