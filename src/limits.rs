@@ -329,6 +329,9 @@ pub(crate) const IDENTITY_FILES_MAX: usize = 4_096;
 pub(crate) const IDENTITY_AGAIN: Duration = Duration::from_secs(60);
 /// Former keys that a gateway speaks of and a server believes, per link: two rotations within one link's life.
 pub(crate) const FORMER_KEYS_MAX: usize = 2;
+/// Next keys that a gateway announces on one link, or on its channel behind another one: each change is followed by a new
+/// link within a second, unless the server takes none; each costs that a signature's check and a write to the store.
+pub(crate) const NEXT_KEYS_MAX: usize = 8;
 /// How long a connected peer stays though no current revocation list tells of it (SECURITY H9): a CA that publishes
 /// late must not cut everybody, a day is what an administrator needs to see the event.
 pub(crate) const REVOCATION_GRACE: Duration = Duration::from_secs(86_400);

@@ -64,6 +64,21 @@ pub(crate) fn verify(
     Ok(former)
 }
 
+/// Checks what a node says of its next key with the one that it proves now.
+///
+/// # Errors
+///
+/// [`Code::SuccessionInvalid`].
+pub(crate) fn verify_next(
+    present: &VerifiedPeer,
+    (next, name, group): (KeyHash, &Name, &str),
+    (scheme, signature): (u16, &[u8]),
+) -> Result<(), Error> {
+    let bytes = to_be_signed(group, name, present.key_hash(), next);
+    attestation::verify(present, scheme, &bytes, signature)
+        .map_err(|error| Error::new(Code::SuccessionInvalid).found(error.found_text()))
+}
+
 /// The bytes that are signed; the fields are those of an attestation, the context is its own.
 pub(crate) fn to_be_signed(group: &str, name: &Name, former_key: KeyHash, new_key: KeyHash) -> Vec<u8> {
     let mut out = CONTEXT.to_vec();
@@ -112,6 +127,23 @@ mod tests {
         let after = Timestamp::from_unix_seconds(shown.not_after.unix_seconds() + 1);
         let expired = verify(&newer, &shown, &name(), "CORP", after).map_err(|error| error.code());
         assert_eq!(expired.map(drop), Err(Code::CertificateExpired));
+    }
+
+    #[test]
+    fn i5_g1_a_key_that_is_proven_vouches_for_the_next_one_of_its_name_in_its_group() {
+        let (_, present, next) = identities();
+        let said = vouch(&present, &next, "CORP").unwrap();
+        let judge = |peer: &VerifiedPeer, key: KeyHash, group: &str| {
+            verify_next(peer, (key, &name(), group), (said.scheme, &said.signature)).map_err(|error| error.code())
+        };
+        assert_eq!(judge(present.own(), next.key_hash(), "CORP"), Ok(()));
+        for forged in [
+            judge(present.own(), KeyHash([7; 32]), "CORP"),
+            judge(present.own(), next.key_hash(), "corp"),
+            judge(next.own(), next.key_hash(), "CORP"),
+        ] {
+            assert_eq!(forged, Err(Code::SuccessionInvalid));
+        }
     }
 
     #[test]

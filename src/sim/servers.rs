@@ -58,7 +58,8 @@ impl World {
                 );
                 self.ask_store(node, StoreCall::DownDelivered { agent, fence, through });
             }
-            Effect::Issue { .. } | Effect::Perform(_) => {}
+            // Nobody is pinned here.
+            Effect::Issue { .. } | Effect::Perform(_) | Effect::NextKey(_) => {}
             // Rule I5: whoever changes its key, no honest node's attestation or statement is ever taken for a false one.
             Effect::Event(event) => {
                 let is_false = matches!(event.code, Code::AttestationInvalid | Code::SuccessionInvalid);

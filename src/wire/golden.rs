@@ -201,7 +201,7 @@ fn attestation() -> Attestation {
 }
 
 fn succeed() -> Succeed {
-    Succeed { chain: bytes(0x80, 32), scheme: 0x0403, signature: bytes(0x50, 8) }
+    Succeed { chain: bytes(0x80, 32), scheme: 0x0403, signature: bytes(0x50, 8), next: bytes(0x20, 32) }
 }
 
 fn open() -> Open {

@@ -247,7 +247,7 @@ pub(crate) struct Down {
     pub(crate) payload: Bytes,
 }
 
-/// SUCCEED: a gateway's former key vouches for the one that it proved on this link (rule I5).
+/// SUCCEED: a gateway's former key vouches for the one that it proved on this link (rule I5), or that one for the next.
 #[derive(Clone, PartialEq, Eq, ::prost::Message)]
 pub(crate) struct Succeed {
     /// The former chain, by SHA-256.
@@ -258,6 +258,9 @@ pub(crate) struct Succeed {
     pub(crate) scheme: u32,
     #[prost(bytes = "bytes", tag = "3")]
     pub(crate) signature: Bytes,
+    /// The key that takes the place of the one proven here, by SHA-256; empty where a former one vouches.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) next: Bytes,
 }
 
 /// The number of a fixed body: ACK, CREDIT and DOWN_ACK are `u64`.

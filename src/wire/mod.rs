@@ -160,6 +160,7 @@
 //! SUCCEED    1 chain bytes              32: the SHA-256 of a CHAIN, the sender's former one; section 8
 //!            2 scheme u32               TLS SignatureScheme
 //!            3 signature bytes
+//!            4 next bytes               32: the SHA-256 of the sender's next key, instead of `chain`; section 8
 //! ASK        1 id u64                   section 15; the operator's number for it
 //!            2 more bool                the next ASK continues this one
 //!            3 operation bytes          JSON
@@ -345,6 +346,11 @@
 //! certificate ends or is revoked, the channels whose attestation names its key end (FP1502). A gateway behind another one
 //! says it on its own channel, when that is open and before the first OPEN behind it; gateways pass it on. An agent renews its link to
 //! a gateway whose certificate comes near its end, and so meets the new key before that.
+//!
+//! Where SUCCEED has `next`, the key that the gateway proved on this link or channel (the former one in what is signed) says
+//! that this one takes its place: before the gateway shows it, so that a name whose key the group pinned is let in with it.
+//! It needs no CHAIN, waits for nothing, and changes nothing of what attestations may name. A wrong signature is told
+//! (FP1605) and believed by nobody; a ninth on a link or channel ends it (FP1605).
 //!
 //! # 9. Channels
 //!

@@ -58,7 +58,7 @@ impl Lab {
         Self { directory, url, authority: Certified::authority("Test CA"), group }
     }
 
-    fn identity(&self, name: &str) -> Identity {
+    pub(crate) fn identity(&self, name: &str) -> Identity {
         let certified = self.authority.issue(name);
         let (chain, key, trust) = (certified.pem(), certified.key_pem(), self.authority.pem());
         let (name, policy) = (Name::parse(name).unwrap(), IdentityPolicy::default());
@@ -91,6 +91,16 @@ impl Lab {
         });
         let builder = builder.set("backoff.min", "50ms").and_then(|builder| builder.set("backoff.max", "500ms"));
         builder.unwrap().state_directory(self.state(name))
+    }
+
+    /// A gateway that is configured for another one.
+    pub(crate) fn gateway_under(&self, name: &str, outer: (&str, &Gateway)) -> GatewayBuilder {
+        let builder = Gateway::builder(self.identity(name))
+            .management_group(GROUP)
+            .listen(any_port())
+            .upstream(Assignment::primary(&upstream(outer)).unwrap())
+            .host(Name::parse(outer.0).unwrap(), vec![outer.1.local_address().unwrap().ip()]);
+        builder.set("backoff.min", "50ms").and_then(|builder| builder.set("backoff.max", "500ms")).unwrap()
     }
 
     /// An agent that is configured for the first of these gateways, and knows where all are.

@@ -1,4 +1,4 @@
-//! What a group does to nodes that run: assignments that are withdrawn (rule G6), messages to agents (rule D8).
+//! What a group does to nodes that run: assignments that are withdrawn (rule G6), pinned keys (rule G1), messages to agents (rule D8).
 
 #[path = "../common/postgres.rs"]
 #[expect(dead_code, reason = "shared with the tests that stop the database")]
@@ -7,6 +7,7 @@ mod cluster;
 mod events;
 mod lab;
 mod messages;
+mod pins;
 #[path = "../common/pki.rs"]
 #[expect(dead_code, reason = "shared with the tests that spoil certificates")]
 mod pki;

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use farpost::{ApprovedFor, Code};
+use farpost::{ApprovedFor, Code, GatewayTerms, KeyDemand};
 use prost::Message as _;
 use rcgen::PublicKeyData as _;
 
@@ -25,7 +25,7 @@ fn succeed(former: &Certified, newer: &Certified, signer: &Certified, group: &st
     }
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &signer.key.serialize_der()).unwrap();
     let signature = key.sign(&SystemRandom::new(), &signed).unwrap().as_ref().to_vec();
-    Succeed { chain: chain_hash(former), scheme: 0x0403, signature }
+    Succeed { chain: chain_hash(former), scheme: 0x0403, signature, next: Vec::new() }
 }
 
 /// A gateway that is approved, on a link with this certificate.
@@ -143,5 +143,43 @@ async fn i5_h8_a_channel_of_a_former_key_ends_with_that_keys_certificate_and_the
     peer.send(PING, 0, &[7; 8]).await;
     let answer = peer.until(PONG).await;
     assert_eq!(answer.body, [7; 8], "and nothing of the third channel before it");
+    lab.honest_delivers().await;
+}
+
+/// Whoever holds the pinned key says which comes next, and nobody else does.
+#[tokio::test]
+async fn g1_i5_a_next_key_that_the_pinned_one_did_not_announce_is_let_in_by_nobody() {
+    let lab = Lab::start().await;
+    let (pinned, next) = (lab.authority.issue(NAME), lab.authority.issue(NAME));
+    let first = GatewayTerms::default().key(KeyDemand::First);
+    lab.group.approve_gateway_with(NAME, ApprovedFor::ManagementServer(SERVER), &first).await.unwrap();
+    let mut peer = Peer::introduced(lab.server_address(), &pinned, GATEWAY).await;
+    let announced = |said: Succeed, next: &Certified| {
+        let hash = digest(&SHA256, &next.key.subject_public_key_info()).as_ref().to_vec();
+        Succeed { chain: Vec::new(), next: hash, ..said }.encode_to_vec()
+    };
+    for wrong in [
+        announced(succeed(&pinned, &next, &next, GROUP, NAME), &next),
+        announced(succeed(&pinned, &next, &pinned, GROUP, HONEST), &next),
+        announced(succeed(&pinned, &pinned, &pinned, GROUP, NAME), &next),
+    ] {
+        let mark = lab.server_events.mark();
+        peer.send(SUCCEED, 0, &wrong).await;
+        lab.server_events.after(mark, Code::SuccessionInvalid, NAME).await;
+        let mut refused = Peer::connect(lab.server_address(), &next).await;
+        refused.hello(&crate::wire::Hello::of(GATEWAY, NAME)).await;
+        refused.refused(0, Code::KeyNotPinned).await;
+    }
+    // The link stands, and what the pinned key says is believed.
+    peer.send(SUCCEED, 0, &announced(succeed(&pinned, &next, &pinned, GROUP, NAME), &next)).await;
+    let since = std::time::Instant::now();
+    loop {
+        let mut peer = Peer::connect(lab.server_address(), &next).await;
+        peer.hello(&crate::wire::Hello::of(GATEWAY, NAME)).await;
+        if peer.next().await.is_some_and(|frame| frame.kind == crate::wire::WELCOME) {
+            break;
+        }
+        assert!(since.elapsed() < std::time::Duration::from_secs(20), "the next key is not let in");
+    }
     lab.honest_delivers().await;
 }

@@ -172,6 +172,8 @@ pub(crate) struct Succeed {
     pub(crate) scheme: u32,
     #[prost(bytes = "vec", tag = "3")]
     pub(crate) signature: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) next: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

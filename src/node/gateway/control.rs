@@ -9,7 +9,7 @@ use super::certificates::Certificates;
 use super::own::{Own, UNAVAILABLE_AFTER};
 use super::reports::Reports;
 use super::rotation::Rotation;
-use super::teaching::{send_chain, succeed};
+use super::teaching::{announce, send_chain, succeed};
 use super::{Effect, RelayId, ToControl, ToShard};
 use crate::code::Code;
 use crate::error::Error;
@@ -17,7 +17,7 @@ use crate::identity::{ChainHash, VerifiedPeer};
 use crate::limits::{CHANNELS_PER_LINK_MAX, FRAME_BYTES_MAX};
 use crate::message::Sequence;
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
-use crate::node::{IdentityInput, LinkInput};
+use crate::node::{CertificateChange, IdentityInput, LinkInput};
 use crate::time::Instant;
 use crate::wire::{
     CHUNK_BYTES, Close, Frame, HEADER_BYTES, Kind, Open, Opened, STATUS_ACCEPTED, SendCredit, State, put_header,
@@ -173,6 +173,7 @@ impl Control {
             IdentityInput::Changed(change) => {
                 self.uplink.handle_change(&change, now);
                 if let Some(certificate) = change.certificate {
+                    self.announce_next_key(&certificate);
                     self.rotation.begin(change.generation, certificate);
                     self.vouch_for_the_key();
                 }
@@ -186,6 +187,18 @@ impl Control {
             }
         }
         self.drain_uplink(now);
+    }
+
+    /// The key that was proven on the link in use says which one comes next, while it stands: a server that pinned it would
+    /// refuse the new link.
+    fn announce_next_key(&mut self, change: &CertificateChange) {
+        let channel = if self.uplink.is_behind_gateway() { self.own.open_id() } else { Some(0) };
+        let (Some(shown), Some(channel)) = (self.uplink.shown(), channel) else { return };
+        if let Some(says) = self.rotation.announcement(change, shown.key)
+            && let Some((_, link)) = self.uplink.link()
+        {
+            link.send(channel, &announce(&says));
+        }
     }
 
     /// The former keys vouch for the one that was shown on the link in use, before the first channel is opened on it.

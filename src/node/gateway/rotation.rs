@@ -2,7 +2,7 @@
 
 use crate::identity::KeyHash;
 use crate::identity::succession::Succession;
-use crate::limits::FORMER_KEYS_MAX;
+use crate::limits::{FORMER_KEYS_MAX, NEXT_KEYS_MAX};
 use crate::node::CertificateChange;
 use crate::time::Timestamp;
 
@@ -15,6 +15,8 @@ pub(super) struct Rotation {
     successions: Vec<Succession>,
     /// What was said on the link in use: the server believes it for as long as the link lives, whatever keys come later.
     told: Vec<Succession>,
+    /// How many next keys were announced on it.
+    announced: usize,
     wall: Timestamp,
 }
 
@@ -34,6 +36,16 @@ impl Rotation {
     /// Another link is in use.
     pub(super) fn begin_link(&mut self) {
         self.told.clear();
+        self.announced = 0;
+    }
+
+    /// What the key that was proven on the link in use says of the newest one, before that is shown: a server that pinned
+    /// the one lets the other in. None where it may say no more, or where that key is not known any more.
+    pub(super) fn announcement(&mut self, change: &CertificateChange, proven: KeyHash) -> Option<Succession> {
+        let says = change.successions.iter().find(|one| one.former_key == Some(proven))?;
+        let may_say = self.announced < NEXT_KEYS_MAX;
+        self.announced += usize::from(may_say);
+        may_say.then(|| says.clone())
     }
 
     /// The statements for a link on which this key was proven; each is given once for a link, and no more of them than
@@ -117,6 +129,22 @@ mod tests {
         assert_eq!(rotation.keys_with(key(4)), [key(4)], "the server was told nothing yet");
         assert_eq!(rotation.statements_for(key(4)), [says(3, 4), says(2, 4)]);
         assert_eq!(rotation.keys_with(key(4)), [key(4), key(3), key(2)]);
+    }
+
+    #[test]
+    fn g1_i5_the_proven_key_announces_the_next_one_and_what_is_told_of_former_ones_stays_as_it_was() {
+        let mut rotation = rotated_to(2);
+        rotation.statements_for(key(2));
+        let not_after = Timestamp::from_unix_seconds(100);
+        let change =
+            |new: u8| CertificateChange { former_not_after: not_after, successions: vec![says(2, new), says(1, new)] };
+        assert_eq!(rotation.announcement(&change(3), key(2)), Some(says(2, 3)));
+        assert_eq!(rotation.announcement(&change(3), key(7)), None, "of that nothing is known");
+        assert_eq!(rotation.keys_with(key(2)), [key(2), key(1)]);
+        let more = (4..=20).filter(|new| rotation.announcement(&change(*new), key(2)).is_some()).count();
+        assert_eq!(more, NEXT_KEYS_MAX - 1);
+        rotation.begin_link();
+        assert!(rotation.announcement(&change(21), key(2)).is_some());
     }
 
     #[test]

@@ -38,5 +38,16 @@ pub(super) fn succeed(succession: &Succession) -> Succeed {
         chain: Bytes::copy_from_slice(&ChainHash::of(&succession.chain).0),
         scheme: u32::from(succession.scheme),
         signature: succession.signature.clone(),
+        next: Bytes::new(),
+    }
+}
+
+/// What the key that was proven on the link says of the next one.
+pub(super) fn announce(succession: &Succession) -> Succeed {
+    Succeed {
+        chain: Bytes::new(),
+        scheme: u32::from(succession.scheme),
+        signature: succession.signature.clone(),
+        next: Bytes::copy_from_slice(&succession.new_key.0),
     }
 }

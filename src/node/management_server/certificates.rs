@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::channel::Stage;
+use super::links::Downlink;
 use super::{Effect, ManagementServer, Subject};
 use crate::code::Code;
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::identity::VerifiedPeer;
 use crate::limits::{ENROLMENTS_PER_LINK_MAX, ISSUE_INTERVAL, ISSUES_AT_ONCE_MAX};
 use crate::name::Name;
 use crate::node::LinkId;
+use crate::node::reception::Introduced;
 use crate::role::Role;
 use crate::time::Timestamp;
 use crate::wire::{Answer, Enrol, Frame, Phase, Request, check_request_length, read_message};
@@ -117,8 +119,14 @@ impl ManagementServer {
                 .found("a request for a certificate on channel 0")
                 .expected("a gateway's or an operator's; an agent asks on its channel"));
         };
-        let peer = down.caller.peer.clone();
-        let knock = Knock {
+        let (peer, knock) = (down.caller.peer.clone(), self.knock_of_link(down, introduced));
+        self.take_request(Subject::Link(link), knock, peer, read_message(frame)?)
+    }
+
+    /// What the group is asked about a node that is in, on a link of its own.
+    pub(super) fn knock_of_link(&self, down: &Downlink, introduced: &Introduced) -> Knock {
+        let peer = &down.caller.peer;
+        Knock {
             role: introduced.role,
             name: introduced.name.clone(),
             key: peer.key_hash(),
@@ -129,8 +137,7 @@ impl ManagementServer {
             via: None,
             software: introduced.software.clone(),
             at: self.wall,
-        };
-        self.take_request(Subject::Link(link), knock, peer, read_message(frame)?)
+        }
     }
 
     fn take_request(

@@ -44,6 +44,7 @@ pub(crate) use delivery::{Batch, Delivery};
 use links::Downlink;
 pub(crate) use operators::OperatorAsk;
 use operators::Operators;
+pub(crate) use succession::NextKey;
 
 /// What a management server starts with.
 #[derive(Clone, Debug)]
@@ -202,6 +203,8 @@ pub(crate) enum Effect {
         order: u64,
         what: Box<Order>,
     },
+    /// Check what a gateway says of its next key, and let a pin follow; nobody is answered.
+    NextKey(Box<NextKey>),
     /// A node said how it stands.
     Reported(Box<NodeReport>),
     /// This server, or a gateway behind which it happened, refused an attempt to connect.

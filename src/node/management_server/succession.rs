@@ -8,9 +8,10 @@ use super::{Chain, Channel, Effect, ManagementServer, Subject};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
+use crate::group::Knock;
 use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, KeyHash, VerifiedPeer};
-use crate::limits::FORMER_KEYS_MAX;
+use crate::limits::{FORMER_KEYS_MAX, NEXT_KEYS_MAX};
 use crate::name::Name;
 use crate::node::{IdentityInput, LinkId, Verdict};
 use crate::role::Role;
@@ -22,12 +23,25 @@ use crate::wire::Succeed;
 pub(super) struct FormerKeys {
     /// How many were shown: a link has at most [`FORMER_KEYS_MAX`].
     shown: usize,
+    /// How many next keys were announced: at most [`NEXT_KEYS_MAX`].
+    announced: usize,
     awaited: usize,
     verified: Vec<Arc<VerifiedPeer>>,
     /// Channels whose attestation waits for what is awaited.
     waiting: Vec<u64>,
     /// What the last good attestation was for: most of a gateway's agents met the same key.
     last: Option<KeyHash>,
+}
+
+/// What a gateway says of its next key, with the one that it proves now.
+#[derive(Debug)]
+pub(crate) struct NextKey {
+    pub(crate) knock: Knock,
+    pub(crate) peer: Arc<VerifiedPeer>,
+    pub(crate) next: KeyHash,
+    /// TLS SignatureScheme.
+    pub(crate) scheme: u16,
+    pub(crate) signature: Bytes,
 }
 
 impl FormerKeys {
@@ -110,6 +124,10 @@ impl ManagementServer {
         let Some(introduced) = down.caller.introduced.as_ref().filter(|caller| caller.role == Role::Gateway) else {
             return Err(Error::new(Code::SuccessionInvalid).found("a former key of a node that is no gateway"));
         };
+        if !succeed.next.is_empty() {
+            let (peer, knock) = (down.caller.peer.clone(), self.knock_of_link(down, introduced));
+            return self.take_next_key(Subject::Link(link), knock, peer, succeed);
+        }
         let (name, key) = (introduced.name.clone(), down.caller.peer.key_hash());
         self.take_succession(link, Subject::Link(link), (name, key), succeed)
     }
@@ -120,8 +138,36 @@ impl ManagementServer {
         let Some(peer) = channel.peer.as_ref().filter(|_| channel.role == Role::Gateway) else {
             return Err(Error::new(Code::SuccessionInvalid).found("a former key of a node that is no gateway"));
         };
+        if !succeed.next.is_empty() {
+            let Some(knock) = self.knock_of(channel, peer) else { return Ok(()) };
+            return self.take_next_key(Subject::Channel(id), knock, peer.clone(), succeed);
+        }
         let who = (channel.agent.clone(), peer.key_hash());
         self.take_succession(channel.link, Subject::Channel(id), who, succeed)
+    }
+
+    /// A gateway says which key it comes with next: the shell checks that, and lets a pin follow. Nobody is answered: without
+    /// it a pinned name is refused, and the gateway stays on the link that it has.
+    fn take_next_key(
+        &mut self,
+        subject: Subject,
+        knock: Knock,
+        peer: Arc<VerifiedPeer>,
+        succeed: &Succeed,
+    ) -> Result<(), Error> {
+        let invalid = |found: String| Error::new(Code::SuccessionInvalid).found(found);
+        let next = <[u8; 32]>::try_from(&succeed.next[..])
+            .map_err(|_| invalid(format!("a next key's hash of {} bytes", succeed.next.len())).expected("32"))?;
+        let scheme = u16::try_from(succeed.scheme).map_err(|_| invalid(format!("scheme {}", succeed.scheme)))?;
+        let Some(former) = self.former_mut(subject) else { return Ok(()) };
+        if former.announced >= NEXT_KEYS_MAX {
+            return Err(invalid("one more next key".to_owned()).expected(format!("at most {NEXT_KEYS_MAX}")));
+        }
+        former.announced += 1;
+        let signature = succeed.signature.clone();
+        let said = NextKey { knock, peer, next: KeyHash(next), scheme, signature };
+        self.effects.push_back(Effect::NextKey(Box::new(said)));
+        Ok(())
     }
 
     /// The former keys that a link's or a channel's gateway speaks for.

@@ -189,6 +189,7 @@ impl Lab {
             | Effect::Refused(_)
             | Effect::Entered(_)
             | Effect::Left { .. }
+            | Effect::NextKey(_)
             | Effect::Issue { .. } => {
                 self.told.push(effect);
                 None

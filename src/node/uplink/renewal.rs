@@ -138,7 +138,9 @@ impl Uplink {
     /// Plans the dial, if the link in use is not what it should be.
     pub(super) fn begin_renewal_anew(&mut self, now: Instant) {
         self.renewal.link = None;
-        self.renewal.due = self.is_outdated().then(|| now + self.renewal.dice.up_to(RENEW_WITHIN));
+        // Not at once: the upstream is told of a gateway's next key on the link in use (rule G1).
+        let wait = |dice: &mut Dice| dice.between(RENEW_WITHIN / 4, RENEW_WITHIN);
+        self.renewal.due = self.is_outdated().then(|| now + wait(&mut self.renewal.dice));
     }
 
     pub(super) fn renew_if_due(&mut self, now: Instant) {

@@ -82,6 +82,10 @@ impl Performer {
                     mailbox.post(Input::Issued { order, answer });
                 });
             }
+            Effect::NextKey(said) => {
+                let registrar = self.registrar.clone();
+                tokio::spawn(async move { registrar.note_next_key(*said).await });
+            }
             Effect::Reported(report) => self.reports.reported(*report),
             Effect::Refused(refused) => self.reports.refused(*refused),
             Effect::Entered(presence) => self.reports.entered(*presence),

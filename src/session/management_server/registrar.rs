@@ -13,11 +13,11 @@ use crate::config::Config;
 use crate::error::{Error, Result, printable};
 use crate::event::Event;
 use crate::group::{Decision, EnrolmentClaim, EnrolmentToken, Knock, TokenHash, TokenUse};
-use crate::identity::{CertificateRequest, KeyHash, VerifiedPeer, renewal};
+use crate::identity::{CertificateRequest, KeyHash, VerifiedPeer, renewal, succession};
 use crate::limits::{ISSUE_TIMEOUT, TOLD_REQUESTS_MAX};
 use crate::name::Name;
 use crate::net::enrolment::EnrolmentListener;
-use crate::node::management_server::{ManagementServer as Node, Order as Asked};
+use crate::node::management_server::{ManagementServer as Node, NextKey, Order as Asked};
 use crate::node::renewal::{Ask, Renewed};
 use crate::role::Role;
 use crate::session::authority::{CertificateAuthority, Issuance, Order, Reason};
@@ -199,6 +199,28 @@ impl Registrar {
             Ok(request)
         })
         .await
+    }
+
+    /// A gateway comes with another key next: where the one that says so is pinned, the next one may be shown too.
+    pub(super) async fn note_next_key(&self, said: NextKey) {
+        let name = said.knock.name.clone();
+        if let Err(error) = self.take_next_key(said).await {
+            self.events.emit(Event::of_error(format!("{name}, its next key"), &error));
+        }
+    }
+
+    async fn take_next_key(&self, said: NextKey) -> Result<()> {
+        let NextKey { knock, peer, next, scheme, signature } = said;
+        let (group, name, role) = (self.group.clone(), knock.name.clone(), knock.role);
+        let identity = self.identity.current();
+        let of = name.clone();
+        blocking(move || {
+            identity.verify(peer.chain(), Some(&of), clock::validity())?;
+            succession::verify_next(&peer, (next, &of, &group), (scheme, &signature))
+        })
+        .await?;
+        self.approved(knock).await?;
+        self.store.call(move |store| store.key_renewed(role, &name, next)).await
     }
 
     /// What the group says of the node at this moment: approvals may have gone since it came in (rule G1).

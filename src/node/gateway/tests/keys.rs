@@ -7,7 +7,7 @@ use crate::limits::FORMER_KEYS_MAX;
 use crate::message::{Numbered, Priority};
 use crate::node::{CertificateChange, IdentityChange};
 use crate::time::Timestamp;
-use crate::wire::{Close, Hello, Opened, PURPOSE_USE, Refuse, put_data, put_header};
+use crate::wire::{Close, Hello, Opened, PURPOSE_USE, Refuse, Succeed, put_data, put_header};
 
 /// An agent's link, on which the gateway showed its first key.
 const AGENT: LinkId = LinkId(1);
@@ -112,4 +112,29 @@ fn d5_i5_a_gateway_that_cannot_move_for_want_of_a_quiet_moment_keeps_its_agents_
     lab.rotate(3);
     (4..=6).for_each(|generation| lab.change_key(generation));
     assert!(!lab.closed.contains(&AGENT) && !lab.closed.contains(&former), "{:?}", lab.closed);
+}
+
+#[test]
+fn g1_i5_the_next_key_is_announced_on_the_link_in_use_before_a_link_is_dialled_with_it() {
+    let mut lab = Lab::connected();
+    let before = lab.link;
+    lab.change_key(2);
+    let said: Vec<_> =
+        lab.sent_of(Kind::Succeed).into_iter().map(|frame| read_message::<Succeed>(frame).unwrap()).collect();
+    assert_eq!((said.len(), lab.link), (1, before), "and nothing is dialled yet");
+    assert_eq!((&said[0].next[..], &said[0].chain[..], &said[0].signature[..]), (&[2; 32][..], &[][..], &[1, 2][..]));
+    lab.sent.clear();
+    lab.now = lab.now + crate::limits::RENEW_WITHIN;
+    lab.turn();
+    lab.connect(2);
+    let said: Vec<_> =
+        lab.sent_of(Kind::Succeed).into_iter().map(|frame| read_message::<Succeed>(frame).unwrap()).collect();
+    assert_eq!(said.len(), 1, "the former key vouches on the new one");
+    assert!(said[0].next.is_empty() && said[0].chain.len() == 32);
+    // Without a link there is nobody to tell, and nothing comes of it.
+    let mut lab = Lab::connected();
+    lab.lose();
+    lab.sent.clear();
+    lab.change_key(2);
+    assert_eq!(lab.sent_of(Kind::Succeed).len(), 0);
 }

@@ -200,6 +200,7 @@ fn i5_what_attested_to_the_former_key_of_an_inner_gateway_stays_when_that_vouche
         chain: Bytes::copy_from_slice(&inner.chain_hash().0),
         scheme: u32::from(shown.scheme),
         signature: shown.signature,
+        ..Succeed::default()
     };
     lab.tell(link, 1, &succeed);
     let again = Session { connection: 2, ..FIRST };
@@ -236,6 +237,35 @@ fn an_enrolment_of_an_inner_gateway_is_for_that_one_and_is_answered_on_its_chann
     lab.tell(link, 1, &crate::wire::Close::default());
     lab.give(Input::Issued { order: 3, answer: Answer::Pending(std::time::Duration::from_secs(9)) });
     assert_eq!((enrolments(&lab).len(), enrolled(&lab).len()), (3, 2));
+}
+
+#[test]
+fn g1_i5_a_next_key_is_taken_from_a_link_and_from_a_channel_eight_times_and_changes_nothing_there() {
+    let (mut lab, link, [outer, inner, agent]) = lab();
+    let now = lab.period();
+    lab.tell(link, 1, &own(&inner, &outer, now, FIRST));
+    lab.tell(link, 2, &behind(1, agents(&agent, &inner, now)));
+    let says = |next: usize| Succeed { next: vec![7; next].into(), scheme: 0x0403, ..Succeed::default() };
+    for (channel, name) in [(1, INNER), (0, OUTER)] {
+        lab.told.clear();
+        (0..8).for_each(|_| lab.tell(link, channel, &says(32)));
+        let told: Vec<_> = lab.told.iter().filter_map(next_key).collect();
+        assert_eq!(told, vec![(name.to_owned(), KeyHash([7; 32])); 8]);
+    }
+    assert_eq!(lab.outcome(link, 2), Some(Ok(())), "what was attested stands");
+    lab.tell(link, 1, &says(32));
+    assert_eq!(lab.outcome(link, 1), Some(Err(Code::SuccessionInvalid)));
+    lab.tell(link, 0, &says(31));
+    assert_eq!(lab.outcome(link, 0), Some(Err(Code::SuccessionInvalid)));
+    assert_eq!(lab.told.iter().filter_map(next_key).count(), 8);
+}
+
+/// Who says so, and which.
+fn next_key(effect: &Effect) -> Option<(String, KeyHash)> {
+    match effect {
+        Effect::NextKey(said) => Some((said.knock.name.to_string(), said.next)),
+        _ => None,
+    }
 }
 
 /// The enrolments that the shell was asked to answer, and the gateway that each is for.
