@@ -16,7 +16,7 @@ use crate::pki::Certified;
 pub(crate) const GROUP: &str = "CORP";
 
 /// How long anything that is sure to happen may take, on a machine that has much else to do.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// A CA, a directory, and the store of a group that approves every agent.
 pub(crate) struct Lab {
@@ -31,13 +31,17 @@ pub(crate) struct Server {
     pub(crate) events: EventLog,
     pub(crate) address: SocketAddr,
     name: &'static str,
-    _server: ManagementServer,
+    server: ManagementServer,
 }
 
 impl Server {
     /// As an upstream.
     pub(crate) fn upstream(&self) -> String {
         format!("{}:{}", self.name, self.address.port())
+    }
+
+    pub(crate) async fn close(self) {
+        self.server.close(Duration::from_secs(20)).await.unwrap();
     }
 }
 
@@ -72,11 +76,15 @@ impl Lab {
     }
 
     pub(crate) async fn server(&self, name: &'static str) -> Server {
+        self.server_at(name, any_port()).await
+    }
+
+    pub(crate) async fn server_at(&self, name: &'static str, address: SocketAddr) -> Server {
         let group = ManagementGroup::open(&self.url).await.unwrap();
-        let builder = ManagementServer::builder(self.identity(name), group).listen(any_port());
+        let builder = ManagementServer::builder(self.identity(name), group).listen(address);
         let server = builder.set("output.store", "true").unwrap().start().await.unwrap();
         let events = EventLog::follow(name, server.events());
-        Server { events, address: server.local_address().unwrap(), name, _server: server }
+        Server { events, address: server.local_address().unwrap(), name, server }
     }
 
     /// A gateway that is approved for the first of these servers, is configured for that alone, and knows where all are.

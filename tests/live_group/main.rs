@@ -1,4 +1,4 @@
-//! What a group does to nodes that run: assignments that are withdrawn (rule G6), pinned keys (rule G1), messages to agents (rule D8).
+//! What a group does to nodes that run: assignments that are withdrawn (rule G6), pinned keys (rule G1), standbys (rule F3), messages to agents (rule D8).
 
 #[path = "../common/postgres.rs"]
 #[expect(dead_code, reason = "shared with the tests that stop the database")]
@@ -11,4 +11,5 @@ mod pins;
 #[path = "../common/pki.rs"]
 #[expect(dead_code, reason = "shared with the tests that spoil certificates")]
 mod pki;
+mod standbys;
 mod withdrawal;
