@@ -29,7 +29,13 @@ impl Drop for Site {
 
 impl Site {
     fn new() -> Self {
+        Self::with_authority("local", "ca")
+    }
+
+    /// Whose certificate authority is of this kind, in this directory.
+    fn with_authority(kind: &str, authority: &str) -> Self {
         let mut site = Self { directory: tempfile::tempdir().unwrap(), server: None, port: String::new() };
+        std::fs::create_dir_all(site.at(authority)).unwrap();
         site.done(&["ca", "init", "--directory", &site.at("ca"), "--name", "Lab CA"]);
         for name in [SERVER, ANN, BOB, AGENT] {
             site.done(&["ca", "sign", "--directory", &site.at("ca"), "--name", name, "--out", &site.at(name)]);
@@ -38,11 +44,11 @@ impl Site {
         let text = format!(
             "role = \"management-server\"\nname = \"{SERVER}\"\nmanagement_group = \"CORP\"\nstate_directory = \"{}\"\n\
              [identity]\ndirectory = \"{}\"\n[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n\
-             [output]\nstore = true\n[authority]\nkind = \"local\"\ndirectory = \"{}\"\n",
+             [output]\nstore = true\n[authority]\nkind = \"{kind}\"\ndirectory = \"{}\"\n",
             site.at("state"),
             site.at(SERVER),
             site.store(),
-            site.at("ca")
+            site.at(authority)
         );
         std::fs::write(&config, text).unwrap();
         let log = site.log();
@@ -216,6 +222,27 @@ fn i5_g1_an_operator_renews_its_certificate_from_the_command_and_its_pin_moves_t
 
     site.refused_afar(eve, &["cert", "renew"], "FP1819 ");
     assert!(site.afar(eve, &["inventory"]).status.success(), "the present one is what it was");
+}
+
+#[test]
+fn an_operators_request_that_people_answer_waits_with_its_key_until_the_command_is_run_again() {
+    let site = Site::with_authority("hand-off", "hand-off");
+    // One that ends before what is signed below.
+    site.done(&["ca", "sign", "--directory", &site.at("ca"), "--name", "eve.corp.example", "--out", &site.at("eve")]);
+    site.done(&["operator", "approve", "eve.corp.example", "--store", &site.store()]);
+    site.refused_afar("eve", &["cert", "renew"], "FP1814 ");
+    let asked = std::fs::read_dir(site.at("hand-off")).unwrap().map(|entry| entry.unwrap().path());
+    let requests: Vec<PathBuf> = asked.filter(|path| path.extension().is_some_and(|end| end == "csr")).collect();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    let request = requests[0].display().to_string();
+    let sign = ["ca", "sign", "--directory", &site.at("ca"), "--request", &request, "--days", "500"];
+    site.done(&[&sign[..], &["--out", &site.at("answer")]].concat());
+    std::fs::rename(Path::new(&site.at("answer")).join("eve.corp.example.pem"), requests[0].with_extension("pem"))
+        .unwrap();
+    let said = site.done_afar("eve", &["cert", "renew", "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["name"], "eve.corp.example");
+    assert!(site.afar("eve", &["inventory"]).status.success());
 }
 
 #[test]

@@ -60,9 +60,9 @@ pub(crate) async fn of_settings(settings: AuthoritySettings) -> Result<Option<Ar
 pub struct Order {
     /// The request: its name is [`Self::name`].
     pub request: CertificateRequest,
-    /// The node.
+    /// The node, or the operator.
     pub name: Name,
-    /// What the group knows it as, or what its token is for.
+    /// What the group knows it as (an operator renews its certificate in the same way), or what its token is for.
     pub role: Role,
     /// The gateway that it came through; none if it came directly.
     pub via: Option<Name>,
