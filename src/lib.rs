@@ -85,7 +85,9 @@ pub use group::{
     StandbyStanding,
 };
 #[cfg(feature = "management-server")]
-pub use group::{MessageFilter, MessageRecord, MessageState, MessagesSent, Recipients};
+pub use group::{
+    MessageChoice, MessageFilter, MessageRecord, MessageState, MessagesCancelled, MessagesSent, Recipients,
+};
 #[cfg(feature = "management-server")]
 pub use group::{NodePresence, NodeReport, RefusedAttempt, StandbyReport};
 pub use group::{SiteName, SiteRecord};

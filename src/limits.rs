@@ -235,6 +235,10 @@ pub(crate) const DOWN_EXPIRY_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// An agent may still be working on a message that expired: so long is waited for its word before the bytes go.
 #[cfg(feature = "management-server")]
 pub(crate) const DOWN_EXPIRY_GRACE: Duration = Duration::from_secs(3_600);
+/// Messages that are cancelled in one transaction: ten to each agent of the largest gateway several times over, and no
+/// lock that the servers wait for beyond seconds.
+#[cfg(feature = "management-server")]
+pub(crate) const DOWN_CANCELLED_MAX: u64 = 100_000;
 /// How long it is shown what became of a message.
 #[cfg(feature = "management-server")]
 pub(crate) const DOWN_SHOWN_FOR: Duration = Duration::from_secs(7 * 86_400);

@@ -140,6 +140,7 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
         &["failover", "set", "--gateway", "gw1", "--primary", SERVER],
         &["server", "set", SERVER, "--excluded", "false"],
         &["send", "--agent", AGENT, "restart"],
+        &["messages", "cancel", "--agent", AGENT, "1"],
         &["token", "create", "--name", "pc8.branch.example", "--role", "agent"],
         &["token", "list"],
     ] {
@@ -161,6 +162,8 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
 
     site.refused_afar(BOB, &["agent", "reject", AGENT], "FP3041 ");
     site.refused_afar(BOB, &["operator", "list"], "FP3041 ");
+    site.refused_afar(BOB, &["messages", "cancel", "--all-pending"], "FP3041 ");
+    site.refused_afar(ANN, &["messages", "cancel", "--agent", AGENT, "1"], "FP3071 ");
     site.refused_afar(AGENT, &["inventory"], "FP3005 ");
     site.refused_afar(SERVER, &["inventory"], "FP3005 ");
     site.refused_afar(ANN, &["agent", "approve", "'; drop table agents"], "FP");

@@ -63,9 +63,17 @@ pub enum MessageState {
     Delivered,
     /// Its time was over before the agent's application was known to have taken it: it is not sent any more.
     Expired,
+    /// An operator withdrew it before the agent's application was known to have taken it: it is not sent any more. An
+    /// agent that was sent it before may have taken it all the same.
+    Cancelled,
 }
 
-words!(MessageState { Pending = "pending", Delivered = "delivered", Expired = "expired", });
+words!(MessageState {
+    Pending = "pending",
+    Delivered = "delivered",
+    Expired = "expired",
+    Cancelled = "cancelled",
+});
 
 impl MessageState {
     /// Its number in the store.
@@ -74,12 +82,14 @@ impl MessageState {
             Self::Pending => 0,
             Self::Delivered => 1,
             Self::Expired => 2,
+            Self::Cancelled => 3,
         }
     }
 
     /// The state of a number; none of one that no release wrote.
     pub(crate) fn from_number(number: u8) -> Option<Self> {
-        [Self::Pending, Self::Delivered, Self::Expired].into_iter().find(|state| state.number() == number)
+        let all = [Self::Pending, Self::Delivered, Self::Expired, Self::Cancelled];
+        all.into_iter().find(|state| state.number() == number)
     }
 }
 
@@ -99,7 +109,7 @@ pub struct MessageRecord {
     pub expires: Option<Timestamp>,
     /// How it stands.
     pub state: MessageState,
-    /// When it was delivered, or expired.
+    /// When it was delivered, expired, or was cancelled.
     pub ended: Option<Timestamp>,
     /// How long it is.
     pub bytes: u64,
@@ -130,6 +140,63 @@ pub struct MessagesSent {
     pub left_out: u64,
     /// The first of them by name.
     pub first_left_out: Option<Name>,
+}
+
+/// Which messages to agents are cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MessageChoice {
+    /// These of one agent, each of which must be pending.
+    Numbers {
+        /// Whose.
+        agent: Name,
+        /// Their numbers, in any order.
+        numbers: Vec<u64>,
+    },
+    /// All that are pending for these agents.
+    Agents(Vec<Name>),
+    /// All that are pending for agents whose names fit.
+    Pattern(NamePattern),
+    /// All that are pending.
+    All,
+}
+
+impl MessageChoice {
+    /// Whether it is about an agent for whom something waits.
+    pub(crate) fn concerns(&self, name: &Name) -> bool {
+        match self {
+            Self::Numbers { agent, .. } => agent == name,
+            Self::Agents(agents) => agents.contains(name),
+            Self::Pattern(pattern) => pattern.fits(name),
+            Self::All => true,
+        }
+    }
+}
+
+impl fmt::Display for MessageChoice {
+    /// For the audit log: one name, or which set.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Numbers { agent, .. } => write!(formatter, "{agent}"),
+            Self::Agents(agents) => match agents.as_slice() {
+                [agent] => write!(formatter, "{agent}"),
+                agents => write!(formatter, "{} agents", agents.len()),
+            },
+            Self::Pattern(pattern) => formatter.write_str(pattern.as_str()),
+            Self::All => formatter.write_str("all agents"),
+        }
+    }
+}
+
+/// What was cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MessagesCancelled {
+    /// How many messages.
+    pub messages: u64,
+    /// To how many agents they were.
+    pub agents: u64,
 }
 
 /// Checks how long a message is to count, in milliseconds.

@@ -61,7 +61,9 @@ pub use delivery::{Delivery, DeliveryGap};
 #[cfg(feature = "management-server")]
 pub(crate) use down::may_expire_after;
 #[cfg(feature = "management-server")]
-pub use down::{MessageFilter, MessageRecord, MessageState, MessagesSent, Recipients};
+pub use down::{
+    MessageChoice, MessageFilter, MessageRecord, MessageState, MessagesCancelled, MessagesSent, Recipients,
+};
 #[cfg(feature = "management-server")]
 pub use inventory::{Cursor, Inventory};
 #[cfg(feature = "management-server")]

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod cancelling;
 mod down;
 mod golden;
 mod operators;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::group::{MessageFilter, Recipients};
+use crate::group::{MessageChoice, MessageFilter, Recipients};
 use crate::name::Name;
 
 /// About messages to agents.
@@ -24,6 +24,8 @@ pub(crate) enum DownstreamOperation {
     },
     /// By agent and number, at most `limit`. Answers `Messages`.
     Messages { filter: MessageFilter, limit: u64 },
+    /// Withdraws what is pending, or with `rehearsal` only says how much it is. Answers `Cancelled`.
+    Cancel { choice: MessageChoice, rehearsal: bool },
 }
 
 impl DownstreamOperation {
@@ -31,6 +33,7 @@ impl DownstreamOperation {
         match self {
             Self::Send { .. } | Self::SendTo { .. } => true,
             Self::Messages { .. } => false,
+            Self::Cancel { rehearsal, .. } => !rehearsal,
         }
     }
 }

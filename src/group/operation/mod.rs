@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::{
     AgentRecord, ApprovalRule, Assignment, AssignmentRecord, AuditRecord, Cursor, Delivery, DeliveryGap,
-    FailoverOutlook, GatewayRecord, Inventory, MessageRecord, MessagesSent, OperatorRecord, Overview, RefusedAttempt,
-    RuleTest, ServerRecord, SiteRecord, TokenRecord, UnknownAgents,
+    FailoverOutlook, GatewayRecord, Inventory, MessageRecord, MessagesCancelled, MessagesSent, OperatorRecord,
+    Overview, RefusedAttempt, RuleTest, ServerRecord, SiteRecord, TokenRecord, UnknownAgents,
 };
 use crate::name::Name;
 
@@ -114,6 +114,7 @@ pub(crate) enum Answer {
     Assignment(Assignment),
     Assignments(Vec<AssignmentRecord>),
     Audit(Vec<AuditRecord>),
+    Cancelled(MessagesCancelled),
     Cursors(Vec<Cursor>),
     Deliveries(Vec<Delivery>),
     FailoverOutlooks(Vec<FailoverOutlook>),

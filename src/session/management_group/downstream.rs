@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::group::{Answer, DownstreamOperation, MessageFilter, MessageRecord, MessagesSent, Recipients};
+use crate::group::{
+    Answer, DownstreamOperation, MessageChoice, MessageFilter, MessageRecord, MessagesCancelled, MessagesSent,
+    Recipients,
+};
 use crate::name::Name;
 use crate::session::management_group::{ManagementGroup, answer};
 
@@ -49,5 +52,26 @@ impl ManagementGroup {
     /// As [`ManagementGroup::name`].
     pub async fn messages(&self, filter: MessageFilter, limit: usize) -> Result<Vec<MessageRecord>> {
         answer!(self.ask(DownstreamOperation::Messages { filter, limit: limit as u64 }), Messages)
+    }
+
+    /// Withdraws messages that are pending, all of the choice in one transaction: they are not sent any more. An agent
+    /// that was sent one before may still take it; if it says so of that very one, it is delivered.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::MessageEnded`](crate::Code::MessageEnded) for a number that is delivered, expired or cancelled already,
+    /// [`Code::MessageUnknown`](crate::Code::MessageUnknown), [`Code::NameUnknown`](crate::Code::NameUnknown) for an agent that is named;
+    /// [`Code::ArgumentInvalid`](crate::Code::ArgumentInvalid) for no number, and above 100,000 messages. Nothing is cancelled then.
+    pub async fn cancel_messages(&self, choice: MessageChoice) -> Result<MessagesCancelled> {
+        answer!(self.ask(DownstreamOperation::Cancel { choice, rehearsal: false }), Cancelled)
+    }
+
+    /// What [`ManagementGroup::cancel_messages`] would cancel now; nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::cancel_messages`].
+    pub async fn rehearse_cancelling(&self, choice: MessageChoice) -> Result<MessagesCancelled> {
+        answer!(self.ask(DownstreamOperation::Cancel { choice, rehearsal: true }), Cancelled)
     }
 }

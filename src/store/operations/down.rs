@@ -3,8 +3,10 @@
 //!
 //! An agent's acknowledgement says "all up to this number", so what was left out below it must be known: whoever skips
 //! a message that expired ends it in the same transaction, before anything above it is sent. What waits unended up to an
-//! acknowledged number was therefore sent. Only an acknowledgement of the very number of an expired message proves that
-//! the agent has it all the same, and then delivered it is.
+//! acknowledged number was therefore sent. Only an acknowledgement of the very number of an expired or cancelled message
+//! proves that the agent has it all the same, and then delivered it is.
+
+mod cancelling;
 
 use std::collections::HashMap;
 
@@ -41,6 +43,9 @@ pub(super) fn perform(
         }
         DownstreamOperation::Messages { filter, limit } => {
             list(records, filter, context.by.at, *limit).map(Answer::Messages)
+        }
+        DownstreamOperation::Cancel { choice, rehearsal } => {
+            cancelling::cancel(records, choice, *rehearsal, context.by).map(Answer::Cancelled)
         }
     }
 }

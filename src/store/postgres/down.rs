@@ -59,6 +59,21 @@ impl DownRecords for Transaction<'_> {
         rows.iter().map(|row| name(row, 0)).collect()
     }
 
+    fn count_unexpired_down(&mut self, agents: &[&Name], at: Timestamp) -> Result<Vec<(Name, u64)>> {
+        let sql = "SELECT agent, count(*) FROM farpost.down_messages
+             WHERE agent = ANY($1) AND state = 0 AND (expires IS NULL OR expires > $2) GROUP BY agent";
+        let rows = self.query(sql, &[&texts(agents.iter().copied()), &at.unix_millis()])?;
+        rows.iter().map(|row| Ok((name(row, 0)?, bits(row, 1)?))).collect()
+    }
+
+    fn cancel_down(&mut self, agents: &[&Name], numbers: Option<&[u64]>, at: Timestamp) -> Result<()> {
+        let sql = "UPDATE farpost.down_messages SET state = 3, ended = $2, payload = ''
+             WHERE agent = ANY($1) AND state = 0 AND (expires IS NULL OR expires > $2)
+               AND ($3::bigint[] IS NULL OR number = ANY($3))";
+        let numbers: Option<Vec<i64>> = numbers.map(|numbers| numbers.iter().map(|number| signed(*number)).collect());
+        self.query(sql, &[&texts(agents.iter().copied()), &at.unix_millis(), &numbers]).map(|_| ())
+    }
+
     fn expire_down(&mut self, agent: &Name, above: u64, at: Timestamp) -> Result<()> {
         let sql = "UPDATE farpost.down_messages SET state = 2, ended = expires, payload = ''
              WHERE agent = $1 AND number > $2 AND state = 0 AND expires <= $3";
@@ -70,7 +85,7 @@ impl DownRecords for Transaction<'_> {
         let sql = "UPDATE farpost.down_numbers SET delivered = greatest(delivered, least(last, $2)) WHERE agent = $1";
         self.query(sql, &[&agent, &taken])?;
         let sql = "UPDATE farpost.down_messages SET state = 1, ended = $3, payload = ''
-             WHERE agent = $1 AND ((number <= $2 AND state = 0) OR (number = $2 AND state = 2))";
+             WHERE agent = $1 AND ((number <= $2 AND state = 0) OR (number = $2 AND state IN (2, 3)))";
         self.query(sql, &[&agent, &taken, &at.unix_millis()])?;
         if through <= DOWN_SHOWN_MAX {
             return Ok(());

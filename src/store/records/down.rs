@@ -45,10 +45,14 @@ pub(in crate::store) trait DownRecords {
     fn down_messages(&mut self, agent: &Name, above: u64, count: usize) -> Result<Vec<DownMessage>>;
     /// The agents for whom something waits.
     fn down_waiting(&mut self) -> Result<Vec<Name>>;
+    /// How many wait for each of these agents and are not expired at this time; nothing for one that is not listed.
+    fn count_unexpired_down(&mut self, agents: &[&Name], at: Timestamp) -> Result<Vec<(Name, u64)>>;
+    /// Ends as cancelled what waits for these agents and is not expired at this time: all of it, or these numbers.
+    fn cancel_down(&mut self, agents: &[&Name], numbers: Option<&[u64]>, at: Timestamp) -> Result<()>;
     /// Ends those of an agent above a number that expired at this time or before.
     fn expire_down(&mut self, agent: &Name, above: u64, at: Timestamp) -> Result<()>;
-    /// Ends what the agent has taken: all that wait up to a number; the one of that number even if it was expired. A
-    /// number that was never given moves nothing beyond the last that was.
+    /// Ends what the agent has taken: all that wait up to a number; the one of that number even if it was expired or
+    /// cancelled. A number that was never given moves nothing beyond the last that was.
     fn down_taken(&mut self, agent: &Name, through: u64, at: Timestamp) -> Result<()>;
     /// By agent and number. One that waits and expired at this time or before is shown as expired.
     fn list_down(&mut self, filter: &MessageFilter, at: Timestamp, count: u64) -> Result<Vec<MessageRecord>>;

@@ -78,6 +78,33 @@ impl DownRecords for &Connection {
         rows.map_err(failure::of)?.collect::<rusqlite::Result<_>>().map_err(failure::of)
     }
 
+    fn count_unexpired_down(&mut self, agents: &[&Name], at: Timestamp) -> Result<Vec<(Name, u64)>> {
+        let sql = "SELECT count(*) FROM down_messages
+             WHERE agent = ?1 AND state = 0 AND (expires IS NULL OR expires > ?2)";
+        let mut count = self.prepare_cached(sql).map_err(failure::of)?;
+        let mut one = |agent: &&Name| {
+            let of = |row: &Row<'_>| Ok(((*agent).clone(), row.get::<_, BitsColumn>(0)?.0));
+            count.query_row((agent.as_str(), TimeColumn(at)), of)
+        };
+        let counts: Vec<(Name, u64)> =
+            agents.iter().map(&mut one).collect::<rusqlite::Result<_>>().map_err(failure::of)?;
+        Ok(counts.into_iter().filter(|(_, count)| *count > 0).collect())
+    }
+
+    fn cancel_down(&mut self, agents: &[&Name], numbers: Option<&[u64]>, at: Timestamp) -> Result<()> {
+        let all = "UPDATE down_messages SET state = 3, ended = ?2, payload = x''
+             WHERE agent = ?1 AND state = 0 AND (expires IS NULL OR expires > ?2)";
+        let Some(numbers) = numbers else {
+            return agents
+                .iter()
+                .try_for_each(|agent| execute(self, all, (agent.as_str(), TimeColumn(at))).map(|_| ()));
+        };
+        let one = "UPDATE down_messages SET state = 3, ended = ?2, payload = x''
+             WHERE agent = ?1 AND state = 0 AND (expires IS NULL OR expires > ?2) AND number = ?3";
+        let mut each = agents.iter().flat_map(|agent| numbers.iter().map(move |number| (agent.as_str(), *number)));
+        each.try_for_each(|(agent, number)| execute(self, one, (agent, TimeColumn(at), signed(number))).map(|_| ()))
+    }
+
     fn expire_down(&mut self, agent: &Name, above: u64, at: Timestamp) -> Result<()> {
         let sql = "UPDATE down_messages SET state = 2, ended = expires, payload = x''
              WHERE agent = ?1 AND number > ?2 AND state = 0 AND expires <= ?3";
@@ -91,7 +118,7 @@ impl DownRecords for &Connection {
         let sql = "UPDATE down_messages SET state = 1, ended = ?3, payload = x''
              WHERE agent = ?1 AND number <= ?2 AND state = 0";
         execute(self, sql, (agent, through, TimeColumn(at)))?;
-        let sql = "UPDATE down_messages SET state = 1, ended = ?3 WHERE agent = ?1 AND number = ?2 AND state = 2";
+        let sql = "UPDATE down_messages SET state = 1, ended = ?3 WHERE agent = ?1 AND number = ?2 AND state IN (2, 3)";
         execute(self, sql, (agent, through, TimeColumn(at)))?;
         let sql = "SELECT delivered FROM down_numbers WHERE agent = ?1";
         let mut select = self.prepare_cached(sql).map_err(failure::of)?;

@@ -23,14 +23,14 @@ on_every_engine! {
     d8_a_message_to_ten_thousand_agents_is_sent_at_once,
 }
 
-const HOUR: i64 = 3_600_000;
+pub(super) const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 
 fn ask_group(store: &mut AnyStore, operation: DownstreamOperation, when: i64) -> crate::error::Result<Answer> {
     store.operate(operation, at(when))
 }
 
-fn send_to(
+pub(super) fn send_to(
     store: &mut AnyStore,
     recipients: Recipients,
     valid_for: i64,
@@ -44,7 +44,7 @@ fn send_to(
     }
 }
 
-fn listed(store: &mut AnyStore, filter: MessageFilter, limit: u64, when: i64) -> Vec<MessageRecord> {
+pub(super) fn listed(store: &mut AnyStore, filter: MessageFilter, limit: u64, when: i64) -> Vec<MessageRecord> {
     match ask_group(store, DownstreamOperation::Messages { filter, limit }, when).unwrap() {
         Answer::Messages(messages) => messages,
         other => panic!("{other:?}"),
@@ -52,17 +52,17 @@ fn listed(store: &mut AnyStore, filter: MessageFilter, limit: u64, when: i64) ->
 }
 
 /// All messages as `agent number state`.
-fn states(store: &mut AnyStore, when: i64) -> Vec<String> {
+pub(super) fn states(store: &mut AnyStore, when: i64) -> Vec<String> {
     let all = listed(store, MessageFilter::default(), u64::MAX, when);
     all.iter().map(|one| format!("{} {} {}", one.agent, one.number, one.state)).collect()
 }
 
-fn named(names: &[&str]) -> Recipients {
+pub(super) fn named(names: &[&str]) -> Recipients {
     Recipients::Agents(names.iter().map(|one| name(one)).collect())
 }
 
 /// Agents pc1, pc2 approved, pc3 pending, pc4 rejected; pc1 and pc3 behind gw1.
-fn place_with_agents(place: &dyn Place) -> AnyStore {
+pub(super) fn place_with_agents(place: &dyn Place) -> AnyStore {
     let mut store = store_with_servers(place);
     store.approve_gateway(&name("gw1"), &name("ms1"), at(1)).unwrap();
     store.approve_agent(&name("pc1"), at(1)).unwrap();
@@ -74,7 +74,7 @@ fn place_with_agents(place: &dyn Place) -> AnyStore {
     store
 }
 
-fn fetched(store: &mut AnyStore, agent: &str, fence: u64, above: u64, when: i64) -> Vec<u64> {
+pub(super) fn fetched(store: &mut AnyStore, agent: &str, fence: u64, above: u64, when: i64) -> Vec<u64> {
     let found = store.down_messages(&name(agent), fence, (above, 9), at(when)).unwrap();
     found.iter().map(|message| message.number).collect()
 }
@@ -101,7 +101,7 @@ fn d8_a_message_to_a_set_is_one_transaction_with_a_number_per_agent_and_one_audi
     assert_eq!(store.down_waiting().unwrap().len(), 2);
 }
 
-fn audited(store: &mut AnyStore) -> Vec<crate::group::AuditRecord> {
+pub(super) fn audited(store: &mut AnyStore) -> Vec<crate::group::AuditRecord> {
     let all = AuditOperation::Entries { since: at(i64::MIN), above: 0, limit: u64::MAX };
     match store.operate(all, at(1)).unwrap() {
         Answer::Audit(entries) => entries,
@@ -175,7 +175,7 @@ fn d8_an_expired_message_is_not_sent_and_shown_as_expired_although_a_later_numbe
     assert_eq!(place.text(&sql), "0", "the bytes of what ended are gone");
 }
 
-fn schema(place: &dyn Place) -> &'static str {
+pub(super) fn schema(place: &dyn Place) -> &'static str {
     if place.engine() == "sqlite" { "" } else { "farpost." }
 }
 

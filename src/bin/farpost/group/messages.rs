@@ -4,13 +4,16 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
-use farpost::{MessageFilter, MessageRecord, MessageState, Name, NamePattern, Recipients, Timestamp};
+use clap::{Args, Subcommand};
+use farpost::{
+    Code, MessageChoice, MessageFilter, MessageRecord, MessageState, Name, NamePattern, Recipients, Timestamp,
+};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, printable};
 use crate::files;
 use crate::group::StoreArguments;
+use crate::group::age::count;
 use crate::group::inventory::table;
 use crate::when::{duration, since};
 
@@ -45,13 +48,16 @@ pub(crate) struct SendArguments {
 
 /// The arguments of `messages`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct MessagesArguments {
+    #[command(subcommand)]
+    command: Option<MessagesCommand>,
     #[command(flatten)]
     store: StoreArguments,
     /// Only those to this agent
     #[arg(long, value_name = "NAME")]
     agent: Option<Name>,
-    /// Only those that stand so: pending, delivered, expired
+    /// Only those that stand so: pending, delivered, expired, cancelled
     #[arg(long, value_name = "STATE")]
     state: Option<MessageState>,
     /// Only those sent since then: 2h, 7d, or 2026-11-22T12:00:00Z
@@ -60,6 +66,60 @@ pub(crate) struct MessagesArguments {
     /// Print one JSON object per line
     #[arg(long)]
     json: bool,
+}
+
+/// The subcommands of `messages`.
+#[derive(Subcommand)]
+enum MessagesCommand {
+    /// Withdraw messages that are pending: they are not sent any more
+    ///
+    /// An agent that was sent one of them before may still take it.
+    Cancel(CancelArguments),
+}
+
+/// The arguments of `messages cancel`.
+#[derive(Args)]
+struct CancelArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// The agent whose messages they are; may be given several times with --all-pending
+    #[arg(long, value_name = "NAME")]
+    agent: Vec<Name>,
+    /// All that are pending for agents whose names match, such as '*.branch.example', or '**.example' for any depth
+    #[arg(long, value_name = "PATTERN", conflicts_with = "agent")]
+    pattern: Option<NamePattern>,
+    /// All that are pending: for those agents, or without --agent and --pattern for everybody
+    #[arg(long)]
+    all_pending: bool,
+    /// The numbers of the messages to that agent, as `farpost messages` shows them
+    #[arg(conflicts_with_all = ["pattern", "all_pending"])]
+    number: Vec<u64>,
+    /// Say how many it would be, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl CancelArguments {
+    fn choice(&self) -> Result<MessageChoice, Failure> {
+        let usage = |found: &str, expected: &str| {
+            Err(Failure::new(Code::Usage, "messages cancel").found(found).expected(expected))
+        };
+        match (&self.pattern, self.agent.as_slice(), self.number.as_slice()) {
+            (Some(pattern), _, _) => Ok(MessageChoice::Pattern(pattern.clone())),
+            (None, [agent], numbers @ [_, ..]) => {
+                Ok(MessageChoice::Numbers { agent: agent.clone(), numbers: numbers.to_vec() })
+            }
+            (None, [], [_, ..]) => usage("numbers without an agent", "--agent NAME NUMBER…: each agent has its own"),
+            (None, _, [_, ..]) => usage("numbers with several agents", "one --agent: each agent has its own numbers"),
+            (None, [], []) if self.all_pending => Ok(MessageChoice::All),
+            (None, [], []) => usage("no message", "--agent NAME NUMBER…, --pattern PATTERN or --all-pending"),
+            (None, agents, []) if self.all_pending => Ok(MessageChoice::Agents(agents.to_vec())),
+            (None, _, []) => usage("an agent and none of its messages", "their numbers, or --all-pending"),
+        }
+    }
 }
 
 /// Messages that are asked for at once.
@@ -103,7 +163,33 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-pub(super) async fn messages(arguments: MessagesArguments) -> Result<(), Failure> {
+/// Says how many, and that nothing can be called back.
+async fn cancel(arguments: CancelArguments) -> Result<(), Failure> {
+    let (choice, dry_run) = (arguments.choice()?, arguments.dry_run);
+    let group = arguments.store.open().await?;
+    let cancelled =
+        if dry_run { group.rehearse_cancelling(choice).await? } else { group.cancel_messages(choice).await? };
+    if arguments.json {
+        let (messages, agents) = (cancelled.messages, cancelled.agents);
+        println!("{}", json!({ "dry_run": dry_run, "messages": messages, "agents": agents }));
+        return Ok(());
+    }
+    let (messages, agents) = (count(cancelled.messages, "message"), count(cancelled.agents, "agent"));
+    match (dry_run, cancelled.messages) {
+        (_, 0) => println!("Nothing is pending."),
+        (true, _) => println!("{messages} to {agents} would be cancelled."),
+        (false, _) => {
+            println!("{messages} to {agents} cancelled.");
+            eprintln!("note: an agent that was sent one of them before may still take it");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn messages(mut arguments: MessagesArguments) -> Result<(), Failure> {
+    if let Some(MessagesCommand::Cancel(arguments)) = arguments.command.take() {
+        return cancel(arguments).await;
+    }
     let group = arguments.store.open().await?;
     let mut filter =
         MessageFilter { agent: arguments.agent, state: arguments.state, since: arguments.since, after: None };
