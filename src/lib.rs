@@ -76,7 +76,7 @@ pub use group::{
 };
 pub use group::{ApprovalRule, KeyDemand, KeyPin, NamePattern, RuleName, RuleTest};
 #[cfg(feature = "management-server")]
-pub use group::{AssignmentTarget, ServerUse};
+pub use group::{AssignmentTarget, NodeChoice, ServerUse, SiteChange};
 #[cfg(feature = "management-server")]
 pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
 #[cfg(feature = "management-server")]

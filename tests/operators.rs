@@ -138,6 +138,8 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
         &["operator", "approve", BOB, "--read-only"],
         &["approve", "--gateway-name", "gw1", "--management-server-name", SERVER, "--action", "create"],
         &["failover", "set", "--gateway", "gw1", "--primary", SERVER],
+        &["site", "create", "branch"],
+        &["site", "add", "branch", "--pattern", "*.branch.example"],
         &["server", "set", SERVER, "--excluded", "false"],
         &["send", "--agent", AGENT, "restart"],
         &["messages", "cancel", "--agent", AGENT, "1"],
@@ -162,6 +164,8 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
 
     site.refused_afar(BOB, &["agent", "reject", AGENT], "FP3041 ");
     site.refused_afar(BOB, &["operator", "list"], "FP3041 ");
+    site.refused_afar(BOB, &["site", "remove", "branch", "--pattern", "**"], "FP3041 ");
+    assert!(site.done_afar(BOB, &["site", "remove", "branch", "--pattern", "**", "--dry-run"]).contains(AGENT));
     site.refused_afar(BOB, &["messages", "cancel", "--all-pending"], "FP3041 ");
     site.refused_afar(ANN, &["messages", "cancel", "--agent", AGENT, "1"], "FP3071 ");
     site.refused_afar(AGENT, &["inventory"], "FP3005 ");

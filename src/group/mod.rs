@@ -74,7 +74,7 @@ pub(crate) use operation::{
     Operation, OperatorsOperation, TokensOperation,
 };
 #[cfg(feature = "management-server")]
-pub use operation::{AssignmentTarget, ServerUse};
+pub use operation::{AssignmentTarget, NodeChoice, ServerUse, SiteChange};
 #[cfg(feature = "management-server")]
 pub use operator::{Access, OperatorRecord, OperatorState};
 #[cfg(feature = "management-server")]

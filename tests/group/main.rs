@@ -2,6 +2,7 @@
 
 mod audit;
 mod messages;
+mod sites;
 
 use std::process::{Command, Output};
 

@@ -8,6 +8,7 @@ pub(crate) mod approval;
 mod audit;
 mod failover;
 mod inventory;
+mod members;
 mod messages;
 mod operators;
 mod overview;

@@ -4,8 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::group::{Assignment, SiteName};
+use crate::code::Code;
+use crate::error::Error;
+use crate::group::{Assignment, NamePattern, SiteName};
 use crate::name::Name;
+use crate::role::Role;
 
 /// About servers, sites and assignments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub(crate) enum AssignmentsOperation {
     AddToSite { site: SiteName, nodes: Vec<Name> },
     /// All of them or none. Answers `Number`.
     RemoveFromSite { site: SiteName, nodes: Vec<Name> },
+    /// The same for a choice: all of them or none, or with `rehearsal` nothing. Answers `Names`: whose place changes.
+    ChangeSite { site: SiteName, nodes: NodeChoice, change: SiteChange, rehearsal: bool },
     /// Answers `Sites`.
     Sites,
     /// Answers `ServerUse`: who names the server still.
@@ -39,8 +44,59 @@ pub(crate) enum AssignmentsOperation {
 
 impl AssignmentsOperation {
     pub(crate) fn is_change(&self) -> bool {
-        !matches!(self, Self::Servers | Self::Sites | Self::Assignments { .. })
+        let is_rehearsal = matches!(self, Self::ChangeSite { rehearsal: true, .. });
+        !is_rehearsal && !matches!(self, Self::Servers | Self::Sites | Self::Assignments { .. })
     }
+}
+
+/// Some gateways and agents: by their names, or all that the group knows and a pattern fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeChoice {
+    pub(crate) names: Vec<Name>,
+    pub(crate) pattern: Option<NamePattern>,
+    /// Of those that fit the pattern only gateways, or only agents.
+    pub(crate) role: Option<Role>,
+}
+
+impl NodeChoice {
+    /// Nodes by their names.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NameUnreadable`].
+    pub fn named<N: AsRef<str>>(names: &[N]) -> Result<Self, Error> {
+        let names: Result<_, _> = names.iter().map(|name| Name::parse(name.as_ref())).collect();
+        Ok(Self { names: names?, ..Self::default() })
+    }
+
+    /// All gateways and agents that fit a pattern, or only those of one of these roles. Who is rejected or was deleted
+    /// is not among them.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::PatternUnreadable`]; [`Code::ArgumentInvalid`] for another role.
+    pub fn fitting(pattern: &str, role: Option<Role>) -> Result<Self, Error> {
+        match role {
+            None | Some(Role::Gateway | Role::Agent) => {
+                Ok(Self { pattern: Some(NamePattern::parse(pattern)?), role, ..Self::default() })
+            }
+            Some(other) => {
+                let error = Error::new(Code::ArgumentInvalid).subject("the role of a site's nodes");
+                Err(error.found(other.to_string()).expected("gateway or agent"))
+            }
+        }
+    }
+}
+
+/// What becomes of nodes and a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SiteChange {
+    /// They are put into it.
+    Add,
+    /// They are taken out of it.
+    Remove,
 }
 
 /// Whose upstreams are meant.

@@ -23,7 +23,7 @@ use crate::name::Name;
 pub(crate) use approvals::ApprovalsOperation;
 pub use approvals::{AgentChoice, AgentDecision, GatewayTerms};
 pub(crate) use assignments::AssignmentsOperation;
-pub use assignments::{AssignmentTarget, ServerUse};
+pub use assignments::{AssignmentTarget, NodeChoice, ServerUse, SiteChange};
 pub(crate) use audit::AuditOperation;
 pub(crate) use downstream::DownstreamOperation;
 pub(crate) use inventory::InventoryOperation;

@@ -1,7 +1,7 @@
 //! Sites: sets of nodes that have their upstreams in common (rule G6).
 
 use crate::error::Result;
-use crate::group::{Answer, AssignmentsOperation, SiteName, SiteRecord};
+use crate::group::{Answer, AssignmentsOperation, NodeChoice, SiteChange, SiteName, SiteRecord};
 use crate::name::Name;
 use crate::session::management_group::assignments::assignment;
 use crate::session::management_group::{ManagementGroup, answer, done};
@@ -65,6 +65,28 @@ impl ManagementGroup {
     pub async fn remove_from_site(&self, site: &str, nodes: &[impl AsRef<str>]) -> Result<u64> {
         let (site, nodes) = (SiteName::parse(site)?, names(nodes)?);
         answer!(self.ask(AssignmentsOperation::RemoveFromSite { site, nodes }), Number)
+    }
+
+    /// Puts nodes into a site or takes them out, by their names or by a pattern, all or none; answers whose place changed.
+    /// A pattern leaves alone who is in the site already, or in none.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::add_to_site`] and [`ManagementGroup::remove_from_site`]; as [`ManagementGroup::set_failover`]
+    /// for a node that may not have what the site has.
+    pub async fn change_site(&self, site: &str, nodes: &NodeChoice, change: SiteChange) -> Result<Vec<Name>> {
+        let (site, nodes) = (SiteName::parse(site)?, nodes.clone());
+        answer!(self.ask(AssignmentsOperation::ChangeSite { site, nodes, change, rehearsal: false }), Names)
+    }
+
+    /// Whose place [`ManagementGroup::change_site`] would change now; nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn rehearse_site(&self, site: &str, nodes: &NodeChoice, change: SiteChange) -> Result<Vec<Name>> {
+        let (site, nodes) = (SiteName::parse(site)?, nodes.clone());
+        answer!(self.ask(AssignmentsOperation::ChangeSite { site, nodes, change, rehearsal: true }), Names)
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
-    Answer, Assignment, AssignmentRecord, AssignmentTarget, AssignmentsOperation, Author, By, GatewayState,
-    ServerRecord, ServerUse, SignedAssignment, server_unknown,
+    Answer, Assignment, AssignmentRecord, AssignmentTarget, AssignmentsOperation, Author, By, GatewayState, NodeChoice,
+    ServerRecord, ServerUse, SignedAssignment, SiteChange, server_unknown,
 };
 use crate::name::Name;
 use crate::store::operations::operators::check_no_operator;
@@ -44,10 +44,17 @@ pub(super) fn perform(
             sites::assign(records, context, site, Some(assignment))?;
         }
         AssignmentsOperation::AddToSite { site, nodes } => {
-            return sites::add(records, context, site, nodes).map(Answer::Number);
+            let nodes = NodeChoice { names: nodes.clone(), ..NodeChoice::default() };
+            let added = sites::change(records, context, site, (&nodes, SiteChange::Add), false)?;
+            return Ok(Answer::Number(added.len() as u64));
         }
         AssignmentsOperation::RemoveFromSite { site, nodes } => {
-            return sites::remove(records, context, site, nodes).map(Answer::Number);
+            let nodes = NodeChoice { names: nodes.clone(), ..NodeChoice::default() };
+            let removed = sites::change(records, context, site, (&nodes, SiteChange::Remove), false)?;
+            return Ok(Answer::Number(removed.len() as u64));
+        }
+        AssignmentsOperation::ChangeSite { site, nodes, change, rehearsal } => {
+            return sites::change(records, context, site, (nodes, *change), *rehearsal).map(Answer::Names);
         }
         AssignmentsOperation::Sites => return sites::all(records).map(Answer::Sites),
         AssignmentsOperation::SetServerExcluded { server, excluded } => {

@@ -1,12 +1,16 @@
 //! Sites, what their nodes have from them, and chains of gateways.
 
 use super::*;
-use crate::group::{Answer, AssignmentRecord, AssignmentTarget, AssignmentsOperation, SiteName, SiteRecord};
+use crate::group::{
+    Answer, AssignmentRecord, AssignmentTarget, AssignmentsOperation, NodeChoice, SiteChange, SiteName, SiteRecord,
+};
 use crate::store::asking::Asking as _;
 
 on_every_engine! {
     g6_a_site_gives_its_nodes_what_it_has_and_their_own_goes_first,
     g6_a_node_is_in_one_site_and_leaves_it_with_the_group,
+    g6_a_pattern_puts_all_that_fit_into_a_site_and_takes_them_out,
+    g6_a_pattern_that_meets_what_may_not_be_changes_nothing_and_a_rehearsal_neither,
     g6_a_swap_changes_places_and_raises_the_version,
     g3_a_site_takes_no_upstream_that_a_node_may_not_have,
     g3_gateways_are_approved_behind_others_without_a_loop_and_four_deep,
@@ -112,6 +116,82 @@ fn g6_a_node_is_in_one_site_and_leaves_it_with_the_group(place: &dyn Place) {
         nodes,
     });
     assert_eq!(ask_for(store, AssignmentsOperation::Sites), Ok(Answer::Sites(expected.to_vec())));
+}
+
+fn by_pattern(
+    store: &mut AnyStore,
+    (change, text, role): (SiteChange, &str, Option<Role>),
+    rehearsal: bool,
+) -> Result<String, Code> {
+    let nodes = NodeChoice::fitting(text, role).unwrap();
+    let operation = AssignmentsOperation::ChangeSite { site: site("branch"), nodes, change, rehearsal };
+    match ask_for(store, operation)? {
+        Answer::Names(names) => Ok(names.iter().map(Name::as_str).collect::<Vec<_>>().join(" ")),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn members(store: &mut AnyStore, of: &str) -> String {
+    let Answer::Sites(sites) = ask_for(store, AssignmentsOperation::Sites).unwrap() else { panic!("no sites") };
+    let site = sites.iter().find(|record| record.name == site(of)).unwrap();
+    site.nodes.iter().map(Name::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Beside the agents of [`store_with_site`] the gateways gw.lab and old.lab, which was deleted, and agents in lab of whom
+/// one waits, one is rejected.
+fn store_with_lab(place: &dyn Place) -> AnyStore {
+    let mut store = store_with_site(place);
+    for gateway in ["gw.lab", "old.lab"] {
+        store.approve_gateway(&name(gateway), &name("ms1"), at(1)).unwrap();
+    }
+    store.delete_gateway(&name("old.lab")).unwrap();
+    store.approve_agent(&name("a.lab"), at(1)).unwrap();
+    ask(&mut store, &knock(Role::Agent, "b.lab", None, 2));
+    store.reject_agent(&name("c.lab"), at(1)).unwrap();
+    store
+}
+
+fn g6_a_pattern_puts_all_that_fit_into_a_site_and_takes_them_out(place: &dyn Place) {
+    let store = &mut store_with_lab(place);
+    assign_site(store, "branch", upstreams("ms1", &["ms2"])).unwrap();
+    let lab = (SiteChange::Add, "*.lab", None);
+    let before = store.change().unwrap();
+    assert_eq!(by_pattern(store, lab, true), Ok("a.lab b.lab gw.lab".to_owned()));
+    assert_eq!((members(store, "branch").as_str(), store.change().unwrap()), ("", before));
+    assert_eq!(by_pattern(store, lab, false), Ok("a.lab b.lab gw.lab".to_owned()));
+    assert_eq!((members(store, "branch").as_str(), store.change().unwrap()), ("a.lab b.lab gw.lab", before + 1));
+    assert_eq!(held(store, "a.lab"), has(1, "ms1 ms2", Some("branch")));
+    assert_eq!(by_pattern(store, lab, false), Ok(String::new()), "they are in it");
+    assert_eq!(by_pattern(store, (SiteChange::Add, "nobody.*", None), false), Ok(String::new()));
+    assert_eq!(store.change().unwrap(), before + 1, "who changes nothing writes nothing");
+    assert_eq!(add(store, "branch", &["pc1", "a.lab"]), Ok(Answer::Number(1)));
+    let agents = (SiteChange::Remove, "**", Some(Role::Agent));
+    assert_eq!(by_pattern(store, agents, true), Ok("a.lab b.lab pc1".to_owned()));
+    assert_eq!(by_pattern(store, (SiteChange::Remove, "*.lab", Some(Role::Gateway)), false), Ok("gw.lab".to_owned()));
+    assert_eq!(by_pattern(store, agents, false), Ok("a.lab b.lab pc1".to_owned()));
+    assert_eq!((members(store, "branch").as_str(), held(store, "a.lab")), ("", has(2, "", None)));
+    assert_eq!(NodeChoice::fitting("**", Some(Role::ManagementServer)).unwrap_err().code(), Code::ArgumentInvalid);
+}
+
+fn g6_a_pattern_that_meets_what_may_not_be_changes_nothing_and_a_rehearsal_neither(place: &dyn Place) {
+    let store = &mut store_with_lab(place);
+    ask_for(store, AssignmentsOperation::CreateSite { site: site("plant") }).unwrap();
+    add(store, "plant", &["b.lab"]).unwrap();
+    let before = store.change().unwrap();
+    for rehearsal in [true, false] {
+        assert_eq!(by_pattern(store, (SiteChange::Add, "*.lab", None), rehearsal), Err(Code::SiteTaken));
+    }
+    let remove = AssignmentsOperation::RemoveFromSite { site: site("plant"), nodes: vec![name("b.lab")] };
+    ask_for(store, remove).unwrap();
+    assign_site(store, "branch", upstreams("gw.lab", &["ms1"])).unwrap();
+    for rehearsal in [true, false] {
+        let gateway_too = by_pattern(store, (SiteChange::Add, "*.lab", None), rehearsal);
+        assert_eq!(gateway_too, Err(Code::ConfigBadValue), "a gateway is no upstream of its own");
+    }
+    assert_eq!((members(store, "branch").as_str(), store.change().unwrap()), ("", before + 2));
+    let agents = (SiteChange::Add, "*.lab", Some(Role::Agent));
+    assert_eq!(by_pattern(store, agents, false), Ok("a.lab b.lab".to_owned()));
+    assert_eq!(held(store, "b.lab"), has(1, "gw.lab ms1", Some("branch")));
 }
 
 fn g6_a_swap_changes_places_and_raises_the_version(place: &dyn Place) {

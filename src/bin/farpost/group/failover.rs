@@ -1,12 +1,14 @@
 //! `farpost failover` and `farpost site`: which upstreams nodes have.
 
 use clap::{Args, Subcommand};
-use farpost::{Assignment, AssignmentRecord, AssignmentTarget, ManagementGroup, Name, ServerUse, SiteName, SiteRecord};
+use farpost::{
+    Assignment, AssignmentRecord, AssignmentTarget, ManagementGroup, Name, ServerUse, SiteChange, SiteName, SiteRecord,
+};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::group::simulate;
 use crate::group::{StoreArguments, inventory::table, wait};
+use crate::group::{members, simulate};
 
 /// The subcommands of `failover`.
 #[derive(Subcommand)]
@@ -110,25 +112,9 @@ pub(crate) enum SiteCommand {
         json: bool,
     },
     /// Put gateways and agents into a site
-    Add {
-        #[command(flatten)]
-        store: StoreArguments,
-        /// The site's name
-        site: String,
-        /// The gateways and agents
-        #[arg(required = true)]
-        node: Vec<String>,
-    },
+    Add(members::MemberArguments),
     /// Take gateways and agents out of a site
-    Remove {
-        #[command(flatten)]
-        store: StoreArguments,
-        /// The site's name
-        site: String,
-        /// The gateways and agents
-        #[arg(required = true)]
-        node: Vec<String>,
-    },
+    Remove(members::MemberArguments),
 }
 
 /// `farpost failover`.
@@ -181,14 +167,8 @@ pub(super) fn execute_site(command: SiteCommand) -> Result<(), Failure> {
             }
             SiteCommand::List { store, json } => print_sites(&store.open().await?.sites().await?, json),
             SiteCommand::Show { store, site, json } => show(&store.open().await?, &site, json).await?,
-            SiteCommand::Add { store, site, node } => {
-                let count = store.open().await?.add_to_site(&site, &node).await?;
-                println!("{count} added to the site {site}.");
-            }
-            SiteCommand::Remove { store, site, node } => {
-                let count = store.open().await?.remove_from_site(&site, &node).await?;
-                println!("{count} removed from the site {site}.");
-            }
+            SiteCommand::Add(arguments) => members::change(arguments, SiteChange::Add).await?,
+            SiteCommand::Remove(arguments) => members::change(arguments, SiteChange::Remove).await?,
         }
         Ok(())
     })

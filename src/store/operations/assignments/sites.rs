@@ -4,9 +4,12 @@ use serde_json::json;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::group::{Assignment, By, GatewayState, SiteName, SiteRecord};
+use crate::group::{
+    AgentState, Assignment, By, GatewayState, NamePattern, NodeChoice, SiteChange, SiteName, SiteRecord,
+};
 use crate::limits::{SITE_NODES_MAX, SITES_MAX};
 use crate::name::Name;
+use crate::role::Role;
 use crate::store::operations::assignments::of;
 use crate::store::operations::assignments::write::{Change, check, check_upstreams, write};
 use crate::store::operations::{Context, audit, distinct};
@@ -87,13 +90,55 @@ pub(super) fn assign_locked(
     records.changed()
 }
 
-/// Puts known nodes into a site; how many were not in it yet.
-pub(super) fn add(records: &mut dyn Records, context: &Context<'_>, site: &SiteName, nodes: &[Name]) -> Result<u64> {
-    records.lock_group()?;
+/// Puts nodes into a site, or takes them out of it; whose place changes. Where it is a rehearsal nothing is written.
+pub(super) fn change(
+    records: &mut dyn Records,
+    context: &Context<'_>,
+    site: &SiteName,
+    (choice, change): (&NodeChoice, SiteChange),
+    rehearsal: bool,
+) -> Result<Vec<Name>> {
+    if !rehearsal {
+        records.lock_group()?;
+    }
     let assignment = assignment_of(records, site)?;
-    let nodes = distinct(nodes.iter());
-    check_known(records, &nodes)?;
-    let placed = records.site_nodes(Which::Named(&nodes))?;
+    let (nodes, inherited) = match change {
+        SiteChange::Add => (joining(records, site, choice)?, assignment.as_ref().map(|assignment| (site, assignment))),
+        SiteChange::Remove => (leaving(records, site, choice)?, None),
+    };
+    let changes = inherited_by(records, &nodes, inherited)?;
+    if rehearsal || nodes.is_empty() {
+        return Ok(nodes);
+    }
+    write(records, context, changes)?;
+    let all: Vec<&Name> = nodes.iter().collect();
+    match change {
+        SiteChange::Add => {
+            records.put_site_nodes(site, &all)?;
+            let after = json!({ "added": nodes });
+            audit(records, context.by, ("add to site", site.as_str()), None, Some(&after))?;
+        }
+        SiteChange::Remove => {
+            records.remove_site_nodes(&all)?;
+            let before = json!({ "removed": nodes });
+            audit(records, context.by, ("remove from site", site.as_str()), Some(&before), None)?;
+        }
+    }
+    records.changed()?;
+    Ok(nodes)
+}
+
+/// Those of a choice that are to be put into a site and are not in it yet, by name.
+fn joining(records: &mut dyn Records, site: &SiteName, choice: &NodeChoice) -> Result<Vec<Name>> {
+    let nodes = match &choice.pattern {
+        Some(pattern) => fitting(records, pattern, choice.role)?,
+        None => {
+            let nodes = distinct(choice.names.iter());
+            check_known(records, &nodes)?;
+            nodes.into_iter().cloned().collect()
+        }
+    };
+    let placed = records.site_nodes(Which::Named(&nodes.iter().collect::<Vec<_>>()))?;
     if let Some((node, other)) = placed.iter().find(|(_, other)| other != site) {
         return Err(Error::new(Code::SiteTaken)
             .subject(node.as_str())
@@ -101,7 +146,7 @@ pub(super) fn add(records: &mut dyn Records, context: &Context<'_>, site: &SiteN
             .expected("a node of no site"));
     }
     let there = distinct(placed.iter().map(|(node, _)| node));
-    let new: Vec<&Name> = nodes.iter().filter(|node| there.binary_search(node).is_err()).copied().collect();
+    let new: Vec<Name> = nodes.into_iter().filter(|node| there.binary_search(&node).is_err()).collect();
     let count = nodes_of(records, site)?.len().saturating_add(new.len());
     if count > SITE_NODES_MAX {
         return Err(Error::new(Code::ConfigBadValue)
@@ -109,40 +154,47 @@ pub(super) fn add(records: &mut dyn Records, context: &Context<'_>, site: &SiteN
             .found(format!("{count} nodes"))
             .expected(format!("at most {SITE_NODES_MAX} nodes in a site")));
     }
-    if new.is_empty() {
-        return Ok(0);
-    }
-    records.put_site_nodes(site, &new)?;
-    let members: Vec<Name> = new.iter().copied().cloned().collect();
-    if let Some(assignment) = &assignment {
-        inherit(records, context, &members, Some((site, assignment)))?;
-    }
-    let after = json!({ "added": members });
-    audit(records, context.by, ("add to site", site.as_str()), None, Some(&after))?;
-    records.changed()?;
-    Ok(new.len() as u64)
+    Ok(new)
 }
 
-/// Takes nodes out of a site; how many.
-pub(super) fn remove(records: &mut dyn Records, context: &Context<'_>, site: &SiteName, nodes: &[Name]) -> Result<u64> {
-    records.lock_group()?;
-    assignment_of(records, site)?;
-    let nodes = distinct(nodes.iter());
-    let placed = records.site_nodes(Which::Named(&nodes))?;
-    let there = distinct(placed.iter().filter(|(_, at)| at == site).map(|(node, _)| node));
+/// Those of a choice that are to be taken out of a site, by name.
+fn leaving(records: &mut dyn Records, site: &SiteName, choice: &NodeChoice) -> Result<Vec<Name>> {
+    let mut there = nodes_of(records, site)?;
+    there.sort_unstable();
+    if let Some(pattern) = &choice.pattern {
+        there.retain(|node| pattern.fits(node));
+        if let Some(role) = choice.role {
+            let gateways = records.gateways(Which::Named(&there.iter().collect::<Vec<_>>()))?;
+            let gateways = distinct(gateways.iter().map(|gateway| &gateway.name));
+            there.retain(|node| gateways.binary_search(&node).is_ok() == (role == Role::Gateway));
+        }
+        return Ok(there);
+    }
+    let nodes = distinct(choice.names.iter());
     if let Some(node) = nodes.iter().find(|node| there.binary_search(node).is_err()) {
         return Err(Error::new(Code::NameUnknown)
             .subject(node.as_str())
             .expected(format!("a node of the site {site}"))
             .remedy("look at farpost site show"));
     }
-    let members: Vec<Name> = nodes.iter().copied().cloned().collect();
-    inherit(records, context, &members, None)?;
-    records.remove_site_nodes(&nodes)?;
-    let before = json!({ "removed": members });
-    audit(records, context.by, ("remove from site", site.as_str()), Some(&before), None)?;
-    records.changed()?;
-    Ok(nodes.len() as u64)
+    Ok(nodes.into_iter().cloned().collect())
+}
+
+/// The gateways and agents that fit, but for those that an operator keeps out, by name.
+fn fitting(records: &mut dyn Records, pattern: &NamePattern, role: Option<Role>) -> Result<Vec<Name>> {
+    let mut nodes: Vec<Name> = Vec::new();
+    if role != Some(Role::Agent) {
+        let gateways = records.gateways(Which::All)?.into_iter();
+        nodes.extend(gateways.filter(|gateway| gateway.state != GatewayState::Deleted).map(|gateway| gateway.name));
+    }
+    if role != Some(Role::Gateway) {
+        let agents = records.agents(Which::All)?.into_iter();
+        nodes.extend(agents.filter(|agent| agent.state != AgentState::Rejected).map(|agent| agent.name));
+    }
+    nodes.retain(|node| pattern.fits(node));
+    nodes.sort_unstable();
+    nodes.dedup();
+    Ok(nodes)
 }
 
 /// What a site has.
@@ -165,6 +217,16 @@ fn inherit(
     nodes: &[Name],
     site: Option<(&SiteName, &Assignment)>,
 ) -> Result<()> {
+    let changes = inherited_by(records, nodes, site)?;
+    write(records, context, changes)
+}
+
+/// What [`inherit`] would write, which the group may assign.
+fn inherited_by(
+    records: &mut dyn Records,
+    nodes: &[Name],
+    site: Option<(&SiteName, &Assignment)>,
+) -> Result<Vec<Change>> {
     let held = of(records, &nodes.iter().collect::<Vec<_>>())?;
     let follows = |node: &&Name| match held.get(*node) {
         Some(record) => record.site.is_some(),
@@ -177,7 +239,7 @@ fn inherit(
     };
     let changes: Vec<Change> = nodes.iter().filter(follows).map(change).collect();
     check(records, &changes)?;
-    write(records, context, changes)
+    Ok(changes)
 }
 
 /// Whether the group knows all of them.
