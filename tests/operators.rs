@@ -164,6 +164,9 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
 
     site.refused_afar(BOB, &["agent", "reject", AGENT], "FP3041 ");
     site.refused_afar(BOB, &["operator", "list"], "FP3041 ");
+    let simulated = site.done_afar(BOB, &["failover", "simulate", "--without", SERVER, "--site", "branch"]);
+    assert!(simulated.contains(AGENT) && !simulated.contains("gw1"), "{simulated}");
+    site.refused_afar(BOB, &["failover", "simulate", "--without", SERVER, "--site", "nowhere"], "FP3059 ");
     site.refused_afar(BOB, &["site", "remove", "branch", "--pattern", "**"], "FP3041 ");
     assert!(site.done_afar(BOB, &["site", "remove", "branch", "--pattern", "**", "--dry-run"]).contains(AGENT));
     site.refused_afar(BOB, &["messages", "cancel", "--all-pending"], "FP3041 ");

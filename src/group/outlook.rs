@@ -23,7 +23,8 @@ pub enum Outlook {
     Moves,
     /// No upstream would take it.
     Nowhere,
-    /// It is not connected, or has not reported.
+    /// It is not connected, or has not reported; or only upstreams are left that nobody knows of whether they would take
+    /// it, such as one that was not tried yet.
     Unknown,
 }
 
@@ -106,8 +107,17 @@ struct Candidate<'a> {
     name: &'a Name,
     is_in_use: bool,
     proven: Option<Timestamp>,
-    /// Why the node says that it is not ready.
-    refused: Option<String>,
+    /// What the node says where it is not ready.
+    doubt: Option<Doubt>,
+}
+
+/// Why an upstream would not do.
+#[derive(Clone)]
+enum Doubt {
+    /// It would not.
+    Refuses(String),
+    /// Nobody knows.
+    NotKnown(String),
 }
 
 impl<'a> Thinker<'a> {
@@ -147,10 +157,15 @@ impl<'a> Thinker<'a> {
             outlook.reasons.push("it reports no upstream".to_owned());
         }
         // Who need not move stays: nothing is given back before its time (rule F4).
+        let mut is_known = true;
         let (in_use, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| candidate.is_in_use);
         for candidate in in_use.into_iter().chain(others) {
-            match self.why_not(&candidate, depth) {
-                Some(why) => outlook.reasons.push(format!("{} {why}", candidate.name)),
+            match self.doubt_of(&candidate, depth) {
+                Some(doubt) => {
+                    is_known &= matches!(doubt, Doubt::Refuses(_));
+                    let (Doubt::Refuses(why) | Doubt::NotKnown(why)) = doubt;
+                    outlook.reasons.push(format!("{} {why}", candidate.name));
+                }
                 None => {
                     outlook.outlook = if candidate.is_in_use { Outlook::Stays } else { Outlook::Moves };
                     outlook.proven = candidate.proven;
@@ -159,31 +174,47 @@ impl<'a> Thinker<'a> {
                 }
             }
         }
+        if outlook.outlook == Outlook::Nowhere && !is_known {
+            outlook.outlook = Outlook::Unknown;
+        }
         outlook
     }
 
-    /// Why an upstream would not do.
-    fn why_not(&mut self, candidate: &Candidate<'a>, depth: usize) -> Option<String> {
+    /// Why an upstream would not do; none of one that would.
+    fn doubt_of(&mut self, candidate: &Candidate<'a>, depth: usize) -> Option<Doubt> {
+        let refuses = |why: &str| Some(Doubt::Refuses(why.to_owned()));
         if self.without.contains(candidate.name) {
-            return Some("fails".to_owned());
+            return refuses("fails");
         }
-        if let Some(refused) = &candidate.refused {
-            return Some(refused.clone());
+        if let Some(doubt @ Doubt::Refuses(_)) = &candidate.doubt {
+            return Some(doubt.clone());
         }
-        let upstream = self.nodes.get(candidate.name).copied()?;
-        match upstream.role {
-            Role::ManagementServer if upstream.excluded => Some("is excluded from failover".to_owned()),
-            Role::ManagementServer if upstream.state == NodeState::Disconnected => Some("does not run".to_owned()),
-            Role::Gateway if depth >= OUTLOOK_DEPTH_MAX => Some("is in a loop of gateways".to_owned()),
-            Role::Gateway => {
-                let beyond = self.outlook(candidate.name, depth + 1);
-                let leads_on = matches!(beyond.outlook, Outlook::Stays | Outlook::Moves);
-                (!leads_on).then(|| match beyond.outlook {
-                    Outlook::Nowhere => "would have nowhere to go itself".to_owned(),
-                    _ => format!("is a gateway of which nothing is known: {}", beyond.reasons.join(", ")),
-                })
-            }
+        let beyond = self.nodes.get(candidate.name).copied().and_then(|upstream| match upstream.role {
+            Role::ManagementServer if upstream.excluded => refuses("is excluded from failover"),
+            Role::ManagementServer if upstream.state == NodeState::Disconnected => refuses("does not run"),
+            Role::Gateway if depth >= OUTLOOK_DEPTH_MAX => refuses("is in a loop of gateways"),
+            Role::Gateway => self.doubt_of_gateway(upstream, depth),
             _ => None,
+        });
+        match beyond {
+            Some(doubt @ Doubt::Refuses(_)) => Some(doubt),
+            beyond => candidate.doubt.clone().or(beyond),
+        }
+    }
+
+    /// A gateway takes somebody if it has somewhere to go itself.
+    fn doubt_of_gateway(&mut self, gateway: &'a NodeStanding, depth: usize) -> Option<Doubt> {
+        let beyond = self.outlook(&gateway.name, depth + 1);
+        match beyond.outlook {
+            Outlook::Stays | Outlook::Moves => None,
+            Outlook::Nowhere => Some(Doubt::Refuses("would have nowhere to go itself".to_owned())),
+            Outlook::Unknown if gateway.is_connected() && gateway.reported.is_some() => {
+                Some(Doubt::NotKnown("may have nowhere to go itself".to_owned()))
+            }
+            Outlook::Unknown => {
+                let why = format!("is a gateway of which nothing is known: {}", beyond.reasons.join(", "));
+                Some(if gateway.is_connected() { Doubt::NotKnown(why) } else { Doubt::Refuses(why) })
+            }
         }
     }
 }
@@ -192,14 +223,16 @@ impl<'a> Thinker<'a> {
 fn candidates(node: &NodeStanding) -> Vec<Candidate<'_>> {
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     let in_use = node.upstream.iter();
-    candidates.extend(in_use.map(|name| Candidate { name, is_in_use: true, proven: None, refused: None }));
+    candidates.extend(in_use.map(|name| Candidate { name, is_in_use: true, proven: None, doubt: None }));
     candidates.extend(node.standbys.iter().filter(|standby| node.upstream.as_ref() != Some(&standby.name)).map(
         |standby| {
-            let refused = (!standby.ready).then(|| match (standby.proven, standby.code) {
-                (None, _) => "was not tried yet".to_owned(),
-                (Some(_), code) => format!("is not ready (FP{code:04} {})", standby.text).replace(" )", ")"),
+            let doubt = (!standby.ready).then(|| match (standby.proven, standby.code) {
+                (None, _) => Doubt::NotKnown("was not tried yet".to_owned()),
+                (Some(_), code) => {
+                    Doubt::Refuses(format!("is not ready (FP{code:04} {})", standby.text).replace(" )", ")"))
+                }
             });
-            Candidate { name: &standby.name, is_in_use: false, proven: standby.proven, refused }
+            Candidate { name: &standby.name, is_in_use: false, proven: standby.proven, doubt }
         },
     ));
     let place = |candidate: &Candidate<'_>| {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::group::{Affected, NodeFilter};
+use crate::group::{Affected, NodeFilter, SiteName};
 use crate::name::Name;
 
 /// About nodes and deliveries.
@@ -19,6 +19,8 @@ pub(crate) enum InventoryOperation {
     Overview { filter: NodeFilter },
     /// Where everybody would go if something failed. Answers `FailoverOutlooks`.
     SimulateFailover { affected: Affected, without: Vec<Name> },
+    /// The same of the nodes of a site. Answers `FailoverOutlooks`.
+    SimulateFailoverOfSite { site: SiteName, without: Vec<Name> },
     /// Answers `Cursors`.
     Cursors,
     /// Deliveries above a number, at most `limit`. Answers `Deliveries`.

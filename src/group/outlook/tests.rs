@@ -39,16 +39,48 @@ fn who_has_no_ready_upstream_left_has_nowhere_to_go_and_so_have_those_behind_it(
     let mut facts = facts();
     let standby = &mut facts.report("gw1").standbys[0];
     (standby.ready, standby.code, standby.text) = (false, 2103, "refused".to_owned());
-    facts.report("gw2").standbys[0].proven = None;
-    facts.report("gw2").standbys[0].ready = false;
+    let standby = &mut facts.report("gw2").standbys[0];
+    (standby.ready, standby.code) = (false, 2101);
     let expected = [
         "gw1 nowhere ms1 fails; ms2 is not ready (FP2103 refused)",
-        "gw2 nowhere ms1 fails; ms2 was not tried yet",
+        "gw2 nowhere ms1 fails; ms2 is not ready (FP2101)",
         "pc1 nowhere gw1 would have nowhere to go itself; gw2 would have nowhere to go itself",
     ];
     assert_eq!(outlooks(facts, &Affected::Everybody, &["ms1"])[..3], expected);
     let both = outlooks(super::super::standing::testing::facts(), &Affected::Everybody, &["ms1", "ms2"]);
     assert!(both.iter().all(|line| line.contains(" nowhere ")), "{both:?}");
+}
+
+#[test]
+fn f3_who_has_only_standbys_left_that_were_not_tried_yet_is_unknown_and_so_are_those_behind_it() {
+    let mut facts = facts();
+    for gateway in ["gw1", "gw2"] {
+        let standby = &mut facts.report(gateway).standbys[0];
+        (standby.ready, standby.proven) = (false, None);
+    }
+    let standby = &mut facts.report("gw1").standbys[0];
+    (standby.ready, standby.code, standby.proven) = (false, 2103, Some(at(NOW - 60)));
+    let expected = [
+        "gw1 nowhere ms1 fails; ms2 is not ready (FP2103)",
+        "gw2 unknown ms1 fails; ms2 was not tried yet",
+        "pc1 unknown gw1 would have nowhere to go itself; gw2 may have nowhere to go itself",
+    ];
+    assert_eq!(outlooks(facts, &Affected::Everybody, &["ms1"])[..3], expected);
+    // What is known of an upstream that was not tried counts; and one that was proven goes before nobody's guess.
+    let untried = || {
+        let mut facts = super::super::standing::testing::facts();
+        let standby = &mut facts.report("gw1").standbys[0];
+        (standby.ready, standby.proven) = (false, None);
+        facts
+    };
+    let gw1 = Affected::Nodes(vec![name("gw1")]);
+    let (mut excluded, mut proven) = (untried(), untried());
+    excluded.servers[1].excluded = true;
+    assert_eq!(outlooks(excluded, &gw1, &["ms1"]), ["gw1 nowhere ms1 fails; ms2 is excluded from failover"]);
+    let mut ready = super::super::standing::testing::facts().report("gw2").standbys[0].clone();
+    ready.name = name("gw2");
+    proven.report("gw1").standbys.push(ready);
+    assert_eq!(outlooks(proven, &gw1, &["ms1"]), ["gw1 moves gw2"]);
 }
 
 #[test]

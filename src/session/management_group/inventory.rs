@@ -3,9 +3,10 @@
 use crate::error::Result;
 use crate::group::{
     Affected, Answer, Cursor, Delivery, DeliveryGap, FailoverOutlook, Inventory, InventoryOperation, NodeFilter,
-    Overview,
+    Overview, SiteName,
 };
 use crate::name::Name;
+use crate::session::management_group::sites::names;
 use crate::session::management_group::{ManagementGroup, answer};
 
 impl ManagementGroup {
@@ -87,12 +88,25 @@ impl ManagementGroup {
         nodes: &[impl AsRef<str>],
         without: &[impl AsRef<str>],
     ) -> Result<Vec<FailoverOutlook>> {
-        let nodes = nodes.iter().map(|name| Name::parse(name.as_ref())).collect::<Result<_>>()?;
-        self.simulate(Affected::Nodes(nodes), without).await
+        self.simulate(Affected::Nodes(names(nodes)?), without).await
+    }
+
+    /// The same of the nodes of a site.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::simulate_failover`]; [`Code::SiteUnknown`](crate::Code::SiteUnknown).
+    pub async fn simulate_failover_of_site(
+        &self,
+        site: &str,
+        without: &[impl AsRef<str>],
+    ) -> Result<Vec<FailoverOutlook>> {
+        let (site, without) = (SiteName::parse(site)?, names(without)?);
+        answer!(self.ask(InventoryOperation::SimulateFailoverOfSite { site, without }), FailoverOutlooks)
     }
 
     async fn simulate(&self, affected: Affected, without: &[impl AsRef<str>]) -> Result<Vec<FailoverOutlook>> {
-        let without = without.iter().map(|name| Name::parse(name.as_ref())).collect::<Result<_>>()?;
+        let without = names(without)?;
         answer!(self.ask(InventoryOperation::SimulateFailover { affected, without }), FailoverOutlooks)
     }
 

@@ -90,6 +90,6 @@ impl ManagementGroup {
     }
 }
 
-fn names(texts: &[impl AsRef<str>]) -> Result<Vec<Name>> {
+pub(super) fn names(texts: &[impl AsRef<str>]) -> Result<Vec<Name>> {
     texts.iter().map(|text| Name::parse(text.as_ref())).collect()
 }

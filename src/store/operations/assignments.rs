@@ -9,7 +9,7 @@ use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
     Answer, Assignment, AssignmentRecord, AssignmentTarget, AssignmentsOperation, Author, By, GatewayState, NodeChoice,
-    ServerRecord, ServerUse, SignedAssignment, SiteChange, server_unknown,
+    ServerRecord, ServerUse, SignedAssignment, SiteChange, SiteName, server_unknown,
 };
 use crate::name::Name;
 use crate::store::operations::operators::check_no_operator;
@@ -215,6 +215,16 @@ pub(super) fn of(records: &mut dyn Records, nodes: &[&Name]) -> Result<HashMap<N
 
 pub(super) fn all(records: &mut dyn Records) -> Result<Vec<AssignmentRecord>> {
     records_of(records, Which::All)
+}
+
+/// The nodes of a site.
+///
+/// # Errors
+///
+/// [`Code::SiteUnknown`].
+pub(super) fn nodes_of_site(records: &mut dyn Records, site: &SiteName) -> Result<Vec<Name>> {
+    sites::assignment_of(records, site)?;
+    sites::nodes_of(records, site)
 }
 
 fn in_force(records: &mut dyn Records, node: Option<&Name>) -> Result<Vec<AssignmentRecord>> {

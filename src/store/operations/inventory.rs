@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use crate::error::Result;
 use crate::group::{
-    Answer, Cursor, Inventory, InventoryOperation, NodeFilter, Overview, StandingFacts, failover_outlooks, problems,
+    Affected, Answer, Cursor, Inventory, InventoryOperation, NodeFilter, Overview, StandingFacts, failover_outlooks,
+    problems,
 };
 use crate::name::Name;
 use crate::store::operations::{Context, assignments};
@@ -26,6 +27,13 @@ pub(super) fn perform(
         InventoryOperation::SimulateFailover { affected, without } => {
             let standings = facts(records)?.standings();
             failover_outlooks(&standings, affected, without).map(Answer::FailoverOutlooks)
+        }
+        InventoryOperation::SimulateFailoverOfSite { site, without } => {
+            let mut nodes = assignments::nodes_of_site(records, site)?;
+            let standings = facts(records)?.standings();
+            let known: HashSet<&Name> = standings.iter().map(|node| &node.name).collect();
+            nodes.retain(|node| known.contains(node));
+            failover_outlooks(&standings, &Affected::Nodes(nodes), without).map(Answer::FailoverOutlooks)
         }
         InventoryOperation::Cursors => cursors(records).map(Answer::Cursors),
         InventoryOperation::Deliveries { above, limit } => {

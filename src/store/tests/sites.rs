@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::group::{
-    Answer, AssignmentRecord, AssignmentTarget, AssignmentsOperation, NodeChoice, SiteChange, SiteName, SiteRecord,
+    Answer, AssignmentRecord, AssignmentTarget, AssignmentsOperation, InventoryOperation, NodeChoice, SiteChange,
+    SiteName, SiteRecord,
 };
 use crate::store::asking::Asking as _;
 
@@ -12,6 +13,7 @@ on_every_engine! {
     g6_a_pattern_puts_all_that_fit_into_a_site_and_takes_them_out,
     g6_a_pattern_that_meets_what_may_not_be_changes_nothing_and_a_rehearsal_neither,
     g6_a_swap_changes_places_and_raises_the_version,
+    f3_a_failure_is_thought_through_for_the_nodes_of_a_site,
     g3_a_site_takes_no_upstream_that_a_node_may_not_have,
     g3_gateways_are_approved_behind_others_without_a_loop_and_four_deep,
     g3_whom_an_excluded_server_fails_is_told,
@@ -192,6 +194,25 @@ fn g6_a_pattern_that_meets_what_may_not_be_changes_nothing_and_a_rehearsal_neith
     let agents = (SiteChange::Add, "*.lab", Some(Role::Agent));
     assert_eq!(by_pattern(store, agents, false), Ok("a.lab b.lab".to_owned()));
     assert_eq!(held(store, "b.lab"), has(1, "gw.lab ms1", Some("branch")));
+}
+
+fn f3_a_failure_is_thought_through_for_the_nodes_of_a_site(place: &dyn Place) {
+    let store = &mut store_with_lab(place);
+    add(store, "branch", &["gw.lab", "a.lab"]).unwrap();
+    let mut simulate = |text: &str, without: &str| {
+        let without = vec![name(without)];
+        let operation = InventoryOperation::SimulateFailoverOfSite { site: site(text), without };
+        store.operate(operation, at(1)).map_err(|error| error.code()).map(|answer| match answer {
+            Answer::FailoverOutlooks(outlooks) => outlooks.iter().map(|one| one.node.to_string()).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(simulate("branch", "ms1"), Ok(vec!["gw.lab".to_owned(), "a.lab".to_owned()]));
+    assert_eq!(simulate("nowhere", "ms1"), Err(Code::SiteUnknown));
+    assert_eq!(simulate("branch", "ms9"), Err(Code::NameUnknown));
+    ask_for(store, AssignmentsOperation::CreateSite { site: site("empty") }).unwrap();
+    let empty = InventoryOperation::SimulateFailoverOfSite { site: site("empty"), without: vec![name("ms1")] };
+    assert_eq!(store.operate(empty, at(1)).unwrap(), Answer::FailoverOutlooks(Vec::new()));
 }
 
 fn g6_a_swap_changes_places_and_raises_the_version(place: &dyn Place) {

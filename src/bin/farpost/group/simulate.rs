@@ -16,11 +16,14 @@ pub(crate) struct SimulateArguments {
     #[arg(long, value_name = "NAME", required = true)]
     without: Vec<String>,
     /// Only this gateway, and the agents behind it
-    #[arg(long, value_name = "NAME", conflicts_with = "agent")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["agent", "site"])]
     gateway: Option<String>,
     /// Only this agent; may be given again
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "site")]
     agent: Vec<String>,
+    /// Only the gateways and agents of this site
+    #[arg(long, value_name = "SITE")]
+    site: Option<String>,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -29,12 +32,13 @@ pub(crate) struct SimulateArguments {
 /// Fails if somebody would have nowhere to go.
 pub(crate) fn execute(arguments: SimulateArguments) -> Result<(), Failure> {
     wait(async {
-        let SimulateArguments { store, without, gateway, agent, json } = arguments;
+        let SimulateArguments { store, without, gateway, agent, site, json } = arguments;
         let group = store.open().await?;
-        let outlooks = match &gateway {
-            Some(gateway) => group.simulate_failover_of_gateway(gateway, &without).await?,
-            None if agent.is_empty() => group.simulate_failover(&without).await?,
-            None => group.simulate_failover_of(&agent, &without).await?,
+        let outlooks = match (&gateway, &site) {
+            (Some(gateway), _) => group.simulate_failover_of_gateway(gateway, &without).await?,
+            (None, Some(site)) => group.simulate_failover_of_site(site, &without).await?,
+            (None, None) if agent.is_empty() => group.simulate_failover(&without).await?,
+            (None, None) => group.simulate_failover_of(&agent, &without).await?,
         };
         if json {
             let text = serde_json::to_string(&outlooks);
@@ -74,6 +78,6 @@ fn then(outlook: &FailoverOutlook, now: Timestamp) -> String {
         (Outlook::Moves, Some(proven)) => format!("→ {to} (ready, proven {})", clock(proven, now)),
         (Outlook::Moves, None) => format!("→ {to} (ready)"),
         (Outlook::Nowhere, _) => format!("→ nowhere: {reasons}"),
-        _ => format!("unknown: {reasons}"),
+        _ => format!("unknown ({reasons})"),
     }
 }

@@ -256,7 +256,7 @@ fn check_known(records: &mut dyn Records, nodes: &[&Name]) -> Result<()> {
     }
 }
 
-fn nodes_of(records: &mut dyn Records, site: &SiteName) -> Result<Vec<Name>> {
+pub(super) fn nodes_of(records: &mut dyn Records, site: &SiteName) -> Result<Vec<Name>> {
     let placed = records.site_nodes(Which::All)?;
     Ok(placed.into_iter().filter(|(_, at)| at == site).map(|(node, _)| node).collect())
 }
