@@ -126,7 +126,8 @@ fn tables(installation: &Installation) {
     let tree = text(&["inventory", "--tree"]);
     println!("{tree}");
     assert!(tree.contains("└─ pc2.lab.example  connected for "), "{tree}");
-    let filtered = text(&["inventory", "--json", "--role", "agent", "--name", "pc1*", "--state", "connected"]);
+    let filtered =
+        text(&["inventory", "--json", "--role", "agent", "--name", "pc1*.lab.example", "--state", "connected"]);
     let filtered: Value = serde_json::from_str(&filtered).unwrap();
     assert_eq!(states(&filtered), ["pc1 connected ms2"]);
 }

@@ -1,5 +1,6 @@
 use super::testing::*;
 use super::*;
+use crate::group::NamePattern;
 
 #[test]
 fn who_is_claimed_by_a_server_with_a_lease_is_connected_with_all_that_it_reported() {
@@ -135,9 +136,9 @@ fn filters_take_roles_states_places_and_names() {
     assert_eq!(taken(|filter| filter.states = vec![NodeState::Unknown]), "pc1 pc2");
     assert_eq!(taken(|filter| filter.gateway = Some(name("gw2"))), "gw2 pc3");
     assert_eq!(taken(|filter| filter.server = Some(name("ms2"))), "ms2");
-    assert_eq!(taken(|filter| filter.name = Some("*2".to_owned())), "ms2 gw2 pc2");
+    assert_eq!(taken(|filter| filter.name = Some(NamePattern::parse("*2").unwrap())), "ms2 gw2 pc2");
     let two = |filter: &mut NodeFilter| {
-        (filter.roles, filter.name) = (vec![Role::Agent], Some("*2".to_owned()));
+        (filter.roles, filter.name) = (vec![Role::Agent], Some(NamePattern::parse("*2").unwrap()));
     };
     assert_eq!(taken(two), "pc2");
 }

@@ -4,7 +4,7 @@ mod problems;
 mod tree;
 
 use clap::Args;
-use farpost::{Code, Name, NodeFilter, NodeStanding, NodeState, Overview, Role, Timestamp};
+use farpost::{Code, Name, NamePattern, NodeFilter, NodeStanding, NodeState, Overview, Role, Timestamp};
 
 use super::age::{age, count};
 use super::{StoreArguments, wait};
@@ -36,9 +36,9 @@ pub(crate) struct InventoryArguments {
     /// Only this management server and who is or was at it
     #[arg(long, value_name = "NAME")]
     server: Option<String>,
-    /// Only nodes whose name fits: * stands for any letters, ? for one
+    /// Only nodes whose names match, such as '*.branch.example', or '**.example' for any depth
     #[arg(long, value_name = "PATTERN")]
-    name: Option<String>,
+    name: Option<NamePattern>,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
