@@ -1,10 +1,12 @@
 //! What is wrong in a group: each cause once, with how many nodes suffer of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use crate::group::assignment::Assignment;
 use crate::group::record::words;
+use crate::group::site::SiteName;
 use crate::group::standing::{NodeStanding, NodeState};
 use crate::limits::{EXPIRY_WARNINGS_DAYS, PROBLEM_NAMES_MAX, QUEUE_OLD};
 use crate::name::Name;
@@ -21,6 +23,12 @@ pub enum ProblemKind {
     GatewayGone,
     /// A gateway is connected and overdue with a sign of life.
     GatewaySilent,
+    /// A gateway's parent was deleted.
+    ParentGone,
+    /// What is assigned to nodes or to a site was deleted.
+    UpstreamGone,
+    /// A management server that is assigned to nodes or to a site is excluded from failover (rule G3).
+    UpstreamExcluded,
     /// A certificate is near its end, or past it.
     CertificateEnds,
     /// An upstream that is not in use would not take the node.
@@ -39,6 +47,9 @@ words!(ProblemKind {
     ServerGone = "server-gone",
     GatewayGone = "gateway-gone",
     GatewaySilent = "gateway-silent",
+    ParentGone = "parent-gone",
+    UpstreamGone = "upstream-gone",
+    UpstreamExcluded = "upstream-excluded",
     CertificateEnds = "certificate-ends",
     StandbyNotReady = "standby-not-ready",
     AssignmentNotHeld = "assignment-not-held",
@@ -63,12 +74,20 @@ pub struct Problem {
     pub agents: u64,
     /// Some of those, by name.
     pub nodes: Vec<Name>,
+    /// Some of the sites that suffer of it, with nodes or without.
+    #[serde(default)]
+    pub sites: Vec<SiteName>,
     /// More of it for people, such as why a standby is not ready; empty where there is no more to say.
     pub text: String,
 }
 
-/// Finds what is wrong, the worst first.
-pub(crate) fn problems(standings: &[NodeStanding], at: Timestamp) -> Vec<Problem> {
+/// Finds what is wrong, the worst first. `sites` are those that have an assignment, with it.
+pub(crate) fn problems(
+    standings: &[NodeStanding],
+    sites: &[(SiteName, Option<Assignment>)],
+    at: Timestamp,
+) -> Vec<Problem> {
+    let known: HashMap<&Name, &NodeStanding> = standings.iter().map(|node| (&node.name, node)).collect();
     let mut found = Found::default();
     let dead: Vec<&Name> = standings
         .iter()
@@ -77,6 +96,7 @@ pub(crate) fn problems(standings: &[NodeStanding], at: Timestamp) -> Vec<Problem
         .collect();
     for node in standings {
         found.state(node);
+        found.references(node, &known);
         if node.is_connected() {
             found.standbys(node, &dead);
             found.assignment(node);
@@ -84,9 +104,15 @@ pub(crate) fn problems(standings: &[NodeStanding], at: Timestamp) -> Vec<Problem
             found.certificate(node, at);
         }
     }
+    for (site, assignment) in sites {
+        for upstream in assignment.iter().flat_map(Assignment::upstreams) {
+            found.upstream_of_site(site, upstream.name(), &known);
+        }
+    }
     let mut problems: Vec<Problem> = found.0.into_values().collect();
     problems.sort_by(|a, b| {
-        let key = |problem: &Problem| (problem.kind, std::cmp::Reverse(problem.gateways + problem.agents));
+        let sufferers = |problem: &Problem| problem.gateways + problem.agents;
+        let key = |problem: &Problem| (problem.kind, std::cmp::Reverse(sufferers(problem)));
         key(a).cmp(&key(b))
     });
     problems
@@ -105,6 +131,7 @@ impl Found {
             gateways: 0,
             agents: 0,
             nodes: Vec::new(),
+            sites: Vec::new(),
             text: String::new(),
         })
     }
@@ -141,6 +168,36 @@ impl Found {
                 problem.since = earlier(problem.since, node.first_seen);
             }
             _ => {}
+        }
+    }
+
+    /// What a node depends on by the group's own word and will never have.
+    fn references(&mut self, node: &NodeStanding, known: &HashMap<&Name, &NodeStanding>) {
+        if matches!(node.state, NodeState::Deleted | NodeState::Rejected) {
+            return;
+        }
+        if let Some(parent) = &node.approved_for
+            && let Some((ProblemKind::UpstreamGone, text)) = unusable(parent, known)
+        {
+            let problem = self.cause(ProblemKind::ParentGone, Some(parent), 0);
+            problem.suffers(node);
+            text.clone_into(&mut problem.text);
+        }
+        for upstream in &node.assigned {
+            if let Some((kind, text)) = unusable(upstream.name(), known) {
+                let problem = self.cause(kind, Some(upstream.name()), 0);
+                problem.suffers(node);
+                text.clone_into(&mut problem.text);
+            }
+        }
+    }
+
+    fn upstream_of_site(&mut self, site: &SiteName, upstream: &Name, known: &HashMap<&Name, &NodeStanding>) {
+        let Some((kind, text)) = unusable(upstream, known) else { return };
+        let problem = self.cause(kind, Some(upstream), 0);
+        text.clone_into(&mut problem.text);
+        if problem.sites.len() < PROBLEM_NAMES_MAX {
+            problem.sites.push(site.clone());
         }
     }
 
@@ -187,6 +244,20 @@ impl Found {
             problem.suffers(node);
             problem.since = earlier(problem.since, Some(until));
         }
+    }
+}
+
+/// Whether an upstream can never serve as what it is assigned or approved for, and why.
+fn unusable(upstream: &Name, known: &HashMap<&Name, &NodeStanding>) -> Option<(ProblemKind, &'static str)> {
+    match known.get(upstream) {
+        None => Some((ProblemKind::UpstreamGone, "is not in the group")),
+        Some(node) if node.role == Role::Gateway && node.state == NodeState::Deleted => {
+            Some((ProblemKind::UpstreamGone, "was deleted"))
+        }
+        Some(node) if node.role == Role::ManagementServer && node.excluded => {
+            Some((ProblemKind::UpstreamExcluded, "is excluded from failover"))
+        }
+        Some(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ fn found(facts: Facts) -> Vec<(ProblemKind, String, u64, u64)> {
         let subject = problem.subject.map_or_else(String::new, |name| name.to_string());
         (problem.kind, subject, problem.gateways, problem.agents)
     };
-    problems(&facts.standings(), at).into_iter().map(brief).collect()
+    problems(&facts.standings(), &[], at).into_iter().map(brief).collect()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_dead_gateway_is_one_problem_however_many_agents_are_behind_it() {
     let standby = &mut facts.report("pc3").standbys[0];
     (standby.ready, standby.code) = (false, 2101);
     let at = facts.at;
-    let problems = problems(&facts.standings(), at);
+    let problems = problems(&facts.standings(), &[], at);
     assert_eq!(problems.len(), 1, "{problems:?}");
     let problem = &problems[0];
     assert_eq!((problem.kind, problem.subject.as_ref()), (ProblemKind::GatewayGone, Some(&name("gw1"))));
@@ -94,4 +94,55 @@ fn everything_else_that_is_wrong_is_told_once_by_its_place() {
         (ProblemKind::Pending, "ms1".to_owned(), 1, 0),
     ];
     assert_eq!(found(facts), expected);
+}
+
+#[test]
+fn g3_a_deleted_parent_and_upstreams_that_are_deleted_or_excluded_are_told_once_each() {
+    let mut facts = facts();
+    // gw3 and gw4 are behind the deleted gw2; gw5 was deleted too, and misses nothing.
+    facts.gateways[1].state = GatewayState::Deleted;
+    for (gateway, state) in
+        [("gw3", GatewayState::Approved), ("gw4", GatewayState::Approved), ("gw5", GatewayState::Deleted)]
+    {
+        let mut record = gateway_record(gateway, state);
+        record.parent = Some(name("gw2"));
+        facts.gateways.push(record);
+        facts.presences.push(present(gateway, Role::Gateway, &["gw1"], "ms1"));
+    }
+    facts.servers[1].excluded = true;
+    facts.assign("pc1", 1, "gw1", &["ms2"]);
+    facts.assign("pc2", 1, "gw1", &["gw2", "ms2"]);
+    facts.assign("gw1", 1, "ms1", &["ms2"]);
+    facts.agents[2].state = AgentState::Rejected;
+    facts.assign("pc3", 1, "ms2", &[]);
+    for record in &mut facts.presences {
+        record.report = None;
+    }
+    let at = facts.at;
+    let site = |text: &str| SiteName::parse(text).unwrap();
+    let upstreams = |primary, failover| Some(Assignment::primary(primary).unwrap().failover(failover).unwrap());
+    let sites = [
+        (site("empty"), upstreams("gw9", "ms2")),
+        (site("without"), None),
+        (site("well"), upstreams("ms1", "gw1")),
+        (site("old"), upstreams("ms1", "gw2")),
+    ];
+    let problems = problems(&facts.standings(), &sites, at);
+    let told: Vec<_> = problems
+        .iter()
+        .map(|problem| {
+            let names = |all: Vec<&str>| all.join(" ");
+            let nodes = names(problem.nodes.iter().map(Name::as_str).collect());
+            let sites = names(problem.sites.iter().map(SiteName::as_str).collect());
+            let subject = problem.subject.as_ref().map_or("", Name::as_str);
+            format!("{} {subject} {}: {nodes}; {sites}", problem.kind, problem.text)
+        })
+        .collect();
+    let expected = [
+        "parent-gone gw2 was deleted: gw3 gw4; ",
+        "upstream-gone gw2 was deleted: pc2; old",
+        "upstream-gone gw9 is not in the group: ; empty",
+        "upstream-excluded ms2 is excluded from failover: gw1 pc1 pc2; empty",
+    ];
+    assert_eq!(told, expected);
 }

@@ -92,10 +92,10 @@ fn facts(records: &mut dyn Records) -> Result<StandingFacts> {
 
 fn overview(records: &mut dyn Records, group: &str, filter: &NodeFilter) -> Result<Overview> {
     let change = records.change()?;
-    let facts = facts(records)?;
+    let (facts, sites) = (facts(records)?, records.sites()?);
     let at = facts.at;
     let mut nodes = facts.standings();
-    let problems = problems(&nodes, at);
+    let problems = problems(&nodes, &sites, at);
     nodes.retain(|node| filter.takes(node));
     Ok(Overview { management_group: group.to_owned(), change, at, nodes, problems })
 }

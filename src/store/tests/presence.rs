@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::group::{
-    Answer, Holder, InventoryOperation, NodeFilter, NodePresence, NodeReport, NodeStanding, NodeState, Overview,
-    PresenceBatch, ProblemKind, Renewal, Silence, StandbyReport,
+    Answer, AssignmentsOperation, Holder, InventoryOperation, NodeFilter, NodePresence, NodeReport, NodeStanding,
+    NodeState, Overview, PresenceBatch, Problem, ProblemKind, Renewal, Silence, SiteName, StandbyReport,
 };
 
 on_every_engine! {
@@ -13,6 +13,7 @@ on_every_engine! {
     reports_and_silences_of_a_session_that_is_over_change_nothing,
     presence_does_not_move_the_number_of_changes_and_who_is_long_gone_is_forgotten,
     texts_that_a_peer_chose_come_back_as_they_were_or_without_their_nul,
+    g3_what_is_assigned_and_deleted_or_excluded_since_is_a_problem_of_the_inventory,
     an_inventory_of_twenty_thousand_agents_is_read_at_once,
 }
 
@@ -220,6 +221,32 @@ pub(in crate::store) fn crowd(server: &str, agents: usize, round: u64) -> Presen
         opened.iter().map(|one| Silence { name: one.name.clone(), session: one.session, since: None }).collect();
     batch.gone = opened;
     batch
+}
+
+fn g3_what_is_assigned_and_deleted_or_excluded_since_is_a_problem_of_the_inventory(place: &dyn Place) {
+    let mut store = group(place);
+    let parent = name("gw1");
+    store.approve_gateway(&name("gw2"), &parent, at(4)).unwrap();
+    let site = SiteName::parse("branch").unwrap();
+    let create = AssignmentsOperation::CreateSite { site: site.clone() };
+    store.change_group(create, at(5)).unwrap();
+    let assignment = Assignment::primary("gw1").unwrap().failover("ms2").unwrap();
+    store.assign(&name("pc1"), &assignment).unwrap();
+    store.change_group(AssignmentsOperation::AssignSite { site, assignment }, at(6)).unwrap();
+    let mut told = || -> Vec<String> {
+        let at_fault = |problem: &Problem| {
+            let kinds = [ProblemKind::ParentGone, ProblemKind::UpstreamGone, ProblemKind::UpstreamExcluded];
+            kinds.contains(&problem.kind)
+        };
+        let problems = overview(&mut store).problems.into_iter().filter(at_fault);
+        problems.map(|one| format!("{} {} {} {}", one.kind, one.gateways, one.agents, one.sites.len())).collect()
+    };
+    assert_eq!(told(), Vec::<String>::new());
+    let mut other = place.open();
+    other.set_server_excluded(&name("ms2"), true).unwrap();
+    assert_eq!(told(), ["upstream-excluded 0 1 1"]);
+    other.delete_gateway(&parent).unwrap();
+    assert_eq!(told(), ["parent-gone 1 0 0", "upstream-gone 0 1 1", "upstream-excluded 0 1 1"]);
 }
 
 fn an_inventory_of_twenty_thousand_agents_is_read_at_once(place: &dyn Place) {

@@ -1,6 +1,6 @@
 //! What is wrong, in sentences.
 
-use farpost::{Name, Overview, Problem, ProblemKind, Timestamp};
+use farpost::{Name, Overview, Problem, ProblemKind, SiteName, Timestamp};
 
 use crate::failure::printable;
 use crate::group::age::{age, count};
@@ -28,6 +28,12 @@ fn sentence(problem: &Problem, at: Timestamp) -> String {
         }
         ProblemKind::GatewayGone => format!("{subject} is disconnected{since}{}", behind(problem)),
         ProblemKind::GatewaySilent => format!("{subject} is silent{since}"),
+        ProblemKind::ParentGone => {
+            format!("{subject} {} and is the parent of {sufferers}{}", problem.text, names(problem))
+        }
+        ProblemKind::UpstreamGone | ProblemKind::UpstreamExcluded => {
+            format!("{subject} {} and is assigned to {}", problem.text, assigned_to(problem))
+        }
         ProblemKind::StandbyNotReady => {
             format!("{subject} is no ready standby of {sufferers}{}: {}", names(problem), problem.text)
         }
@@ -50,6 +56,16 @@ fn sufferers(problem: &Problem) -> String {
     let gateways = (problem.gateways > 0).then(|| count(problem.gateways, "gateway"));
     let agents = (problem.agents > 0).then(|| count(problem.agents, "agent"));
     gateways.into_iter().chain(agents).collect::<Vec<_>>().join(" and ")
+}
+
+/// Who has an assignment that will not do: nodes by number, sites by name.
+fn assigned_to(problem: &Problem) -> String {
+    let nodes = sufferers(problem);
+    let nodes = (!nodes.is_empty()).then(|| format!("{nodes}{}", names(problem)));
+    let sites: Vec<&str> = problem.sites.iter().map(SiteName::as_str).collect();
+    let sites = (!sites.is_empty())
+        .then(|| format!("the {} {}", if sites.len() == 1 { "site" } else { "sites" }, sites.join(", ")));
+    nodes.into_iter().chain(sites).collect::<Vec<_>>().join(" and ")
 }
 
 fn behind(problem: &Problem) -> String {
