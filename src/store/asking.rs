@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, Answer, ApprovalsOperation, Assignment, AssignmentRecord, AssignmentsOperation, Author, By, Cursor,
-    Delivery, DeliveryGap, DownstreamOperation, GatewayRecord, InventoryOperation, Operation, ServerRecord,
-    TokenRecord, TokensOperation, UnknownAgents,
+    AgentRecord, Answer, ApprovalsOperation, Assignment, AssignmentRecord, AssignmentsOperation, AuditOperation,
+    AuditRecord, Author, By, Cursor, Delivery, DeliveryGap, DownstreamOperation, GatewayRecord, InventoryOperation,
+    Operation, ServerRecord, TokenRecord, TokensOperation, UnknownAgents,
 };
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -106,6 +106,12 @@ pub(crate) trait Asking: Store {
     fn send_down(&mut self, agent: &Name, payload: &[u8], at: Timestamp) -> Result<u64> {
         let (agent, payload) = (agent.clone(), payload.to_vec());
         ask!(self, at, DownstreamOperation::Send { agent, payload }, Number)
+    }
+
+    /// The whole audit log.
+    fn audited(&mut self) -> Result<Vec<AuditRecord>> {
+        let all = AuditOperation::Entries { since: Timestamp::from_unix_millis(i64::MIN), above: 0, limit: u64::MAX };
+        ask!(self, Timestamp::default(), all, Audit)
     }
 
     fn create_token(&mut self, token: &TokenRecord) -> Result<()> {

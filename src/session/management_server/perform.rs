@@ -27,6 +27,7 @@ use crate::session::clock;
 use crate::session::driver::{Links, Mailbox};
 use crate::session::events::EventHub;
 use crate::store::{Changes, OutputPosition, Store, StoreThread, StoredRun};
+use crate::time::Timestamp;
 
 /// Asks the application for its own cursor (rule D5b).
 pub(super) type CursorSource = Arc<dyn Fn(Name, Epoch) -> BoxFuture<'static, Result<Option<Sequence>>> + Send + Sync>;
@@ -250,7 +251,10 @@ fn length_after(lengths: &Lengths, batch: u64) -> Option<u64> {
     reached.into_iter().next_back().map(|(_, length)| length)
 }
 
-fn standings(store: &mut dyn Store, knocks: &[Knock]) -> Result<Vec<Standing>> {
+/// What the group says now of those who knocked, maybe a while ago. What it decides has the time of the decision: in the
+/// audit log a rule comes before whom it lets in, though they waited before.
+fn standings(store: &mut dyn Store, knocks: &mut [Knock], now: Timestamp) -> Result<Vec<Standing>> {
+    knocks.iter_mut().for_each(|knock| knock.at = now);
     let decisions = store.authorise(knocks)?;
     let may_know = |decision: &Decision| matches!(decision, Decision::Approved(_)) || decision.is_about_the_place();
     let decided = knocks.iter().zip(&decisions);
@@ -303,8 +307,8 @@ fn authorise_waiting(asker: Asker, waiting: Waiting<(Subject, Knock)>) {
         let (batch, more) = take(&waiting);
         // Also after a panic: those who are left would wait for ever.
         let _next = more.then(|| Afterwards(Some(move || authorise_waiting(asker, waiting))));
-        let (subjects, knocks): (Vec<Subject>, Vec<Knock>) = batch.into_iter().unzip();
-        let result = standings(store, &knocks);
+        let (subjects, mut knocks): (Vec<Subject>, Vec<Knock>) = batch.into_iter().unzip();
+        let result = standings(store, &mut knocks, clock::validity());
         health.note(Call::Write, &result);
         match result {
             Ok(standings) => {
@@ -412,3 +416,41 @@ const COMMIT_AGAIN: Duration = Duration::from_millis(500);
 const CURSOR_WITHIN: Duration = Duration::from_secs(30);
 /// How late an expiry or a new period may be seen.
 const TICK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::{ApprovalRule, ApprovalsOperation, AuditRecord, UnknownAgents};
+    use crate::identity::KeyHash;
+    use crate::role::Role;
+    use crate::store::asking::Asking as _;
+
+    #[test]
+    fn g4_what_a_rule_decides_has_the_time_of_the_decision_and_not_of_the_knock() {
+        let at = Timestamp::from_unix_millis;
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = crate::store::SqliteStore::open(&directory.path().join("group.db"), Some("CORP")).unwrap();
+        store.register_server(&Name::parse("ms1").unwrap(), "0.0.0.0:5723", at(1)).unwrap();
+        let mut knocks = [Knock {
+            role: Role::Agent,
+            name: Name::parse("pc7").unwrap(),
+            key: KeyHash([1; 32]),
+            issuer: KeyHash([9; 32]),
+            is_in: false,
+            address: "10.0.0.7:50000".to_owned(),
+            server: Name::parse("ms1").unwrap(),
+            via: None,
+            software: String::new(),
+            at: at(900),
+        }];
+        assert!(matches!(standings(&mut store, &mut knocks, at(1_000)).unwrap()[0].decision, Decision::Pending(_)));
+        let rule = ApprovalRule::new("all", "**", UnknownAgents::Approve).unwrap();
+        store.change_group(ApprovalsOperation::AddRule { rule, before: None }, at(5_000)).unwrap();
+        let decided = standings(&mut store, &mut knocks, at(5_001)).unwrap().remove(0).decision;
+        assert!(matches!(decided, Decision::Approved(_)));
+        let entries: Vec<AuditRecord> = store.audited().unwrap();
+        let last: Vec<_> =
+            entries.iter().rev().take(2).map(|one| (one.action.as_str(), one.at.unix_millis())).collect();
+        assert_eq!(last, [("approve agent", 5_001), ("add rule", 5_000)]);
+    }
+}

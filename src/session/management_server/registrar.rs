@@ -224,7 +224,8 @@ impl Registrar {
     }
 
     /// What the group says of the node at this moment: approvals may have gone since it came in (rule G1).
-    async fn approved(&self, knock: Knock) -> Result<()> {
+    async fn approved(&self, mut knock: Knock) -> Result<()> {
+        knock.at = clock::validity();
         let decisions = self.store.call(move |store| store.authorise(std::slice::from_ref(&knock))).await?;
         match decisions.into_iter().next() {
             Some(Decision::Approved(_)) => Ok(()),
