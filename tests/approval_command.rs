@@ -106,3 +106,22 @@ fn g1_many_agents_are_decided_about_at_once_and_a_rehearsal_changes_nothing() {
     assert_eq!(group.json(&["agent", "list"])[1]["pin"]["demand"], "any");
     assert_eq!(group.json(&["gateway", "list", "--pending"]), json!([]));
 }
+
+#[test]
+fn tables_fit_a_terminal_and_show_and_json_have_the_whole_key() {
+    let group = Group::new();
+    let key = "a5b6c7d8".repeat(8);
+    group.told(&["agent", "approve", "pc7.branch.example", "--key", &key]);
+    group.told(&["agent", "approve", "pc8.branch.example"]);
+    let list = group.told(&["agent", "list"]);
+    assert!(list.lines().all(|line| line.chars().count() <= 120), "{list}");
+    assert!(list.contains("a5b6c7d8a5b6") && !list.contains(&key) && list.contains(" ago"), "{list}");
+    assert!(!list.contains("FORGOTTEN") && !list.contains("VIA"), "nobody waits, and nobody came: {list}");
+    let shown = group.told(&["agent", "show", "PC7.branch.example"]);
+    assert!(shown.contains(&key) && shown.starts_with("agent         pc7.branch.example\nstate"), "{shown}");
+    assert_eq!(group.json(&["agent", "show", "pc7.branch.example"])["pin"]["demand"], json!(key));
+    assert!(group.told(&["gateway", "list"]).contains("APPROVED FOR"), "a table of nobody has its head");
+    for refused in [&["agent", "show", "pc9.branch.example"], &["gateway", "show", "pc7.branch.example"]] {
+        assert_eq!(group.refused(refused), "FP3013");
+    }
+}

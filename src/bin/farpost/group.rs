@@ -6,6 +6,7 @@
 mod age;
 pub(crate) mod approval;
 mod audit;
+mod details;
 mod failover;
 mod inventory;
 mod members;
@@ -132,6 +133,8 @@ pub(crate) enum AgentCommand {
         #[arg(long)]
         json: bool,
     },
+    /// All that the group remembers of an agent, with its whole key
+    Show(details::ShowArguments),
     /// Let agents in
     Approve {
         #[command(flatten)]
@@ -185,6 +188,7 @@ pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
             inventory::print_agents(&agents, pending, json);
             Ok(())
         }),
+        AgentCommand::Show(arguments) => wait(details::agent(arguments)),
         AgentCommand::Approve { choice, key } => {
             let decision = AgentDecision::Approve(key.demand()?);
             wait(approval::decide(choice, decision))
@@ -195,7 +199,7 @@ pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
     }
 }
 
-/// `farpost gateway list`.
+/// `farpost gateway list`, `show`.
 pub(crate) fn execute_gateway(command: GatewayCommand) -> Result<(), Failure> {
     wait(approval::gateways(command))
 }

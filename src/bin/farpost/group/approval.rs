@@ -8,7 +8,7 @@ use farpost::{
 };
 use serde_json::{Value, json};
 
-use super::{StoreArguments, inventory};
+use super::{StoreArguments, details, inventory};
 use crate::failure::Failure;
 use crate::files;
 
@@ -38,7 +38,7 @@ pub(crate) struct ChoiceArguments {
 #[derive(Args)]
 #[group(multiple = false)]
 pub(crate) struct KeyArguments {
-    /// Only with this key: SHA-256 of its SubjectPublicKeyInfo, as `list` shows it
+    /// Only with this key: SHA-256 of its SubjectPublicKeyInfo, as `agent show` and `gateway show` print it
     #[arg(long, value_name = "SHA256")]
     key: Option<String>,
     /// Only with the key that it comes with first from now on
@@ -285,11 +285,16 @@ pub(crate) enum GatewayCommand {
         #[arg(long)]
         json: bool,
     },
+    /// All that the group remembers of a gateway, with its whole key
+    Show(details::ShowArguments),
 }
 
-/// `farpost gateway list`.
+/// `farpost gateway list`, `show`.
 pub(super) async fn gateways(command: GatewayCommand) -> Result<(), Failure> {
-    let GatewayCommand::List { store, pending, json } = command;
+    let (store, pending, json) = match command {
+        GatewayCommand::List { store, pending, json } => (store, pending, json),
+        GatewayCommand::Show(arguments) => return details::gateway(arguments).await,
+    };
     let gateways = store.open().await?.gateways().await?;
     let chosen = gateways.iter().filter(|gateway| !pending || gateway.state == GatewayState::Pending);
     inventory::print_gateways(chosen, json);

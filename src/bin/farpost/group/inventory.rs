@@ -1,8 +1,10 @@
 //! The agents and gateways that the group knows, as tables and as JSON; the table of other lists.
 
-use farpost::{AgentRecord, AgentState, GatewayRecord, KeyDemand, KeyPin, NamePattern};
+use farpost::{AgentRecord, AgentState, GatewayRecord, KeyDemand, KeyPin, NamePattern, Timestamp};
 use serde_json::{Value, json};
 
+use super::age::age;
+use crate::clock;
 use crate::failure::printable;
 
 /// `farpost agent list`.
@@ -11,7 +13,8 @@ pub(super) fn print_agents(agents: &[AgentRecord], pending: bool, as_json: bool)
     if as_json {
         println!("{}", chosen.map(agent_document).collect::<Value>());
     } else {
-        table(AGENT_HEAD, chosen.map(agent_row));
+        let now = clock::now();
+        brief_table(AGENT_HEAD, chosen.map(|agent| agent_row(agent, now)).collect());
     }
 }
 
@@ -20,7 +23,8 @@ pub(super) fn print_gateways<'g>(gateways: impl Iterator<Item = &'g GatewayRecor
     if as_json {
         println!("{}", gateways.map(gateway_document).collect::<Value>());
     } else {
-        table(GATEWAY_HEAD, gateways.map(gateway_row));
+        let now = clock::now();
+        brief_table(GATEWAY_HEAD, gateways.map(|gateway| gateway_row(gateway, now)).collect());
     }
 }
 
@@ -41,53 +45,77 @@ const GATEWAY_HEAD: &[&str] = &[
     "PIN",
 ];
 
-fn gateway_row(gateway: &GatewayRecord) -> Vec<String> {
+/// Nothing that is worth a column by itself.
+const NOTHING: &str = "-";
+/// What a gateway may speak for, where nothing limits it.
+const ANY: &str = "any";
+
+fn gateway_row(gateway: &GatewayRecord, now: Timestamp) -> Vec<String> {
     vec![
         gateway.name.to_string(),
         gateway.state.to_string(),
         text(&gateway.parent),
-        if gateway.agents.is_empty() { "any".to_owned() } else { patterns(gateway).join(" ") },
+        if gateway.agents.is_empty() { ANY.to_owned() } else { patterns(gateway).join(" ") },
         text(&gateway.via),
-        text(&gateway.server),
-        gateway.address.clone(),
-        gateway.first_seen.to_string(),
-        gateway.last_seen.to_string(),
-        text(&gateway.expires()),
-        text(&gateway.key_fingerprint()),
+        // Of most it is what they are approved for.
+        text(&gateway.server.as_ref().filter(|_| gateway.via.is_none() && gateway.server != gateway.parent)),
+        text_or_nothing(&gateway.address),
+        ago(gateway.first_seen, now),
+        ago(gateway.last_seen, now),
+        gateway.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", age(at, now))),
+        short(gateway.key_fingerprint()),
         pin(&gateway.pin),
     ]
 }
 
-fn agent_row(agent: &AgentRecord) -> Vec<String> {
+fn agent_row(agent: &AgentRecord, now: Timestamp) -> Vec<String> {
     vec![
         agent.name.to_string(),
         agent.state.to_string(),
-        agent.rule.as_ref().map_or_else(|| "-".to_owned(), |rule| format!("rule {rule}")),
+        agent.rule.as_ref().map_or_else(|| NOTHING.to_owned(), |rule| format!("rule {rule}")),
         text(&agent.via),
-        text(&agent.server),
-        agent.address.clone(),
-        agent.first_seen.to_string(),
-        agent.last_seen.to_string(),
-        text(&agent.expires()),
-        text(&agent.key_fingerprint()),
+        text(&agent.server.as_ref().filter(|_| agent.via.is_none())),
+        text_or_nothing(&agent.address),
+        ago(agent.first_seen, now),
+        ago(agent.last_seen, now),
+        agent.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", age(at, now))),
+        short(agent.key_fingerprint()),
         pin(&agent.pin),
     ]
+}
+
+fn ago(time: Timestamp, now: Timestamp) -> String {
+    format!("{} ago", age(time, now))
+}
+
+/// The beginning of a fingerprint: enough to tell keys apart by eye. `show` and JSON have the whole.
+fn short(fingerprint: Option<String>) -> String {
+    fingerprint.map_or(NOTHING.to_owned(), |key| key.chars().take(12).collect())
 }
 
 /// What is demanded of a key, and that another one was refused.
 fn pin(pin: &KeyPin) -> String {
     let demand = match pin.demand {
-        KeyDemand::Any => "-".to_owned(),
-        KeyDemand::First => "first".to_owned(),
-        demand => format!("{:.16}…", demand.to_string()),
+        KeyDemand::Any => None,
+        KeyDemand::First => Some("first".to_owned()),
+        demand => Some(short(Some(demand.to_string()))),
     };
-    match (pin.refused_at, pin.refused_fingerprint()) {
-        (Some(at), Some(key)) => format!("{demand} REFUSED {key} at {at}"),
-        _ => demand,
-    }
+    let refused = pin.refused_fingerprint().map(|key| format!("REFUSED {}", short(Some(key))));
+    let all: Vec<String> = demand.into_iter().chain(refused).collect();
+    if all.is_empty() { NOTHING.to_owned() } else { all.join(" ") }
 }
 
-fn patterns(gateway: &GatewayRecord) -> Vec<&str> {
+/// A table without the columns in which nobody has anything, so that it fits a terminal.
+fn brief_table(head: &[&str], rows: Vec<Vec<String>>) {
+    let says = |cell: &String| cell != NOTHING && cell != ANY;
+    let is_shown = |column: &usize| rows.is_empty() || rows.iter().any(|row| row.get(*column).is_some_and(says));
+    let shown: Vec<usize> = (0..head.len()).filter(is_shown).collect();
+    let head: Vec<&str> = shown.iter().filter_map(|column| head.get(*column).copied()).collect();
+    let cells = |row: &Vec<String>| shown.iter().filter_map(|column| row.get(*column).cloned()).collect();
+    table(&head, rows.iter().map(cells));
+}
+
+pub(super) fn patterns(gateway: &GatewayRecord) -> Vec<&str> {
     gateway.agents.iter().map(NamePattern::as_str).collect()
 }
 
@@ -100,7 +128,11 @@ fn pin_document(pin: &KeyPin) -> Value {
 }
 
 fn text(value: &Option<impl ToString>) -> String {
-    value.as_ref().map_or("-".to_owned(), ToString::to_string)
+    value.as_ref().map_or(NOTHING.to_owned(), ToString::to_string)
+}
+
+fn text_or_nothing(text: &str) -> String {
+    if text.is_empty() { NOTHING.to_owned() } else { text.to_owned() }
 }
 
 /// Columns as wide as their widest cell.
@@ -116,7 +148,7 @@ pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     }
 }
 
-fn gateway_document(gateway: &GatewayRecord) -> Value {
+pub(super) fn gateway_document(gateway: &GatewayRecord) -> Value {
     json!({
         "name": gateway.name.as_str(),
         "state": gateway.state.as_str(),
@@ -134,7 +166,7 @@ fn gateway_document(gateway: &GatewayRecord) -> Value {
     })
 }
 
-fn agent_document(agent: &AgentRecord) -> Value {
+pub(super) fn agent_document(agent: &AgentRecord) -> Value {
     json!({
         "name": agent.name.as_str(),
         "state": agent.state.as_str(),
