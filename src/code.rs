@@ -321,7 +321,7 @@ impl FromStr for Code {
         let number = text.strip_prefix("FP").and_then(|digits| digits.parse().ok());
         number
             .and_then(Self::from_number)
-            .ok_or_else(|| format!("\"{}\" is no code of this release", text.escape_debug()))
+            .ok_or_else(|| format!("a code of this release, such as FP3003, not \"{}\"", text.escape_debug()))
     }
 }
 

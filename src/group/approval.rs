@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::code::Code;
 use crate::error::Error;
 use crate::group::assignment::{Assignment, server_unknown};
-use crate::group::operator::{OperatorRecord, an_operator, decide_operator};
+use crate::group::operator::{OperatorRecord, a_server, an_operator, decide_operator};
 use crate::group::pattern::NamePattern;
 use crate::group::pin::KeyPin;
 use crate::group::record::{AgentRecord, AgentState, GatewayRecord, GatewayState, ServerRecord, UnknownAgents};
@@ -116,6 +116,12 @@ pub(crate) enum Remember {
 pub(crate) fn decide(facts: &Facts, knock: &Knock) -> (Decision, Remember) {
     if let Some(operator) = facts.operator.as_ref().filter(|_| knock.role != Role::Operator) {
         return (Decision::Refused(an_operator(&knock.name, operator)), Remember::Nothing);
+    }
+    let is_approved = facts.agent.as_ref().is_some_and(|agent| agent.state == AgentState::Approved)
+        || facts.gateway.as_ref().is_some_and(|gateway| gateway.state == GatewayState::Approved);
+    if facts.bearer.is_some() && !is_approved && matches!(knock.role, Role::Gateway | Role::Agent) {
+        // One that was approved all the same, by an earlier release, stays until an operator decides otherwise.
+        return (Decision::Refused(a_server(&knock.name, "a gateway or an agent")), Remember::Nothing);
     }
     match knock.role {
         Role::Operator => decide_operator(facts, knock),
@@ -261,7 +267,8 @@ pub(crate) fn may_approve_gateway(
     match parent {
         (name, None) => return Err(server_unknown(name, known)),
         (name, Some(server)) if server.excluded => {
-            return Err(Error::new(Code::ServerExcluded).subject(name.as_str()));
+            let excluded = Error::new(Code::ServerExcluded).subject(name.as_str()).found("a server that is excluded");
+            return Err(excluded.expected("a management server that is not"));
         }
         _ => {}
     }

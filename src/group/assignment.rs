@@ -143,7 +143,9 @@ impl Assignment {
                 let failover: Vec<_> = self.failover.iter().map(ToString::to_string).collect();
                 let found = with.map_or_else(|| "no failover at all".to_owned(), ToString::to_string);
                 let error = Error::new(Code::NotFailover).subject(self.primary.to_string()).found(found);
-                Err(if failover.is_empty() { error } else { error.expected(failover.join(", ")) })
+                let expected =
+                    if failover.is_empty() { "a failover; there is none".to_owned() } else { failover.join(", ") };
+                Err(error.expected(expected))
             }
         }
     }
@@ -159,7 +161,10 @@ impl Assignment {
 
     fn with(mut self, upstream: Upstream) -> Result<Self, Error> {
         if upstream.name == self.primary.name {
-            return Err(Error::new(Code::PrimaryIsFailover).subject(upstream.name.as_str()));
+            return Err(Error::new(Code::PrimaryIsFailover)
+                .subject(upstream.name.as_str())
+                .found("it as primary and as failover")
+                .expected("each upstream once"));
         }
         if self.failover.iter().any(|other| other.name == upstream.name) {
             return Err(Error::new(Code::ConfigBadValue)
@@ -318,9 +323,9 @@ pub(crate) enum Candidate {
 
 /// The refusal of a node above itself.
 pub(crate) fn own_upstream(node: &Name) -> Error {
-    Error::new(Code::ConfigBadValue)
+    Error::new(Code::ChainLoop)
         .subject(node.as_str())
-        .found("the node as its own upstream")
+        .found(format!("{node} → {node}"))
         .expected("management servers or other gateways")
 }
 
@@ -338,9 +343,20 @@ pub(crate) fn may_assign(
         match candidate(&upstream.name) {
             Candidate::Server { excluded: false } | Candidate::Gateway => {}
             Candidate::Server { excluded: true } => {
-                return Err(Error::new(Code::ServerExcluded).subject(upstream.name.as_str()));
+                let usable = known.iter().filter(|name| candidate(name) == Candidate::Server { excluded: false });
+                let usable: Vec<_> = usable.map(Name::as_str).collect();
+                let expected =
+                    if usable.is_empty() { "a server that is not; there is none".into() } else { usable.join(", ") };
+                return Err(Error::new(Code::ServerExcluded)
+                    .subject(upstream.name.as_str())
+                    .found("a server that is excluded")
+                    .expected(expected));
             }
-            Candidate::Unknown => return Err(server_unknown(&upstream.name, known)),
+            Candidate::Unknown => {
+                let error = server_unknown(&upstream.name, known);
+                let expected = format!("{}; or a gateway of the group", error.expected_text());
+                return Err(error.expected(expected));
+            }
         }
     }
     Ok(())
@@ -350,7 +366,7 @@ pub(crate) fn may_assign(
 pub(crate) fn server_unknown(server: &Name, known: &[Name]) -> Error {
     let known: Vec<_> = known.iter().map(Name::as_str).collect();
     let expected = if known.is_empty() { "a server; none is registered yet".to_owned() } else { known.join(", ") };
-    Error::new(Code::ServerUnknown).subject(server.as_str()).found(server.as_str()).expected(expected)
+    Error::new(Code::ServerUnknown).subject(server.as_str()).found("no server of this name").expected(expected)
 }
 
 fn encode(group: &str, node: &Name, version: u64, assignment: Option<&Assignment>) -> Bytes {

@@ -78,7 +78,7 @@ pub use operation::{AssignmentTarget, NodeChoice, ServerUse, SiteChange};
 #[cfg(feature = "management-server")]
 pub use operator::{Access, OperatorRecord, OperatorState};
 #[cfg(feature = "management-server")]
-pub(crate) use operator::{Bearers, may_be_node, may_be_operator, may_perform};
+pub(crate) use operator::{Bearers, a_server, may_be_node, may_be_operator, may_perform};
 #[cfg(feature = "management-server")]
 pub(crate) use outlook::{Affected, failover_outlooks};
 #[cfg(feature = "management-server")]

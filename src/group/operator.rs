@@ -104,7 +104,7 @@ pub(crate) struct Bearers<'a> {
 
 impl Bearers<'_> {
     /// What the name is, for people.
-    fn describe(&self) -> Option<String> {
+    pub(crate) fn describe(&self) -> Option<String> {
         let agent = self.agent.map(|agent| format!("an agent, {}", agent.state));
         let gateway = self.gateway.map(|gateway| format!("a gateway, {}", gateway.state));
         agent.or(gateway).or_else(|| self.server.map(|_| "a management server".to_owned()))
@@ -142,6 +142,15 @@ pub(crate) fn may_be_node(name: &Name, operator: Option<&OperatorRecord>) -> Res
         Some(operator) => Err(an_operator(name, operator)),
         None => Ok(()),
     }
+}
+
+/// The refusal of a management server's name as something else.
+pub(crate) fn a_server(name: &Name, expected: &str) -> Error {
+    Error::new(Code::RoleNotApproved)
+        .subject(name.as_str())
+        .found("a management server")
+        .expected(expected)
+        .remedy("give the node a certificate with a name of its own")
 }
 
 /// The refusal of an operator that comes as something else.

@@ -80,7 +80,26 @@ pub(crate) fn failover_outlooks(
         Affected::Nodes(names) => names,
     };
     if let Some(unknown) = asked.iter().chain(without).find(|name| !nodes.contains_key(name)) {
-        return Err(Error::new(Code::NameUnknown).subject(unknown.as_str()).expected("a node of the group"));
+        return Err(Error::new(Code::NameUnknown)
+            .subject(unknown.as_str())
+            .found("nothing of this name")
+            .expected("a node of the group"));
+    }
+    let of_role = |name: &&Name, is_meant: fn(Role) -> bool| nodes.get(name).is_some_and(|node| is_meant(node.role));
+    let other = |name: &Name, found: &str, expected: &str| {
+        let error = Error::new(Code::ArgumentInvalid).subject(name.as_str());
+        Err(error.found(found).expected(expected))
+    };
+    if let Some(agent) = without.iter().find(|name| of_role(name, |role| role == Role::Agent)) {
+        return other(agent, "an agent", "a management server or a gateway that fails");
+    }
+    if let Some(server) = asked.iter().find(|name| of_role(name, |role| role == Role::ManagementServer)) {
+        return other(server, "a management server", "a gateway or an agent that would go elsewhere");
+    }
+    if let Affected::Gateway(agent) = affected
+        && of_role(&agent, |role| role == Role::Agent)
+    {
+        return other(agent, "an agent", "a gateway");
     }
     let is_affected = |node: &&NodeStanding| match affected {
         Affected::Everybody => matches!(

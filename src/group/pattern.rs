@@ -36,7 +36,9 @@ impl NamePattern {
         // With a letter for every run of characters it has to be a name.
         let is_pattern = !rest.contains("**") && Name::parse(&rest.replace('*', "x")).is_ok();
         if !is_pattern || trimmed.len() > PATTERN_BYTES_MAX {
-            return Err(Error::new(Code::PatternUnreadable).found(format!("\"{}\"", printable(text))));
+            return Err(Error::new(Code::PatternUnreadable)
+                .found(format!("\"{}\"", printable(text)))
+                .expected("a DNS name whose labels may hold *, or ** in front"));
         }
         Ok(Self(trimmed.to_ascii_lowercase().into()))
     }

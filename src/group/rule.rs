@@ -187,7 +187,8 @@ pub(crate) fn without_rule(
 fn position_of(rules: &[ApprovalRule], name: &RuleName) -> Result<usize, Error> {
     rules.iter().position(|rule| rule.name == *name).ok_or_else(|| {
         let known: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
-        Error::new(Code::RuleUnknown).subject(name.as_str()).expected(known.join(", "))
+        let expected = if known.is_empty() { "a rule; there is none yet".to_owned() } else { known.join(", ") };
+        Error::new(Code::RuleUnknown).subject(name.as_str()).found("no rule of this name").expected(expected)
     })
 }
 

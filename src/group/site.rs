@@ -30,7 +30,8 @@ impl SiteName {
             return Err(Error::new(Code::NameUnreadable)
                 .subject(printable(text))
                 .found("no site's name")
-                .expected(format!("1 to {SITE_NAME_BYTES_MAX} letters, digits, hyphens, underscores and dots")));
+                .expected(format!("1 to {SITE_NAME_BYTES_MAX} letters, digits, hyphens, underscores and dots"))
+                .remedy("give the site such a name"));
         }
         Ok(Self(text.to_ascii_lowercase()))
     }

@@ -1,6 +1,7 @@
 //! The commands of the management group as processes, on a store of their own.
 
 mod audit;
+mod errors;
 mod inventory;
 mod messages;
 mod sites;
@@ -25,6 +26,13 @@ impl Group {
 
     fn url(&self) -> String {
         format!("sqlite://{}/group.db", self.directory.path().display())
+    }
+
+    /// As a management server does when it starts.
+    fn register_server(&self, server: &str) {
+        let store = rusqlite::Connection::open(self.directory.path().join("group.db")).unwrap();
+        let sql = "INSERT INTO servers (name, address, excluded, last_seen) VALUES (?1, '0.0.0.0:5723', 0, 0)";
+        store.execute(sql, [server]).unwrap();
     }
 
     /// Runs a command on the store.

@@ -1,8 +1,10 @@
 //! What did not work, told to the person at the terminal.
 
+use std::error::Error as _;
 use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use farpost::{Code, Error};
 
 /// An error of the command: those of the library, and its own.
@@ -64,11 +66,42 @@ impl Failure {
         if !error.use_stderr() {
             return Self::Information(text);
         }
+        if let Some(failure) = Self::of_bad_value(&error) {
+            return failure;
+        }
         let (found, usage) = text.split_once("Usage:").unwrap_or((&text, "farpost --help"));
         let found = found.split("\n\nFor more information").next().unwrap_or_default();
         let found: Vec<&str> = found.trim_start_matches("error:").split_whitespace().collect();
         let usage = usage.lines().next().unwrap_or_default().trim();
         Self::new(Code::Usage, "").found(found.join(" ")).expected(usage)
+    }
+
+    /// A value that no option or argument takes: which, and what it takes instead.
+    fn of_bad_value(error: &clap::Error) -> Option<Self> {
+        if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+            return None;
+        }
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.clone()),
+            Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+            _ => None,
+        };
+        let failure = Self::new(Code::Usage, text(ContextKind::InvalidArg)?);
+        let value = format!("\"{}\"", text(ContextKind::InvalidValue)?);
+        let source = error.source();
+        if let Some(refused) = source.and_then(|source| source.downcast_ref::<Error>()) {
+            let of_its_own = refused.code() != Code::ConfigBadValue;
+            let why = of_its_own.then(|| format!(": {} ({})", refused.code().summary(), refused.code()));
+            let expected = Some(refused.expected_text()).filter(|text| !text.is_empty());
+            return Some(
+                failure
+                    .found(format!("{value}{}", why.unwrap_or_default()))
+                    .expected(expected.unwrap_or("another value"))
+                    .remedy(refused.remedy_text()),
+            );
+        }
+        let valid = text(ContextKind::ValidValue).or_else(|| source.map(ToString::to_string));
+        Some(failure.found(value).expected(valid.unwrap_or_else(|| "another value".to_owned())))
     }
 
     /// The parts as a JSON object; empty ones too.

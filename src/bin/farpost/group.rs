@@ -19,7 +19,7 @@ mod simulate;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use farpost::{AgentDecision, ApprovedFor, Code, Config, GatewayTerms, ManagementGroup, Name};
+use farpost::{AgentDecision, ApprovedFor, Code, Config, GatewayState, GatewayTerms, ManagementGroup, Name};
 
 use crate::failure::Failure;
 use crate::{afar, files};
@@ -30,7 +30,7 @@ use failover::{FailoverCommand, SiteCommand};
 /// Where the group's store is.
 #[derive(Args)]
 pub(crate) struct StoreArguments {
-    /// The group store: sqlite:///path
+    /// The group store: sqlite:///path, or postgres://user@host/database
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     store: Option<String>,
     /// A management server's configuration, which names the store
@@ -72,13 +72,13 @@ pub(crate) enum GroupCommand {
 pub(crate) struct ApproveArguments {
     #[command(flatten)]
     store: StoreArguments,
-    /// The management server that the gateway connects to
+    /// The management server that the gateway connects to; to create, this or --parent-gateway
     #[arg(long, value_name = "NAME")]
     management_server_name: Option<String>,
     /// The approved gateway that it connects to instead of a management server
     #[arg(long, value_name = "NAME", conflicts_with = "management_server_name")]
     parent_gateway: Option<String>,
-    /// The agents that it may speak for: *.branch.example; without any, what was said before stays
+    /// The agents that it may speak for: *.branch.example; may be given again; without any, what was said before stays
     #[arg(long, value_name = "PATTERN")]
     agents: Vec<String>,
     /// It may speak for any agent
@@ -231,6 +231,7 @@ async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
                         .expected("--management-server-name, or --parent-gateway"));
                 }
             };
+            check_parent_role(&group, parent).await?;
             group.approve_gateway_with(gateway, parent, &terms).await?;
             println!("The approval of server {gateway} completed successfully.");
         }
@@ -241,6 +242,28 @@ async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Whether the parent is what the command line calls it; what is unknown is refused by the group.
+async fn check_parent_role(group: &ManagementGroup, parent: ApprovedFor<'_>) -> Result<(), Failure> {
+    let (ApprovedFor::ManagementServer(name) | ApprovedFor::Gateway(name)) = parent else { return Ok(()) };
+    let name = Name::parse(name)?;
+    let is_server = group.servers().await?.iter().any(|server| server.name == name);
+    let is_gateway = || async {
+        let gateways = group.gateways().await?;
+        Ok::<bool, Failure>(gateways.iter().any(|known| known.name == name && known.state != GatewayState::Deleted))
+    };
+    let other = |found: &str, option: &str| {
+        Err(Failure::new(Code::RoleNotApproved, &name).found(found).expected(option).remedy(format!("say {option}")))
+    };
+    match parent {
+        ApprovedFor::Gateway(_) if is_server => other("a management server", "--management-server-name"),
+        ApprovedFor::Gateway(_) if !is_gateway().await? => Err(Failure::new(Code::NameUnknown, &name)
+            .found("no gateway of this name")
+            .expected("an approved gateway of the group; approve the outer one first")),
+        ApprovedFor::ManagementServer(_) if !is_server && is_gateway().await? => other("a gateway", "--parent-gateway"),
+        _ => Ok(()),
+    }
 }
 
 /// Deleting a gateway is allowed whoever is behind it: they have no parent then, until they are given another.

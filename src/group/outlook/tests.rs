@@ -127,3 +127,17 @@ fn a_node_that_the_group_does_not_know_is_refused() {
         assert_eq!(error.code(), Code::NameUnknown, "{affected:?}");
     }
 }
+
+#[test]
+fn f3_only_servers_and_gateways_fail_and_only_gateways_and_agents_go_elsewhere() {
+    let standings = facts().standings();
+    for (affected, without, subject) in [
+        (Affected::Everybody, vec![name("ms1"), name("pc1")], "pc1"),
+        (Affected::Nodes(vec![name("pc1"), name("ms2")]), vec![name("ms1")], "ms2"),
+        (Affected::Gateway(name("pc1")), vec![name("ms1")], "pc1"),
+        (Affected::Gateway(name("ms1")), vec![name("ms1")], "ms1"),
+    ] {
+        let error = failover_outlooks(&standings, &affected, &without).unwrap_err();
+        assert_eq!((error.code(), error.subject_text()), (Code::ArgumentInvalid, subject), "{affected:?}");
+    }
+}

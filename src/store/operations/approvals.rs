@@ -14,8 +14,8 @@ use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
 use crate::store::operations::assignments::check_parent;
-use crate::store::operations::operators::{check_no_operator, operator};
-use crate::store::operations::{Context, agent, audit, gateway, names, new_gateway, server};
+use crate::store::operations::operators::{check_no_operator, check_no_server, operator};
+use crate::store::operations::{Context, agent, audit, gateway, name_unknown, names, new_gateway, server};
 use crate::store::records::{Records, Which};
 
 pub(in crate::store) use knocks::authorise;
@@ -76,6 +76,7 @@ fn approve_gateway(
     records.lock_group()?;
     let agent = agent(records, name)?;
     check_no_operator(records, name)?;
+    check_no_server(records, name, "a gateway")?;
     may_be_behind(records, name, parent, agent.as_ref())?;
     may_limit_gateway(terms.agents.as_deref().unwrap_or_default())?;
     if agent.is_some() {
@@ -119,7 +120,7 @@ fn delete_gateway(records: &mut dyn Records, name: &Name, by: &By) -> Result<()>
     records.lock_group()?;
     let known = gateway(records, name)?.filter(|gateway| gateway.state != GatewayState::Deleted);
     let Some(before) = known else {
-        return Err(Error::new(Code::NameUnknown).subject(name.as_str()).expected("a gateway of the group"));
+        return Err(name_unknown(records, name, "a gateway of the group"));
     };
     let mut record = before.clone();
     record.state = GatewayState::Deleted;

@@ -23,7 +23,7 @@ use crate::limits::{
     FORGET_BATCH, FORGET_EVERY,
 };
 use crate::name::Name;
-use crate::store::operations::{Context, agent, audit, sessions};
+use crate::store::operations::{Context, agent, audit, name_unknown, sessions};
 use crate::store::records::{DownWaiting, NewDownMessage, Records, Which};
 use crate::store::{DOWN_PAYLOAD_BYTES_MAX, DownMessage};
 use crate::time::Timestamp;
@@ -128,7 +128,7 @@ fn check_target(records: &mut dyn Records, to: &Name) -> Result<()> {
         Some(AgentState::Approved) => Ok(()),
         Some(AgentState::Pending) => Err(Error::new(Code::AgentPending).subject(to.as_str())),
         Some(AgentState::Rejected) => Err(Error::new(Code::NameRejected).subject(to.as_str())),
-        None => Err(Error::new(Code::NameUnknown).subject(to.as_str()).expected("an agent of the group")),
+        None => Err(name_unknown(records, to, "an agent of the group")),
     }
 }
 
@@ -219,7 +219,14 @@ pub(in crate::store) fn delivered(
 }
 
 fn list(records: &mut dyn Records, filter: &MessageFilter, at: Timestamp, limit: u64) -> Result<Vec<MessageRecord>> {
-    records.list_down(filter, at, limit)
+    let messages = records.list_down(filter, at, limit)?;
+    match &filter.agent {
+        // An empty page after others is their end.
+        Some(to) if messages.is_empty() && filter.after.is_none() && agent(records, to)?.is_none() => {
+            Err(name_unknown(records, to, "an agent of the group, or one that messages were sent to"))
+        }
+        _ => Ok(messages),
+    }
 }
 
 /// Whether this server is to look for what is to be forgotten now: one does in each period.

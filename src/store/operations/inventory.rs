@@ -8,7 +8,8 @@ use crate::group::{
     problems,
 };
 use crate::name::Name;
-use crate::store::operations::{Context, assignments};
+use crate::role::Role;
+use crate::store::operations::{Context, assignments, name_unknown};
 use crate::store::records::{Records, Which};
 
 pub(super) fn perform(
@@ -96,6 +97,17 @@ fn overview(records: &mut dyn Records, group: &str, filter: &NodeFilter) -> Resu
     let at = facts.at;
     let mut nodes = facts.standings();
     let problems = problems(&nodes, &sites, at);
+    let places = [
+        (&filter.gateway, Role::Gateway, "a gateway of the group"),
+        (&filter.server, Role::ManagementServer, "a management server of the group"),
+    ];
+    for (wanted, role, expected) in places {
+        if let Some(name) = wanted
+            && !nodes.iter().any(|node| node.name == *name && node.role == role)
+        {
+            return Err(name_unknown(records, name, expected));
+        }
+    }
     nodes.retain(|node| filter.takes(node));
     Ok(Overview { management_group: group.to_owned(), change, at, nodes, problems })
 }

@@ -11,7 +11,8 @@ pub(super) mod presence;
 pub(super) mod sessions;
 pub(super) mod tokens;
 
-use crate::error::Result;
+use crate::code::Code;
+use crate::error::{Error, Result};
 use crate::group::{
     AgentRecord, AgentState, Answer, By, GatewayRecord, GatewayState, GroupKey, KeyPin, Operation, ServerRecord,
 };
@@ -57,6 +58,17 @@ fn server<'s>(servers: &'s [ServerRecord], name: &Name) -> Option<&'s ServerReco
 
 fn names(servers: &[ServerRecord]) -> Vec<Name> {
     servers.iter().map(|server| server.name.clone()).collect()
+}
+
+/// The refusal of a name that is not what was expected; says what it is instead.
+fn name_unknown(records: &mut dyn Records, name: &Name, expected: &str) -> Error {
+    match operators::what_is(records, name) {
+        Ok(what) => Error::new(Code::NameUnknown)
+            .subject(name.as_str())
+            .found(what.unwrap_or_else(|| "nothing of this name".to_owned()))
+            .expected(expected),
+        Err(error) => error,
+    }
 }
 
 /// A gateway that was not seen yet.

@@ -1,14 +1,13 @@
 //! Operators: who may ask from afar (rules G1, G4).
 
-use crate::code::Code;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::group::{
-    Access, Answer, AuthorKind, Bearers, By, Operation, OperatorRecord, OperatorState, OperatorsOperation, may_be_node,
-    may_be_operator, may_perform,
+    Access, Answer, AuthorKind, Bearers, By, Operation, OperatorRecord, OperatorState, OperatorsOperation, a_server,
+    may_be_node, may_be_operator, may_perform,
 };
 use crate::identity::KeyHash;
 use crate::name::Name;
-use crate::store::operations::{Context, agent, audit, gateway, server};
+use crate::store::operations::{Context, agent, audit, gateway, name_unknown, server};
 use crate::store::records::{Records, Which};
 
 pub(super) fn perform(
@@ -46,6 +45,24 @@ pub(super) fn check_author(records: &mut dyn Records, by: &By, operation: &Opera
 /// A name that is to become a node's is no operator's.
 pub(super) fn check_no_operator(records: &mut dyn Records, name: &Name) -> Result<()> {
     may_be_node(name, operator(records, name)?.as_ref())
+}
+
+/// A name that is to become a gateway's or an agent's is no management server's (rule G1).
+pub(super) fn check_no_server(records: &mut dyn Records, name: &Name, expected: &str) -> Result<()> {
+    match server(&records.servers()?, name) {
+        Some(_) => Err(a_server(name, expected)),
+        None => Ok(()),
+    }
+}
+
+/// What a name is to the group, for people.
+pub(super) fn what_is(records: &mut dyn Records, name: &Name) -> Result<Option<String>> {
+    let (agent, gateway, servers) = (agent(records, name)?, gateway(records, name)?, records.servers()?);
+    let bearers = Bearers { agent: agent.as_ref(), gateway: gateway.as_ref(), server: server(&servers, name) };
+    match bearers.describe() {
+        Some(what) => Ok(Some(what)),
+        None => Ok(operator(records, name)?.map(|operator| format!("an operator, {}", operator.state))),
+    }
 }
 
 pub(super) fn operator(records: &mut dyn Records, name: &Name) -> Result<Option<OperatorRecord>> {
@@ -90,10 +107,8 @@ fn put(
 fn delete(records: &mut dyn Records, name: &Name, by: &By) -> Result<()> {
     records.lock_group()?;
     let Some(before) = operator(records, name)? else {
-        return Err(Error::new(Code::NameUnknown)
-            .subject(name.as_str())
-            .expected("an operator of the group")
-            .remedy("look at farpost operator list"));
+        let error = name_unknown(records, name, "an operator of the group");
+        return Err(error.remedy("look at farpost operator list"));
     };
     records.remove_operator(name)?;
     audit(records, by, ("delete operator", name.as_str()), Some(&before), None)?;

@@ -7,7 +7,7 @@ use crate::group::{
 };
 use crate::limits::{TOKEN_REMEMBERED, TOKENS_MAX};
 use crate::name::Name;
-use crate::store::operations::operators::check_no_operator;
+use crate::store::operations::operators::{check_no_operator, check_no_server};
 use crate::store::operations::{Context, agent, audit, gateway};
 use crate::store::records::Records;
 use crate::time::Timestamp;
@@ -49,6 +49,7 @@ fn create(records: &mut dyn Records, record: &TokenRecord, by: &By) -> Result<()
 /// Looks at what the group decided about a name, which may have changed since its token was made.
 fn check_name(records: &mut dyn Records, record: &TokenRecord) -> Result<()> {
     check_no_operator(records, &record.name)?;
+    check_no_server(records, &record.name, "a gateway or an agent")?;
     let (agent, gateway) = (agent(records, &record.name)?, gateway(records, &record.name)?);
     may_enrol(&record.name, record.role, agent.as_ref(), gateway.as_ref())
 }

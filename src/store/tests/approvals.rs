@@ -178,7 +178,7 @@ fn g3_g6_assignments_are_signed_rise_and_refuse_what_is_excluded_or_unknown(plac
     store.assign(&name("pc7"), &Assignment::primary("gw1").unwrap()).unwrap();
     let unknown = Assignment::primary("ms1").unwrap().failover("ms9").unwrap();
     let error = store.assign(&name("pc7"), &unknown).unwrap_err();
-    assert_eq!((error.code(), error.expected_text()), (Code::ServerUnknown, "ms1, ms2"));
+    assert_eq!((error.code(), error.expected_text()), (Code::ServerUnknown, "ms1, ms2; or a gateway of the group"));
     store.set_server_excluded(&name("ms2"), true).unwrap();
     assert_eq!(store.assign(&name("gw1"), &both).unwrap_err().code(), Code::ServerExcluded);
     let error = store.approve_gateway(&name("gw2"), &name("ms2"), at(1)).unwrap_err();

@@ -11,6 +11,7 @@ on_every_engine! {
     g1_an_operators_life,
     g1_an_operators_pinned_key_moves_to_the_renewed_one_when_it_first_comes_with_it,
     g1_a_nodes_name_becomes_no_operators_and_an_operators_no_nodes,
+    g1_a_servers_name_becomes_no_gateways_and_no_agents,
     g2_what_an_operator_may_is_looked_at_in_the_transaction_of_what_it_asks,
     g4_every_change_of_an_operator_is_in_the_audit_log_with_the_name_it_proved,
 }
@@ -96,6 +97,27 @@ fn g1_an_operators_pinned_key_moves_to_the_renewed_one_when_it_first_comes_with_
     approve(&mut store, "ann", Access::Full, None).unwrap();
     renewed(&mut store, 5);
     assert_eq!(operators(&mut store)[0].pinned_key_fingerprint(), None, "who is not pinned stays so");
+}
+
+fn g1_a_servers_name_becomes_no_gateways_and_no_agents(place: &dyn Place) {
+    let mut store = store_with_servers(place);
+    let change = store.change().unwrap();
+    let refused = |result: crate::error::Result<()>| {
+        let error = result.unwrap_err();
+        assert_eq!((error.code(), error.found_text()), (Code::RoleNotApproved, "a management server"));
+    };
+    refused(store.approve_agent(&name("ms1"), at(2)));
+    refused(store.approve_gateway(&name("ms2"), &name("ms1"), at(2)));
+    assert_eq!(store.change().unwrap(), change);
+    store.set_unknown_agents(UnknownAgents::Approve).unwrap();
+    for role in [Role::Agent, Role::Gateway] {
+        assert_eq!(ask(&mut store, &knock(role, "ms1", None, 3)), "refused RoleNotApproved", "{role}");
+    }
+    assert!(store.agents().unwrap().is_empty() && store.gateways().unwrap().is_empty());
+    // What an earlier release let in stays in until somebody decides otherwise.
+    store.approve_agent(&name("pc1"), at(4)).unwrap();
+    store.register_server(&name("pc1"), "0.0.0.0:5723", at(5)).unwrap();
+    assert_eq!(ask(&mut store, &knock(Role::Agent, "pc1", None, 6)), "agent");
 }
 
 fn g1_a_nodes_name_becomes_no_operators_and_an_operators_no_nodes(place: &dyn Place) {

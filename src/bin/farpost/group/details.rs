@@ -35,8 +35,8 @@ pub(super) async fn agent(arguments: ShowArguments) -> Result<(), Failure> {
         ("server", agent.server.as_ref().map(ToString::to_string)),
         ("address", Some(agent.address.clone())),
         ("software", Some(agent.software.clone())),
-        ("first seen", Some(before(agent.first_seen))),
-        ("last seen", Some(before(agent.last_seen))),
+        ("first seen", agent.key_fingerprint().map(|_| before(agent.first_seen))),
+        ("last seen", Some(agent.key_fingerprint().map_or("never".to_owned(), |_| before(agent.last_seen)))),
         ("forgotten", agent.expires().map(after)),
         ("key", agent.key_fingerprint()),
     ];
@@ -60,8 +60,8 @@ pub(super) async fn gateway(arguments: ShowArguments) -> Result<(), Failure> {
         ("server", gateway.server.as_ref().map(ToString::to_string)),
         ("address", Some(gateway.address.clone())),
         ("software", Some(gateway.software.clone())),
-        ("first seen", Some(before(gateway.first_seen))),
-        ("last seen", Some(before(gateway.last_seen))),
+        ("first seen", gateway.key_fingerprint().map(|_| before(gateway.first_seen))),
+        ("last seen", Some(gateway.key_fingerprint().map_or("never".to_owned(), |_| before(gateway.last_seen)))),
         ("forgotten", gateway.expires().map(after)),
         ("key", gateway.key_fingerprint()),
     ];
@@ -85,7 +85,8 @@ impl ShowArguments {
 }
 
 fn unknown(name: &Name, what: &str, list: &str) -> Failure {
-    Failure::new(Code::NameUnknown, name).expected(format!("{what} of the group")).remedy(format!("look at {list}"))
+    let error = Failure::new(Code::NameUnknown, name).found(format!("no name that is {what}'s"));
+    error.expected(format!("{what} of the group")).remedy(format!("look at {list}"))
 }
 
 fn pinned(pin: &KeyPin) -> [(&'static str, Option<String>); 2] {

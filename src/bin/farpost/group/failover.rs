@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 use farpost::{
-    Assignment, AssignmentRecord, AssignmentTarget, ManagementGroup, Name, ServerUse, SiteChange, SiteName, SiteRecord,
+    Assignment, AssignmentRecord, AssignmentTarget, Code, GatewayState, ManagementGroup, Name, ServerUse, SiteChange,
+    SiteName, SiteRecord,
 };
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ pub(crate) enum FailoverCommand {
         /// The upstream to use
         #[arg(long, value_name = "NAME[:PORT]")]
         primary: String,
-        /// An upstream to use when the ones before it are dead
+        /// An upstream to use when the ones before it are dead; may be given again, in their order
         #[arg(long, value_name = "NAME[:PORT]")]
         failover: Vec<String>,
     },
@@ -123,7 +124,7 @@ pub(super) fn execute(command: FailoverCommand) -> Result<(), Failure> {
         FailoverCommand::Simulate(arguments) => simulate::execute(arguments),
         FailoverCommand::Set { store, target, primary, failover } => wait(async {
             let group = store.open().await?;
-            let target = target.parse()?;
+            let target = target.of(&group).await?;
             match &target {
                 AssignmentTarget::Site(site) => group.set_site_failover(site.as_str(), &primary, &failover).await?,
                 AssignmentTarget::Node(node) => group.set_failover(node.as_str(), &primary, &failover).await?,
@@ -133,8 +134,9 @@ pub(super) fn execute(command: FailoverCommand) -> Result<(), Failure> {
             Ok(())
         }),
         FailoverCommand::Swap { store, target, with } => wait(async {
-            let target = target.parse()?;
-            let assignment = store.open().await?.swap_failover(&target, with.as_deref()).await?;
+            let group = store.open().await?;
+            let target = target.of(&group).await?;
+            let assignment = group.swap_failover(&target, with.as_deref()).await?;
             println!("{target}: {}", upstreams(&assignment).join(", then "));
             Ok(())
         }),
@@ -188,6 +190,31 @@ pub(super) fn warn_of_use(server: &str, named: &ServerUse) {
 }
 
 impl TargetArguments {
+    /// The target, of the role that was said: gateways are few, so it is they who are looked at.
+    async fn of(self, group: &ManagementGroup) -> Result<AssignmentTarget, Failure> {
+        let (wanted, is_gateway) = (self.gateway.is_some(), self.gateway.is_some() || self.agent.is_some());
+        let target = self.parse()?;
+        if let AssignmentTarget::Node(node) = &target
+            && is_gateway
+        {
+            let gateways = group.gateways().await?;
+            let found = gateways.iter().any(|known| known.name == *node && known.state != GatewayState::Deleted);
+            match (wanted, found) {
+                (true, false) => {
+                    return Err(Failure::new(Code::NameUnknown, node)
+                        .found("no gateway of this name")
+                        .expected("a gateway of the group; of an agent, --agent"));
+                }
+                (false, true) => {
+                    let error = Failure::new(Code::RoleNotApproved, node).found("a gateway").expected("an agent");
+                    return Err(error.remedy("say --gateway, or use another name"));
+                }
+                _ => {}
+            }
+        }
+        Ok(target)
+    }
+
     fn parse(self) -> Result<AssignmentTarget, Failure> {
         match (self.site, self.gateway.or(self.agent)) {
             (Some(site), _) => Ok(AssignmentTarget::Site(SiteName::parse(&site)?)),
@@ -209,7 +236,9 @@ async fn show(group: &ManagementGroup, site: &str, as_json: bool) -> Result<(), 
     let wanted = SiteName::parse(site)?;
     let sites = group.sites().await?;
     let Some(record) = sites.iter().find(|record| record.name == wanted) else {
-        return Err(Failure::new(farpost::Code::SiteUnknown, wanted.to_string()));
+        let known: Vec<&str> = sites.iter().map(|record| record.name.as_str()).collect();
+        let known = if known.is_empty() { "a site; there is none yet".to_owned() } else { known.join(", ") };
+        return Err(Failure::new(Code::SiteUnknown, wanted).found("no site of this name").expected(known));
     };
     if as_json {
         println!("{}", site_document(record));

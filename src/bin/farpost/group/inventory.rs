@@ -60,8 +60,8 @@ fn gateway_row(gateway: &GatewayRecord, now: Timestamp) -> Vec<String> {
         // Of most it is what they are approved for.
         text(&gateway.server.as_ref().filter(|_| gateway.via.is_none() && gateway.server != gateway.parent)),
         text_or_nothing(&gateway.address),
-        ago(gateway.first_seen, now),
-        ago(gateway.last_seen, now),
+        ago(gateway.first_seen, gateway.key_fingerprint().is_some(), now),
+        ago(gateway.last_seen, gateway.key_fingerprint().is_some(), now),
         gateway.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", age(at, now))),
         short(gateway.key_fingerprint()),
         pin(&gateway.pin),
@@ -76,16 +76,17 @@ fn agent_row(agent: &AgentRecord, now: Timestamp) -> Vec<String> {
         text(&agent.via),
         text(&agent.server.as_ref().filter(|_| agent.via.is_none())),
         text_or_nothing(&agent.address),
-        ago(agent.first_seen, now),
-        ago(agent.last_seen, now),
+        ago(agent.first_seen, agent.key_fingerprint().is_some(), now),
+        ago(agent.last_seen, agent.key_fingerprint().is_some(), now),
         agent.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", age(at, now))),
         short(agent.key_fingerprint()),
         pin(&agent.pin),
     ]
 }
 
-fn ago(time: Timestamp, now: Timestamp) -> String {
-    format!("{} ago", age(time, now))
+/// Who was approved and never came was not seen at that time.
+fn ago(time: Timestamp, came: bool, now: Timestamp) -> String {
+    if came { format!("{} ago", age(time, now)) } else { "never".to_owned() }
 }
 
 /// The beginning of a fingerprint: enough to tell keys apart by eye. `show` and JSON have the whole.

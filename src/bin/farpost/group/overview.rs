@@ -62,6 +62,12 @@ impl InventoryArguments {
         Ok(filter)
     }
 
+    /// Whether not all nodes are shown.
+    fn is_filtered(&self) -> bool {
+        let places = [&self.gateway, &self.server];
+        !self.role.is_empty() || !self.state.is_empty() || self.name.is_some() || places.iter().any(|one| one.is_some())
+    }
+
     fn print(&self, overview: &Overview) -> Result<(), Failure> {
         if self.json {
             let text =
@@ -73,7 +79,7 @@ impl InventoryArguments {
             problems::print(overview);
             return Ok(());
         }
-        println!("{}", summary(overview));
+        println!("{}", summary(overview, self.is_filtered()));
         if !overview.problems.is_empty() {
             println!();
             problems::print(overview);
@@ -105,7 +111,7 @@ const HEAD: &[&str] = &[
 ];
 
 /// The group in one line.
-fn summary(overview: &Overview) -> String {
+fn summary(overview: &Overview, is_filtered: bool) -> String {
     let of_role = |role: Role, what: &str| {
         let all = overview.nodes.iter().filter(|node| node.role == role);
         let connected = all.clone().filter(|node| node.is_connected()).count();
@@ -116,8 +122,9 @@ fn summary(overview: &Overview) -> String {
         )
     };
     format!(
-        "management group {}: {}, {}, {}",
+        "management group {}{}: {}, {}, {}",
         printable(&overview.management_group),
+        if is_filtered { ", of what was asked for" } else { "" },
         of_role(Role::ManagementServer, "server"),
         of_role(Role::Gateway, "gateway"),
         of_role(Role::Agent, "agent")

@@ -7,8 +7,8 @@ use crate::group::{
 };
 use crate::limits::DECIDED_AT_ONCE_MAX;
 use crate::name::Name;
-use crate::store::operations::operators::check_no_operator;
-use crate::store::operations::{agent, audit, distinct, gateway, new_agent};
+use crate::store::operations::operators::{check_no_operator, check_no_server};
+use crate::store::operations::{agent, audit, distinct, gateway, name_unknown, new_agent};
 use crate::store::records::{Records, Which};
 
 /// Decides about the chosen agents; whose standing changes. Where it is a rehearsal nothing is written.
@@ -88,6 +88,9 @@ fn decide_one(
     if decision != AgentDecision::Delete {
         check_no_operator(records, name)?;
     }
+    if matches!(decision, AgentDecision::Approve(_)) {
+        check_no_server(records, name, "an agent")?;
+    }
     match decision {
         AgentDecision::Approve(key) => {
             may_become_agent(records, name, rehearsal, by)?;
@@ -149,7 +152,7 @@ fn delete(
     by: &By,
 ) -> Result<()> {
     if before.is_none() {
-        return Err(Error::new(Code::NameUnknown).subject(name.as_str()).expected("an agent of the group"));
+        return Err(name_unknown(records, name, "an agent of the group"));
     }
     if rehearsal {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::role::Role;
 use crate::store::operations::assignments::of;
 use crate::store::operations::assignments::write::{Change, check, check_upstreams, write};
-use crate::store::operations::{Context, audit, distinct};
+use crate::store::operations::{Context, audit, distinct, name_unknown};
 use crate::store::records::{Records, Which};
 
 pub(super) fn all(records: &mut dyn Records) -> Result<Vec<SiteRecord>> {
@@ -31,7 +31,10 @@ pub(super) fn create(records: &mut dyn Records, site: &SiteName, by: &By) -> Res
     records.lock_group()?;
     let known = records.sites()?;
     if known.iter().any(|(name, _)| name == site) {
-        return Err(Error::new(Code::SiteTaken).subject(site.as_str()).found("a site of this name"));
+        return Err(Error::new(Code::SiteTaken)
+            .subject(site.as_str())
+            .found("a site of this name")
+            .expected("a name that no site has"));
     }
     if known.len() >= SITES_MAX {
         return Err(Error::new(Code::ConfigBadValue)
@@ -174,6 +177,7 @@ fn leaving(records: &mut dyn Records, site: &SiteName, choice: &NodeChoice) -> R
     if let Some(node) = nodes.iter().find(|node| there.binary_search(node).is_err()) {
         return Err(Error::new(Code::NameUnknown)
             .subject(node.as_str())
+            .found("a name that is not in it")
             .expected(format!("a node of the site {site}"))
             .remedy("look at farpost site show"));
     }
@@ -207,7 +211,9 @@ pub(super) fn assignment_of(records: &mut dyn Records, site: &SiteName) -> Resul
     let known: Vec<_> = sites.iter().map(|(name, _)| name.as_str()).collect();
     let expected = if known.is_empty() { "a site; there is none yet".to_owned() } else { known.join(", ") };
     let found = sites.iter().find(|(name, _)| name == site).map(|(_, assignment)| assignment.clone());
-    found.ok_or_else(|| Error::new(Code::SiteUnknown).subject(site.as_str()).expected(expected))
+    found.ok_or_else(|| {
+        Error::new(Code::SiteUnknown).subject(site.as_str()).found("no site of this name").expected(expected)
+    })
 }
 
 /// Gives the nodes that have nothing of their own what the site has; takes away what they had from it, with `None`.
@@ -249,9 +255,7 @@ fn check_known(records: &mut dyn Records, nodes: &[&Name]) -> Result<()> {
     let there = gateways.iter().filter(|gateway| gateway.state != GatewayState::Deleted).map(|gateway| &gateway.name);
     let known = distinct(there.chain(agents.iter().map(|agent| &agent.name)));
     match nodes.iter().find(|node| known.binary_search(node).is_err()) {
-        Some(node) => {
-            Err(Error::new(Code::NameUnknown).subject(node.as_str()).expected("gateways and agents of the group"))
-        }
+        Some(node) => Err(name_unknown(records, node, "gateways and agents of the group")),
         None => Ok(()),
     }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::code::Code;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::group::{
     Assignment, Candidate, Chains, GatewayRecord, GatewayState, SiteName, Upstream, may_assign, own_upstream,
 };
 use crate::name::Name;
-use crate::store::operations::{Context, agent, assignments, distinct, gateway, names, server};
+use crate::store::operations::{Context, agent, assignments, distinct, gateway, name_unknown, names, server};
 use crate::store::records::{Records, StoredAssignment, Which};
 
 /// What a node is to have.
@@ -29,7 +28,7 @@ pub(super) fn known_node(records: &mut dyn Records, node: &Name) -> Result<()> {
     if gateway(records, node)?.is_some_and(|gateway| is_there(&gateway)) || agent(records, node)?.is_some() {
         return Ok(());
     }
-    Err(Error::new(Code::NameUnknown).subject(node.as_str()).expected("a gateway or an agent of the group"))
+    Err(name_unknown(records, node, "a gateway or an agent of the group"))
 }
 
 /// Whether the group may assign all of this (rule G3): servers that are known and not excluded, gateways that are there

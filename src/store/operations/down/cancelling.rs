@@ -11,7 +11,7 @@ use crate::group::{By, MessageChoice, MessageFilter, MessageRecord, MessageState
 use crate::limits::DOWN_CANCELLED_MAX;
 use crate::name::Name;
 use crate::store::operations::down::NAMES_AUDITED_MAX;
-use crate::store::operations::{agent, audit, distinct};
+use crate::store::operations::{agent, audit, distinct, name_unknown};
 use crate::store::records::{Records, Which};
 
 /// What the audit log has of it.
@@ -77,7 +77,7 @@ fn concerned(records: &mut dyn Records, choice: &MessageChoice) -> Result<Vec<Na
     let known = records.agents(Which::Named(&names))?;
     let known = distinct(known.iter().map(|agent| &agent.name).chain(&waiting));
     match names.iter().find(|name| known.binary_search(name).is_err()) {
-        Some(unknown) => Err(Error::new(Code::NameUnknown).subject(unknown.as_str()).expected("an agent of the group")),
+        Some(unknown) => Err(name_unknown(records, unknown, "an agent of the group")),
         None => Ok(waiting),
     }
 }
@@ -91,7 +91,7 @@ fn check_pending(records: &mut dyn Records, to: &Name, numbers: &[u64], by: &By)
     let filter = MessageFilter { agent: Some(to.clone()), ..MessageFilter::default() };
     let known = records.list_down(&filter, by.at, u64::MAX)?;
     if known.is_empty() && agent(records, to)?.is_none() {
-        return Err(Error::new(Code::NameUnknown).subject(to.as_str()).expected("an agent of the group"));
+        return Err(name_unknown(records, to, "an agent of the group"));
     }
     if numbers.is_empty() {
         return Err(Error::new(Code::ArgumentInvalid)
