@@ -18,6 +18,11 @@ pub(crate) fn age(time: Timestamp, at: Timestamp) -> String {
     }
 }
 
+/// The same in one unit: `3 min`, `4 h`, `3 d`.
+pub(crate) fn short_age(time: Timestamp, at: Timestamp) -> String {
+    age(time, at).split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
 /// `hh:mm:ss`, with the date where it is another day than that of `at`.
 pub(crate) fn clock(time: Timestamp, at: Timestamp) -> String {
     let (time, at) = (time.to_string(), at.to_string());
@@ -52,6 +57,7 @@ mod tests {
             let before = Timestamp::from_unix_seconds(at.unix_seconds() - seconds);
             assert_eq!(age(before, at), expected);
             assert_eq!(age(at, before), expected);
+            assert!(expected.starts_with(&short_age(before, at)) && short_age(before, at).len() <= 6, "{expected}");
         }
         assert_eq!(clock(at, at), "12:04:11");
         assert_eq!(clock(at, Timestamp::from_unix_seconds(0)), "2026-11-22 12:04:11");

@@ -1,9 +1,11 @@
 //! The agents and gateways that the group knows, as tables and as JSON; the table of other lists.
 
+use std::net::SocketAddr;
+
 use farpost::{AgentRecord, AgentState, GatewayRecord, KeyDemand, KeyPin, NamePattern, Timestamp};
 use serde_json::{Value, json};
 
-use super::age::age;
+use super::age::short_age;
 use crate::clock;
 use crate::failure::printable;
 
@@ -28,22 +30,9 @@ pub(super) fn print_gateways<'g>(gateways: impl Iterator<Item = &'g GatewayRecor
     }
 }
 
-const AGENT_HEAD: &[&str] =
-    &["AGENT", "STATE", "BY", "VIA", "AT", "ADDRESS", "FIRST SEEN", "LAST SEEN", "FORGOTTEN", "KEY", "PIN"];
-const GATEWAY_HEAD: &[&str] = &[
-    "GATEWAY",
-    "STATE",
-    "APPROVED FOR",
-    "AGENTS",
-    "VIA",
-    "AT",
-    "ADDRESS",
-    "FIRST SEEN",
-    "LAST SEEN",
-    "FORGOTTEN",
-    "KEY",
-    "PIN",
-];
+const AGENT_HEAD: &[&str] = &["AGENT", "STATE", "BY", "THROUGH", "ADDRESS", "FIRST", "LAST", "FORGOTTEN", "KEY", "PIN"];
+const GATEWAY_HEAD: &[&str] =
+    &["GATEWAY", "STATE", "APPROVED FOR", "AGENTS", "THROUGH", "ADDRESS", "FIRST", "LAST", "FORGOTTEN", "KEY", "PIN"];
 
 /// Nothing that is worth a column by itself.
 const NOTHING: &str = "-";
@@ -56,13 +45,18 @@ fn gateway_row(gateway: &GatewayRecord, now: Timestamp) -> Vec<String> {
         gateway.state.to_string(),
         text(&gateway.parent),
         if gateway.agents.is_empty() { ANY.to_owned() } else { patterns(gateway).join(" ") },
-        text(&gateway.via),
         // Of most it is what they are approved for.
-        text(&gateway.server.as_ref().filter(|_| gateway.via.is_none() && gateway.server != gateway.parent)),
-        text_or_nothing(&gateway.address),
+        text(
+            &gateway
+                .via
+                .as_ref()
+                .or(gateway.server.as_ref())
+                .filter(|through| gateway.parent.as_ref() != Some(through)),
+        ),
+        without_port(&gateway.address),
         ago(gateway.first_seen, gateway.key_fingerprint().is_some(), now),
         ago(gateway.last_seen, gateway.key_fingerprint().is_some(), now),
-        gateway.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", age(at, now))),
+        gateway.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", short_age(at, now))),
         short(gateway.key_fingerprint()),
         pin(&gateway.pin),
     ]
@@ -73,20 +67,28 @@ fn agent_row(agent: &AgentRecord, now: Timestamp) -> Vec<String> {
         agent.name.to_string(),
         agent.state.to_string(),
         agent.rule.as_ref().map_or_else(|| NOTHING.to_owned(), |rule| format!("rule {rule}")),
-        text(&agent.via),
-        text(&agent.server.as_ref().filter(|_| agent.via.is_none())),
-        text_or_nothing(&agent.address),
+        text(&agent.via.as_ref().or(agent.server.as_ref())),
+        without_port(&agent.address),
         ago(agent.first_seen, agent.key_fingerprint().is_some(), now),
         ago(agent.last_seen, agent.key_fingerprint().is_some(), now),
-        agent.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", age(at, now))),
+        agent.expires().map_or(NOTHING.to_owned(), |at| format!("in {}", short_age(at, now))),
         short(agent.key_fingerprint()),
         pin(&agent.pin),
     ]
 }
 
-/// Who was approved and never came was not seen at that time.
+/// How long ago. Who was approved and never came was not seen at that time.
 fn ago(time: Timestamp, came: bool, now: Timestamp) -> String {
-    if came { format!("{} ago", age(time, now)) } else { "never".to_owned() }
+    if came { short_age(time, now) } else { "never".to_owned() }
+}
+
+/// The port that a node dials from says nothing to people; `show` and JSON have it.
+fn without_port(address: &str) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => address.ip().to_string(),
+        Err(_) if address.is_empty() => NOTHING.to_owned(),
+        Err(_) => address.to_owned(),
+    }
 }
 
 /// The beginning of a fingerprint: enough to tell keys apart by eye. `show` and JSON have the whole.
@@ -130,10 +132,6 @@ fn pin_document(pin: &KeyPin) -> Value {
 
 fn text(value: &Option<impl ToString>) -> String {
     value.as_ref().map_or(NOTHING.to_owned(), ToString::to_string)
-}
-
-fn text_or_nothing(text: &str) -> String {
-    if text.is_empty() { NOTHING.to_owned() } else { text.to_owned() }
 }
 
 /// Columns as wide as their widest cell.
