@@ -115,17 +115,16 @@ fn tables_fit_a_terminal_and_show_and_json_have_the_whole_key() {
     group.told(&["agent", "approve", "pc8.branch.example"]);
     let list = group.told(&["agent", "list"]);
     assert!(list.lines().all(|line| line.chars().count() <= 120), "{list}");
-    assert!(list.contains("a5b6c7d8a5b6") && !list.contains(&key) && list.contains("never"), "{list}");
+    assert!(list.contains(" a5b6c7d8") && !list.contains(&key) && list.contains("never"), "{list}");
     assert!(!list.contains("FORGOTTEN") && !list.contains("THROUGH"), "nobody waits, and nobody came: {list}");
     let store = rusqlite::Connection::open(group.directory.path().join("group.db")).unwrap();
-    let came = "address = '10.70.12.114:57116', software = 'farpost', first_seen = (unixepoch() - 400000) * 1000, server = 'ms1.corp.example',
-         key_hash = randomblob(32)";
+    let came = "address = '10.70.12.114:57116', software = 'farpost', server = 'ms1.corp.example',
+         first_seen = (unixepoch() - 400000) * 1000, key_hash = randomblob(32)";
     let who = "INSERT INTO agents (name, state, via, rule, first_seen, last_seen) VALUES
          ('pc9.branch.example', 'pending', 'gw1.branch.example', NULL, 0, unixepoch() * 1000),
          ('pc4.branch.example', 'approved', NULL, 'branch', 0, unixepoch() * 1000)";
     store.execute_batch(&format!("{who}; UPDATE agents SET {came}")).unwrap();
     let list = group.told(&["agent", "list"]);
-    println!("{list}");
     assert!(list.lines().all(|line| line.chars().count() <= 120), "{list}");
     assert!(list.contains("in 6 d") && list.contains("gw1.branch.example") && list.contains("rule branch"), "{list}");
     assert!(!list.contains("57116") && group.told(&["agent", "show", "pc9.branch.example"]).contains("57116"));
@@ -133,7 +132,7 @@ fn tables_fit_a_terminal_and_show_and_json_have_the_whole_key() {
     assert!(shown.contains(&key) && shown.starts_with("agent         pc7.branch.example\nstate"), "{shown}");
     assert_eq!(group.json(&["agent", "show", "pc7.branch.example"])["pin"]["demand"], json!(key));
     assert!(group.told(&["gateway", "list"]).contains("APPROVED FOR"), "a table of nobody has its head");
-    for refused in [&["agent", "show", "pc9.branch.example"], &["gateway", "show", "pc7.branch.example"]] {
+    for refused in [&["agent", "show", "pc5.branch.example"], &["gateway", "show", "pc7.branch.example"]] {
         assert_eq!(group.refused(refused), "FP3013");
     }
 }

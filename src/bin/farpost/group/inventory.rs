@@ -93,7 +93,7 @@ fn without_port(address: &str) -> String {
 
 /// The beginning of a fingerprint: enough to tell keys apart by eye. `show` and JSON have the whole.
 fn short(fingerprint: Option<String>) -> String {
-    fingerprint.map_or(NOTHING.to_owned(), |key| key.chars().take(12).collect())
+    fingerprint.map_or(NOTHING.to_owned(), |key| key.chars().take(8).collect())
 }
 
 /// What is demanded of a key, and that another one was refused.
