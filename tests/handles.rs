@@ -17,7 +17,8 @@ use events::{EventLog, within};
 use farpost::{
     Agent, AgentBuilder, ApprovedFor, CertificateAuthority, CertificateRequest, Code, Deliveries, DeliveryBatch, Error,
     Event, Events, Gateway, GatewayBuilder, Identity, Issuance, KeyKind, LocalAuthority, ManagementGroup,
-    ManagementServer, ManagementServerBuilder, Message, Order, Reason, Receipt, Received, Role,
+    ManagementServer, ManagementServerBuilder, Message, MessageChoice, MessageFilter, MessageState, Name, Order,
+    Reason, Receipt, Received, Role,
 };
 use futures::future::BoxFuture;
 
@@ -146,6 +147,41 @@ async fn d8_an_acknowledgement_that_comes_too_late_says_so() {
     agent.close(SOON).await.unwrap();
     assert_eq!(received.acknowledge().unwrap_err().code(), Code::Closed);
     assert!(agent.receive().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d8_an_agent_that_comes_later_gets_what_was_not_cancelled_however_many_were() {
+    let chain = Chain::new().await;
+    let server = chain.server().await.set("output.store", "true").unwrap().start().await.unwrap();
+    chain.group.approve_agent(AGENT).await.unwrap();
+    // More lie between the two that are left than may be under way at once.
+    for number in 1..=40_u64 {
+        assert_eq!(chain.group.send(AGENT, format!("order {number}")).await.unwrap(), number);
+    }
+    let numbers = (1..40).filter(|number| *number != 2).collect();
+    let choice = MessageChoice::Numbers { agent: Name::parse(AGENT).unwrap(), numbers };
+    let cancelled = chain.group.cancel_messages(choice).await.unwrap();
+    assert_eq!((cancelled.messages, cancelled.agents), (38, 1));
+    let agent = chain.agent(AGENT, SERVER, server.local_address().unwrap()).start().await.unwrap();
+    let first = within("the first order", agent.receive()).await.unwrap();
+    let second = within("the second order", agent.receive()).await.unwrap();
+    assert_eq!((first.sequence().0, second.sequence().0), (2, 40));
+    first.acknowledge().unwrap();
+    assert_eq!(chain.group.send(AGENT, "the last order").await.unwrap(), 41);
+    second.acknowledge().unwrap();
+    let last = within("the last order", agent.receive()).await.unwrap();
+    assert_eq!(last.sequence().0, 41);
+    last.acknowledge().unwrap();
+    let of = |state| MessageFilter { state: Some(state), ..MessageFilter::default() };
+    within("the word of the last order", async {
+        while chain.group.messages(of(MessageState::Delivered), 99).await.unwrap().len() < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(chain.group.messages(of(MessageState::Cancelled), 99).await.unwrap().len(), 38);
+    agent.close(SOON).await.unwrap();
+    server.close(SOON).await.unwrap();
 }
 
 #[test]
