@@ -3,12 +3,13 @@
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
-    AgentChoice, AgentDecision, AgentRecord, AgentState, By, GatewayState, KeyDemand, KeyPin, may_approve_agent,
+    AgentChoice, AgentDecision, AgentRecord, AgentState, By, GatewayState, KeyDemand, KeyPin, a_server,
+    may_approve_agent,
 };
 use crate::limits::DECIDED_AT_ONCE_MAX;
 use crate::name::Name;
-use crate::store::operations::operators::{check_no_operator, check_no_server};
-use crate::store::operations::{agent, audit, distinct, gateway, name_unknown, new_agent};
+use crate::store::operations::operators::check_no_operator;
+use crate::store::operations::{agent, audit, distinct, gateway, name_unknown, new_agent, server};
 use crate::store::records::{Records, Which};
 
 /// Decides about the chosen agents; whose standing changes. Where it is a rehearsal nothing is written.
@@ -23,6 +24,7 @@ pub(super) fn decide(
     }
     check(choice, decision)?;
     let known = chosen(records, choice)?;
+    check_no_servers(records, known.iter().map(|(name, _)| name), decision)?;
     let mut changed = Vec::new();
     for (name, record) in known {
         // A pattern chooses whom it changes; who is named is decided about again.
@@ -36,6 +38,22 @@ pub(super) fn decide(
         records.changed()?;
     }
     Ok(changed)
+}
+
+/// No management server's name is approved as an agent (rule G1): looked at once for all of them.
+fn check_no_servers<'n>(
+    records: &mut dyn Records,
+    mut names: impl Iterator<Item = &'n Name>,
+    decision: AgentDecision,
+) -> Result<()> {
+    if !matches!(decision, AgentDecision::Approve(_)) {
+        return Ok(());
+    }
+    let servers = records.servers()?;
+    match names.find(|name| server(&servers, name).is_some()) {
+        Some(name) => Err(a_server(name, "an agent")),
+        None => Ok(()),
+    }
 }
 
 fn check(choice: &AgentChoice, decision: AgentDecision) -> Result<()> {
@@ -87,9 +105,6 @@ fn decide_one(
 ) -> Result<()> {
     if decision != AgentDecision::Delete {
         check_no_operator(records, name)?;
-    }
-    if matches!(decision, AgentDecision::Approve(_)) {
-        check_no_server(records, name, "an agent")?;
     }
     match decision {
         AgentDecision::Approve(key) => {
@@ -165,6 +180,7 @@ fn delete(
 /// One agent, as [`decide`].
 pub(super) fn decide_named(records: &mut dyn Records, name: &Name, decision: AgentDecision, by: &By) -> Result<()> {
     records.lock_group()?;
+    check_no_servers(records, std::iter::once(name), decision)?;
     let before = agent(records, name)?;
     decide_one(records, name, before, decision, false, by)?;
     records.changed()
