@@ -11,6 +11,7 @@ mod presence;
 mod refusals;
 mod registrar;
 mod reports;
+mod start;
 mod store_health;
 mod verify;
 
@@ -139,3 +140,4 @@ impl Drop for ManagementServer {
 
 /// Batches on their way to the application: bounded by what the node lets be outstanding.
 type BatchSender = mpsc::UnboundedSender<crate::node::management_server::Batch>;
+type BatchReceiver = mpsc::UnboundedReceiver<crate::node::management_server::Batch>;
