@@ -157,6 +157,20 @@ fn an_error_says_code_found_expected_and_remedy_each_on_its_line() {
 }
 
 #[test]
+fn a_command_of_the_group_that_finds_no_group_says_how_to_name_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("management-server.toml").display().to_string();
+    for command in [["inventory", "--config"], ["audit", "--config"]] {
+        let (status, error) = failure(&[command[0], command[1], &file]);
+        assert_eq!(status, 1);
+        assert!(error.starts_with(&format!("FP5004 a file is missing: {file}")), "{error}");
+        for way in ["--config FILE", "--store URL", "--server M --identity DIR"] {
+            assert!(error.contains(way), "{way}: {error}");
+        }
+    }
+}
+
+#[test]
 fn cert_check_reads_the_identity_directory_of_a_configuration() {
     let laboratory = Laboratory::new();
     let (config, directory) = (laboratory.at("gateway.toml"), laboratory.at("out"));

@@ -321,9 +321,9 @@ fn nearest(key: &str) -> &'static str {
     let last = key.rsplit('.').next().unwrap_or(&key);
     let distance = |known: &&Key| {
         let known_last = known.name.rsplit('.').next().unwrap_or(known.name);
-        // `identity.cert` for `identity.certificate`.
+        // `identity.cert` for `identity.certificate`, `queue.max` for `queue.bytes_max`.
         let begun = key.len() > 2 && known.name.starts_with(key.as_str());
-        let plain = if begun { 1 } else { edits(&key, known.name) };
+        let plain = if begun || has_words(known.name, &key) { 1 } else { edits(&key, known.name) };
         let sorted = edits(&sorted_words(&key), &sorted_words(known.name)).saturating_add(1);
         let section = edits(last, known_last).saturating_add(2);
         (plain.min(sorted).min(section), plain)
@@ -331,8 +331,17 @@ fn nearest(key: &str) -> &'static str {
     KEYS.iter().min_by_key(distance).map_or("role", |key| key.name)
 }
 
+/// Whether a slip is several words, all of them the known key's.
+fn has_words(known: &str, slip: &str) -> bool {
+    words(slip).count() > 1 && words(slip).all(|word| words(known).any(|of_known| of_known == word))
+}
+
+fn words(key: &str) -> impl Iterator<Item = &str> {
+    key.split(['.', '_', '-'])
+}
+
 fn sorted_words(key: &str) -> String {
-    let mut words: Vec<&str> = key.split(['.', '_', '-']).collect();
+    let mut words: Vec<&str> = words(key).collect();
     words.sort_unstable();
     words.join(" ")
 }

@@ -56,6 +56,7 @@ fn an_unknown_key_names_the_nearest_one() {
         ("primary", "upstream.primary"),
         ("identity.cert", "identity.certificate"),
         ("backoff_min", "backoff.min"),
+        ("queue.max", "queue.bytes_max"),
         ("state-directory", "state_directory"),
         ("", "role"),
     ] {

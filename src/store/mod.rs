@@ -1,7 +1,7 @@
 //! The group store: what makes several management servers one group.
 //!
 //! Three layers: `group/` has the rules, `operations/` applies them to the records of one transaction, an engine keeps
-//! the records (`records.rs` says what that takes). SQLite is the default; PostgreSQL is there where several servers on
+//! the records (`records/` says what that takes). SQLite is the default; PostgreSQL is there where several servers on
 //! several machines share a group (feature `postgres`).
 
 #[cfg(test)]

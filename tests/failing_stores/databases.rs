@@ -42,7 +42,7 @@ impl Drop for Silence {
 async fn d4_a_database_that_is_silent_for_a_minute_costs_no_link_and_no_message() {
     let Some(cluster) = Cluster::start("") else { return };
     let chain = Chain::new().await;
-    let url = cluster.url(&cluster.database());
+    let url = format!("{}&connect_timeout=1", cluster.url(&cluster.database()));
     let scene = Scene::start(&chain, server(&chain, &url).await).await;
     let outage = Duration::from_secs(std::env::var("FARPOST_OUTAGE").ok().map_or(20, |text| text.parse().unwrap()));
     let (since, silence) = (Instant::now(), Silence::of(&cluster));

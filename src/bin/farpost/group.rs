@@ -284,7 +284,13 @@ impl StoreArguments {
         if let Some(url) = &self.store {
             return Ok(ManagementGroup::open(url).await?);
         }
-        let config = Config::from_toml(&files::read_text(&self.config)?, &self.config.display().to_string())?;
+        let text = files::read_text(&self.config).map_err(|failure| {
+            failure.remedy(
+                "say which group: --config FILE of a management server, --store URL, \
+                 or from afar: farpost --server M --identity DIR COMMAND",
+            )
+        })?;
+        let config = Config::from_toml(&text, &self.config.display().to_string())?;
         let url = config.store_url.ok_or_else(|| {
             Failure::new(Code::ConfigMissingKey, format!("{}: store.url", self.config.display()))
                 .expected("sqlite:///path or postgres://user@host/database")

@@ -47,7 +47,9 @@ fn a_server_that_is_gone_is_unavailable_at_once_and_used_again_when_it_is_back()
 #[test]
 fn a_server_that_falls_silent_is_given_up_and_used_again_when_it_answers() {
     let Some(cluster) = Cluster::start("") else { return };
-    let mut store = PostgresStore::open(&cluster.url(&cluster.database()), Some("CORP")).unwrap();
+    // A shorter wait for a new connection than the default, of which this test says nothing.
+    let url = format!("{}&connect_timeout=1", cluster.url(&cluster.database()));
+    let mut store = PostgresStore::open(&url, Some("CORP")).unwrap();
     let processes = cluster.processes();
     let signal = |signal| {
         for pid in &processes {
@@ -127,7 +129,8 @@ fn with_standby() -> Option<(PostgresStore, Cluster, Cluster, String)> {
     let (first, second) = (Cluster::start("")?, Cluster::start("")?);
     let (database, other) = (first.database(), second.database());
     second.sql("postgres", &format!("ALTER DATABASE {other} RENAME TO {database}"));
-    let url = format!("postgres://farpost@127.0.0.1:{},127.0.0.1:{}/{database}", first.port, second.port);
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", first.port, second.port);
+    let url = format!("postgres://farpost@{hosts}/{database}?connect_timeout=1");
     let mut store = PostgresStore::open(&url, Some("CORP")).unwrap();
     store.approve_agent(&name("pc7"), at(1)).unwrap();
     let dump = first.path("dump.sql");
