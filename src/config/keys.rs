@@ -333,15 +333,15 @@ fn nearest(key: &str) -> &'static str {
 
 /// Whether a slip is several words, all of them the known key's.
 fn has_words(known: &str, slip: &str) -> bool {
-    words(slip).count() > 1 && words(slip).all(|word| words(known).any(|of_known| of_known == word))
+    words_of(slip).count() > 1 && words_of(slip).all(|word| words_of(known).any(|of_known| of_known == word))
 }
 
-fn words(key: &str) -> impl Iterator<Item = &str> {
+fn words_of(key: &str) -> impl Iterator<Item = &str> {
     key.split(['.', '_', '-'])
 }
 
 fn sorted_words(key: &str) -> String {
-    let mut words: Vec<&str> = words(key).collect();
+    let mut words: Vec<&str> = words_of(key).collect();
     words.sort_unstable();
     words.join(" ")
 }
