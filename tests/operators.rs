@@ -1,11 +1,14 @@
 //! An operator's command from afar, as processes: a server that was set up by the command alone, and people elsewhere.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+#[path = "common/log.rs"]
+mod log;
 
-const WITHIN: Duration = Duration::from_secs(30);
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use log::until;
+
 const SERVER: &str = "ms1.corp.example";
 const ANN: &str = "ann.corp.example";
 const BOB: &str = "bob.corp.example";
@@ -110,19 +113,6 @@ impl Site {
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.starts_with(code), "{told}");
         assert!(output.stdout.is_empty());
-    }
-}
-
-/// Waits for a line with this in it.
-fn until(file: &Path, wanted: &str) -> String {
-    let since = Instant::now();
-    loop {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
-            return line.to_owned();
-        }
-        assert!(since.elapsed() < WITHIN, "no \"{wanted}\" in {}:\n{text}", file.display());
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -114,6 +114,24 @@ pub struct AgentRecord {
 }
 
 impl AgentRecord {
+    /// An agent that was not seen yet.
+    pub(crate) fn new(name: Name, state: AgentState, at: Timestamp) -> Self {
+        Self {
+            name,
+            state,
+            via: None,
+            address: String::new(),
+            server: None,
+            software: String::new(),
+            first_seen: at,
+            last_seen: at,
+            key_changed: None,
+            pin: KeyPin::default(),
+            rule: None,
+            key: None,
+        }
+    }
+
     /// SHA-256 of its public key in hexadecimal, once it was seen.
     pub fn key_fingerprint(&self) -> Option<String> {
         self.key.map(|key| key.to_string())
@@ -157,6 +175,25 @@ pub struct GatewayRecord {
 }
 
 impl GatewayRecord {
+    /// A gateway that was not seen yet.
+    pub(crate) fn new(name: Name, state: GatewayState, at: Timestamp) -> Self {
+        Self {
+            name,
+            state,
+            parent: None,
+            via: None,
+            address: String::new(),
+            server: None,
+            software: String::new(),
+            first_seen: at,
+            last_seen: at,
+            key_changed: None,
+            pin: KeyPin::default(),
+            agents: Vec::new(),
+            key: None,
+        }
+    }
+
     /// SHA-256 of its public key in hexadecimal, once it was seen.
     pub fn key_fingerprint(&self) -> Option<String> {
         self.key.map(|key| key.to_string())

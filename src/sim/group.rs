@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::group::{
     AgentRecord, AgentState, Assignment, CursorOutcome, CursorWrite, Decision, Facts, GatewayRecord, GatewayState,
-    GroupKey, KeyPin, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
+    GroupKey, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
     UnknownAgents, cursor_after, decide, open,
 };
 use crate::message::{Epoch, Sequence};
@@ -58,21 +58,8 @@ impl Group {
         if state == GatewayState::Approved {
             self.ever_approved.insert((name.clone(), Role::Gateway as u8));
         }
-        let record = GatewayRecord {
-            name: name.clone(),
-            state,
-            parent: parent.cloned(),
-            via: None,
-            address: String::new(),
-            server: None,
-            software: String::new(),
-            first_seen: Timestamp::default(),
-            last_seen: Timestamp::default(),
-            key_changed: None,
-            pin: KeyPin::default(),
-            agents: Vec::new(),
-            key: None,
-        };
+        let parent = parent.cloned();
+        let record = GatewayRecord { parent, ..GatewayRecord::new(name.clone(), state, Timestamp::default()) };
         self.gateways.insert(name.clone(), record);
     }
 
@@ -80,20 +67,7 @@ impl Group {
         if state == AgentState::Approved {
             self.ever_approved.insert((name.clone(), Role::Agent as u8));
         }
-        let record = AgentRecord {
-            name: name.clone(),
-            state,
-            via: None,
-            address: String::new(),
-            server: None,
-            software: String::new(),
-            first_seen: Timestamp::default(),
-            last_seen: Timestamp::default(),
-            key_changed: None,
-            pin: KeyPin::default(),
-            rule: None,
-            key: None,
-        };
+        let record = AgentRecord::new(name.clone(), state, Timestamp::default());
         self.agents.insert(name.clone(), record);
     }
 

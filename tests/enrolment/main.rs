@@ -9,6 +9,8 @@ mod chain;
 #[path = "../common/events.rs"]
 #[expect(dead_code, reason = "shared with the tests that count events")]
 mod events;
+#[path = "../common/log.rs"]
+mod log;
 #[path = "../common/pki.rs"]
 #[expect(dead_code, reason = "shared with the tests that spoil certificates")]
 mod pki;

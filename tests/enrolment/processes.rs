@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use crate::chain::{GATEWAY, SERVER};
+use crate::log::until;
 use crate::{NEW, files};
 
-const WITHIN: Duration = Duration::from_secs(30);
 /// A gateway behind the other one.
 const INNER: &str = "gw2.site.example";
 
@@ -67,19 +66,6 @@ impl Group {
 fn address(log: &Path, does: &str) -> String {
     let line = until(log, &format!("{does} on "));
     line.rsplit(' ').next().unwrap().trim().to_owned()
-}
-
-/// Waits for a line with this in it.
-fn until(file: &Path, wanted: &str) -> String {
-    let since = Instant::now();
-    loop {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
-            return line.to_owned();
-        }
-        assert!(since.elapsed() < WITHIN, "no \"{wanted}\" in {}:\n{text}", file.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -21,38 +21,12 @@ fn knock(role: Role, via: Option<&str>, server: &str) -> Knock {
 }
 
 fn gateway(state: GatewayState) -> GatewayRecord {
-    GatewayRecord {
-        name: name("node"),
-        state,
-        parent: (state == GatewayState::Approved).then(|| name("ms1")),
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: Timestamp::default(),
-        last_seen: Timestamp::default(),
-        key_changed: None,
-        pin: KeyPin::default(),
-        agents: Vec::new(),
-        key: None,
-    }
+    let parent = (state == GatewayState::Approved).then(|| name("ms1"));
+    GatewayRecord { parent, ..GatewayRecord::new(name("node"), state, Timestamp::default()) }
 }
 
 fn agent(state: AgentState) -> AgentRecord {
-    AgentRecord {
-        name: name("node"),
-        state,
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: Timestamp::default(),
-        last_seen: Timestamp::default(),
-        key_changed: None,
-        pin: KeyPin::default(),
-        rule: None,
-        key: None,
-    }
+    AgentRecord::new(name("node"), state, Timestamp::default())
 }
 
 fn server(excluded: bool) -> ServerRecord {

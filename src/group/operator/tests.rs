@@ -1,5 +1,4 @@
 use super::*;
-use crate::group::KeyPin;
 use crate::group::{
     AgentState, ApprovalsOperation, AuditOperation, GatewayState, InventoryOperation, OperatorsOperation,
     TokensOperation, UnknownAgents, decide,
@@ -41,38 +40,11 @@ fn operator(state: OperatorState, access: Access, pinned: Option<u8>) -> Operato
 }
 
 fn agent(state: AgentState) -> AgentRecord {
-    AgentRecord {
-        name: name("ann"),
-        state,
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: Timestamp::default(),
-        last_seen: Timestamp::default(),
-        key_changed: None,
-        key: None,
-        pin: KeyPin::default(),
-        rule: None,
-    }
+    AgentRecord::new(name("ann"), state, Timestamp::default())
 }
 
 fn gateway(state: GatewayState) -> GatewayRecord {
-    GatewayRecord {
-        name: name("ann"),
-        state,
-        parent: None,
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: Timestamp::default(),
-        last_seen: Timestamp::default(),
-        key_changed: None,
-        key: None,
-        pin: KeyPin::default(),
-        agents: Vec::new(),
-    }
+    GatewayRecord::new(name("ann"), state, Timestamp::default())
 }
 
 fn server() -> ServerRecord {

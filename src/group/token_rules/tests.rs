@@ -1,5 +1,5 @@
 use super::*;
-use crate::group::{GatewayState, KeyPin};
+use crate::group::GatewayState;
 
 fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
@@ -70,35 +70,8 @@ fn tokens_are_made_for_nodes_that_enrol_and_for_a_week_at_most() {
 
 #[test]
 fn g1_a_rejected_name_and_one_of_another_role_do_not_enrol() {
-    let agent = |state| AgentRecord {
-        name: name("pc7"),
-        state,
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: at(0),
-        last_seen: at(0),
-        key_changed: None,
-        pin: KeyPin::default(),
-        rule: None,
-        key: None,
-    };
-    let gateway = |state| GatewayRecord {
-        name: name("pc7"),
-        state,
-        parent: None,
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: at(0),
-        last_seen: at(0),
-        key_changed: None,
-        pin: KeyPin::default(),
-        agents: Vec::new(),
-        key: None,
-    };
+    let agent = |state| AgentRecord::new(name("pc7"), state, at(0));
+    let gateway = |state| GatewayRecord::new(name("pc7"), state, at(0));
     let decide = |role, agent: Option<AgentRecord>, gateway: Option<GatewayRecord>| {
         may_enrol(&name("pc7"), role, agent.as_ref(), gateway.as_ref()).map_err(|error| error.code())
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::*;
-use crate::group::{Facts, GatewayRecord, GatewayState, GroupKey, KeyPin, SessionRecord, UnknownAgents, decide, open};
+use crate::group::{Facts, GatewayRecord, GatewayState, GroupKey, SessionRecord, UnknownAgents, decide, open};
 use crate::identity::testing::{Issued, now};
 use crate::identity::{Claim, Identity, IdentityPolicy, attestation, verify_peer};
 use crate::limits::FRAME_BYTES_MAX;
@@ -43,21 +43,8 @@ impl Group {
 
     /// Every agent is approved, and every gateway here.
     fn decision(knock: &Knock) -> Decision {
-        let gateway = GatewayRecord {
-            name: knock.name.clone(),
-            state: GatewayState::Approved,
-            parent: Some(knock.server.clone()),
-            via: None,
-            address: String::new(),
-            server: None,
-            software: String::new(),
-            first_seen: now(),
-            last_seen: now(),
-            key_changed: None,
-            pin: KeyPin::default(),
-            agents: Vec::new(),
-            key: None,
-        };
+        let parent = Some(knock.server.clone());
+        let gateway = GatewayRecord { parent, ..GatewayRecord::new(knock.name.clone(), GatewayState::Approved, now()) };
         let gateway = (knock.role == Role::Gateway).then_some(gateway);
         let unknown_agents = UnknownAgents::Approve;
         decide(&Facts { gateway, via_approved: true, unknown_agents, ..Facts::default() }, knock).0

@@ -7,15 +7,15 @@ mod rules;
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
-    AgentDecision, AgentRecord, Answer, ApprovalsOperation, By, GatewayState, GatewayTerms, KeyPin, UnknownAgents,
-    may_approve_gateway, may_be_gateway, may_limit_gateway,
+    AgentDecision, AgentRecord, Answer, ApprovalsOperation, By, GatewayRecord, GatewayState, GatewayTerms, KeyPin,
+    UnknownAgents, may_approve_gateway, may_be_gateway, may_limit_gateway,
 };
 use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
 use crate::store::operations::assignments::check_parent;
 use crate::store::operations::operators::{check_no_operator, check_no_server, operator};
-use crate::store::operations::{Context, agent, audit, gateway, name_unknown, names, new_gateway, server};
+use crate::store::operations::{Context, agent, audit, gateway, name_unknown, names, server};
 use crate::store::records::{Records, Which};
 
 pub(in crate::store) use knocks::authorise;
@@ -85,7 +85,7 @@ fn approve_gateway(
         audit(records, by, ("remove agent", name.as_str()), agent.as_ref(), None)?;
     }
     let before = gateway(records, name)?;
-    let mut record = before.clone().unwrap_or_else(|| new_gateway(name, GatewayState::Approved, by.at));
+    let mut record = before.clone().unwrap_or_else(|| GatewayRecord::new(name.clone(), GatewayState::Approved, by.at));
     record.state = GatewayState::Approved;
     record.parent = Some(parent.clone());
     if let Some(key) = terms.key {

@@ -13,12 +13,9 @@ pub(super) mod tokens;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::group::{
-    AgentRecord, AgentState, Answer, By, GatewayRecord, GatewayState, GroupKey, KeyPin, Operation, ServerRecord,
-};
+use crate::group::{AgentRecord, Answer, By, GatewayRecord, GroupKey, Operation, ServerRecord};
 use crate::name::Name;
 use crate::store::records::{Records, Which};
-use crate::time::Timestamp;
 
 use audit::audit;
 
@@ -68,43 +65,6 @@ fn name_unknown(records: &mut dyn Records, name: &Name, expected: &str) -> Error
             .found(what.unwrap_or_else(|| "nothing of this name".to_owned()))
             .expected(expected),
         Err(error) => error,
-    }
-}
-
-/// A gateway that was not seen yet.
-fn new_gateway(name: &Name, state: GatewayState, at: Timestamp) -> GatewayRecord {
-    GatewayRecord {
-        name: name.clone(),
-        state,
-        parent: None,
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: at,
-        last_seen: at,
-        key_changed: None,
-        pin: KeyPin::default(),
-        agents: Vec::new(),
-        key: None,
-    }
-}
-
-/// An agent that was not seen yet.
-fn new_agent(name: &Name, state: AgentState, at: Timestamp) -> AgentRecord {
-    AgentRecord {
-        name: name.clone(),
-        state,
-        via: None,
-        address: String::new(),
-        server: None,
-        software: String::new(),
-        first_seen: at,
-        last_seen: at,
-        key_changed: None,
-        pin: KeyPin::default(),
-        rule: None,
-        key: None,
     }
 }
 

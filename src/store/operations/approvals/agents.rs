@@ -9,7 +9,7 @@ use crate::group::{
 use crate::limits::DECIDED_AT_ONCE_MAX;
 use crate::name::Name;
 use crate::store::operations::operators::check_no_operator;
-use crate::store::operations::{agent, audit, distinct, gateway, name_unknown, new_agent, server};
+use crate::store::operations::{agent, audit, distinct, gateway, name_unknown, server};
 use crate::store::records::{Records, Which};
 
 /// Decides about the chosen agents; whose standing changes. Where it is a rehearsal nothing is written.
@@ -149,7 +149,7 @@ fn put(
     if rehearsal {
         return Ok(());
     }
-    let mut record = before.clone().unwrap_or_else(|| new_agent(name, state, by.at));
+    let mut record = before.clone().unwrap_or_else(|| AgentRecord::new(name.clone(), state, by.at));
     (record.state, record.rule) = (state, None);
     if let Some(key) = key {
         record.pin = KeyPin::of(key);

@@ -10,7 +10,7 @@ use crate::group::{
 };
 use crate::name::Name;
 use crate::role::Role;
-use crate::store::operations::{assignments, audit, distinct, new_agent, new_gateway, server};
+use crate::store::operations::{assignments, audit, distinct, server};
 use crate::store::records::{Place, Records, Which};
 use crate::time::Timestamp;
 
@@ -146,7 +146,7 @@ impl Picture {
             }
             Remember::Seen => {}
             Remember::PendingGateway => {
-                let new = || new_gateway(&knock.name, GatewayState::Pending, knock.at);
+                let new = || GatewayRecord::new(knock.name.clone(), GatewayState::Pending, knock.at);
                 let record = self.gateways.entry(knock.name.clone()).or_insert_with(new);
                 (record.state, record.parent) = (GatewayState::Pending, None);
                 self.is_changed = true;
@@ -177,7 +177,7 @@ impl Picture {
                 before: Before::Agent(knock.name.clone(), before),
             });
         }
-        let new = || new_agent(&knock.name, state, knock.at);
+        let new = || AgentRecord::new(knock.name.clone(), state, knock.at);
         let record = self.agents.entry(knock.name.clone()).or_insert_with(new);
         (record.state, record.rule) = (state, rule.cloned());
         self.is_changed = true;
