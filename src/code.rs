@@ -311,6 +311,20 @@ impl Code {
     pub fn number(self) -> u16 {
         self as u16
     }
+
+    /// Whether the group store is in trouble: it says nothing about whoever asked.
+    pub(crate) fn is_of_the_store(self) -> bool {
+        matches!(
+            self,
+            Self::StoreUnavailable
+                | Self::StoreNewer
+                | Self::StoreCorrupt
+                | Self::StoreBusy
+                | Self::StoreLoginFailed
+                | Self::StoreForbidden
+                | Self::StoreUntrusted
+        )
+    }
 }
 
 impl FromStr for Code {

@@ -208,11 +208,7 @@ fn said_of(name: Option<&Name>, error: &Error) -> String {
 fn is_refusal(code: Code, was_let_in: bool) -> bool {
     let passes = matches!(
         code,
-        Code::StoreUnavailable
-            | Code::StoreBusy
-            | Code::StoreNewer
-            | Code::StoreCorrupt
-            | Code::ShuttingDown
+        Code::ShuttingDown
             | Code::LinkDown
             | Code::LinkClosed
             | Code::LinkSilent
@@ -222,7 +218,7 @@ fn is_refusal(code: Code, was_let_in: bool) -> bool {
             | Code::SessionStale
             | Code::AttestationStale
             | Code::RolledBack
-    );
+    ) || code.is_of_the_store();
     !passes && (!was_let_in || matches!(code.number(), 1000..=1999 | 3000..=3999))
 }
 
@@ -333,7 +329,7 @@ mod tests {
         for code in [Code::CertificateRevoked, Code::ApprovalWithdrawn] {
             assert!(is_refusal(code, true), "{code}");
         }
-        for code in [Code::LinkDown, Code::StoreUnavailable, Code::SessionFenced] {
+        for code in [Code::LinkDown, Code::StoreUnavailable, Code::StoreLoginFailed, Code::SessionFenced] {
             assert!(!is_refusal(code, false) && !is_refusal(code, true), "{code}");
         }
         assert!(!is_refusal(Code::FrameMalformed, true), "it was let in");

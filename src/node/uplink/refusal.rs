@@ -7,18 +7,10 @@ use crate::error::Error;
 /// reach for a moment says nothing about the node; and a node whose approval was withdrawn comes again to wait on an
 /// open link, so that a new approval works at once (rule G5).
 pub(super) fn is_refusal(code: Code) -> bool {
-    let passes = matches!(
-        code,
-        Code::StoreUnavailable
-            | Code::StoreBusy
-            | Code::StoreNewer
-            | Code::StoreCorrupt
-            | Code::PendingFull
-            | Code::ApprovalWithdrawn
-            // The node's own token did not answer: no upstream has said anything yet.
-            | Code::SignerFailed
-            | Code::SignerTimedOut
-    );
+    // The last two: the node's own token did not answer, and no upstream has said anything yet.
+    let passes =
+        matches!(code, Code::PendingFull | Code::ApprovalWithdrawn | Code::SignerFailed | Code::SignerTimedOut)
+            || code.is_of_the_store();
     let is_about_the_path = matches!(code, Code::GatewayLoop | Code::PathTooLong);
     !passes && (matches!(code.number(), 1000..=1999 | 3000..=3999) || code == Code::PeerRefused || is_about_the_path)
 }
@@ -48,6 +40,9 @@ mod tests {
     fn f2_a_store_out_of_reach_or_a_withdrawn_approval_is_no_refusal_and_a_rejection_is_one() {
         for code in [
             Code::StoreUnavailable,
+            Code::StoreLoginFailed,
+            Code::StoreForbidden,
+            Code::StoreUntrusted,
             Code::StoreBusy,
             Code::PendingFull,
             Code::ApprovalWithdrawn,

@@ -82,17 +82,7 @@ impl StoreHealth {
 }
 
 fn is_the_stores(code: Code) -> bool {
-    matches!(
-        code,
-        Code::StoreUnavailable
-            | Code::StoreBusy
-            | Code::StoreCorrupt
-            | Code::StoreNewer
-            | Code::StoreLoginFailed
-            | Code::StoreForbidden
-            | Code::StoreUntrusted
-            | Code::Internal
-    )
+    code.is_of_the_store() || code == Code::Internal
 }
 
 #[cfg(test)]
