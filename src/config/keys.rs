@@ -314,19 +314,20 @@ fn unknown_key(key: &str) -> Error {
 }
 
 /// The known key that takes the fewest edits, in the order written or with the words sorted: `queue.max_bytes`
-/// is near to `queue.bytes_max`. A missing or wrong section counts as one edit.
+/// is near to `queue.bytes_max`. A missing or wrong section counts as two edits, a wrong key of a right section as three at most.
 fn nearest(key: &str) -> &'static str {
     // A key is at most as long as the longest known one, twice; what is longer is no slip of a finger.
     let key: String = key.chars().take(KEY_CHARS_SHOWN).collect();
-    let last = key.rsplit('.').next().unwrap_or(&key);
+    let (section, last) = key.rsplit_once('.').unwrap_or(("", &key));
     let distance = |known: &&Key| {
-        let known_last = known.name.rsplit('.').next().unwrap_or(known.name);
+        let (of_known, known_last) = known.name.rsplit_once('.').unwrap_or(("", known.name));
         // `identity.cert` for `identity.certificate`, `queue.max` for `queue.bytes_max`.
         let begun = key.len() > 2 && known.name.starts_with(key.as_str());
         let plain = if begun || has_words(known.name, &key) { 1 } else { edits(&key, known.name) };
         let sorted = edits(&sorted_words(&key), &sorted_words(known.name)).saturating_add(1);
-        let section = edits(last, known_last).saturating_add(2);
-        (plain.min(sorted).min(section), plain)
+        let elsewhere = edits(last, known_last).saturating_add(2);
+        let here = if !section.is_empty() && section == of_known { 3 } else { usize::MAX };
+        (plain.min(sorted).min(elsewhere).min(here), plain)
     };
     KEYS.iter().min_by_key(distance).map_or("role", |key| key.name)
 }

@@ -57,6 +57,8 @@ fn an_unknown_key_names_the_nearest_one() {
         ("identity.cert", "identity.certificate"),
         ("backoff_min", "backoff.min"),
         ("queue.max", "queue.bytes_max"),
+        ("queue.x", "queue."),
+        ("queue.primary", "upstream.primary"),
         ("state-directory", "state_directory"),
         ("", "role"),
     ] {
