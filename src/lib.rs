@@ -78,7 +78,9 @@ pub use group::{ApprovalRule, KeyDemand, KeyPin, NamePattern, RuleName, RuleTest
 #[cfg(feature = "management-server")]
 pub use group::{AssignmentTarget, NodeChoice, ServerUse, SiteChange};
 #[cfg(feature = "management-server")]
-pub use group::{AuditRecord, Author, AuthorKind, Cursor, Delivery, DeliveryGap, Inventory, TokenRecord};
+pub use group::{
+    AuditRecord, Author, AuthorKind, Cursor, DeliveriesKept, Delivery, DeliveryGap, Inventory, TokenRecord,
+};
 #[cfg(feature = "management-server")]
 pub use group::{
     Delivered, FailoverOutlook, NodeFilter, NodeStanding, NodeState, Outlook, Overview, Problem, ProblemKind,

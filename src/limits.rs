@@ -248,6 +248,16 @@ pub(crate) const DOWN_SHOWN_MAX: u64 = 1_000;
 /// Rows that one transaction forgets: a millisecond or two, so that commits go on in between.
 #[cfg(feature = "management-server")]
 pub(crate) const FORGET_BATCH: u64 = 500;
+/// Deliveries that one transaction prunes where they are not pruned by whole days, which bounds how long a commit waits
+/// for it.
+#[cfg(feature = "management-server")]
+pub(crate) const PRUNE_BATCH: u64 = 2_000;
+/// Days after today for which deliveries have a place made ahead: a night in which no server runs costs nothing.
+#[cfg(feature = "management-server")]
+pub(crate) const DELIVERY_DAYS_AHEAD: i64 = 2;
+/// The most days for which deliveries can be kept, but for ever: a hundred years.
+#[cfg(feature = "management-server")]
+pub(crate) const DELIVERY_KEEP_DAYS_MAX: u32 = 36_500;
 /// How often one of the management servers looks for what is to be forgotten.
 #[cfg(feature = "management-server")]
 pub(crate) const FORGET_EVERY: Duration = Duration::from_secs(60);

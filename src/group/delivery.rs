@@ -47,3 +47,13 @@ pub struct DeliveryGap {
     /// When it was written, by the management server's clock.
     pub received: Timestamp,
 }
+
+/// How long the group store keeps what an output of `store = true` wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeliveriesKept {
+    /// For how many whole days (UTC) beside today, whether anybody read them or not; `None`: for ever.
+    pub days: Option<u32>,
+    /// When the first of those that are there was received, by the management server's clock.
+    pub oldest: Option<Timestamp>,
+}

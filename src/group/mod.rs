@@ -57,7 +57,7 @@ pub use audit::{AuditRecord, Author, AuthorKind};
 #[cfg(feature = "management-server")]
 pub(crate) use chain::Chains;
 #[cfg(feature = "management-server")]
-pub use delivery::{Delivery, DeliveryGap};
+pub use delivery::{DeliveriesKept, Delivery, DeliveryGap};
 #[cfg(feature = "management-server")]
 pub(crate) use down::may_expire_after;
 #[cfg(feature = "management-server")]

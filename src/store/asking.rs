@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::group::{
     AgentRecord, Answer, ApprovalsOperation, Assignment, AssignmentRecord, AssignmentsOperation, AuditOperation,
-    AuditRecord, Author, By, Cursor, Delivery, DeliveryGap, DownstreamOperation, GatewayRecord, InventoryOperation,
-    Operation, ServerRecord, TokenRecord, TokensOperation, UnknownAgents,
+    AuditRecord, Author, By, Cursor, DeliveriesKept, Delivery, DeliveryGap, DownstreamOperation, GatewayRecord,
+    InventoryOperation, Operation, ServerRecord, TokenRecord, TokensOperation, UnknownAgents,
 };
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -97,6 +97,14 @@ pub(crate) trait Asking: Store {
 
     fn delivery_count(&mut self) -> Result<u64> {
         ask!(self, Timestamp::default(), InventoryOperation::DeliveryCount, Number)
+    }
+
+    fn keep_deliveries(&mut self, days: Option<u32>) -> Result<()> {
+        self.change_group(InventoryOperation::KeepDeliveries { days }, Timestamp::default())
+    }
+
+    fn deliveries_kept(&mut self) -> Result<DeliveriesKept> {
+        ask!(self, Timestamp::default(), InventoryOperation::DeliveriesKept, DeliveriesKept)
     }
 
     fn gaps(&mut self, above: u64, count: usize) -> Result<Vec<DeliveryGap>> {

@@ -65,7 +65,8 @@ impl<E: Engine> Store for GroupStore<E> {
     }
 
     fn register_server(&mut self, server: &Name, address: &str, at: Timestamp) -> Result<()> {
-        self.engine.write(|records| assignments::register_server(records, server, address, at))
+        self.engine.write(|records| assignments::register_server(records, server, address, at))?;
+        self.engine.write(|records| deliveries::prepare(records))
     }
 
     fn authorise(&mut self, knocks: &[Knock]) -> Result<Vec<Decision>> {
@@ -89,7 +90,7 @@ impl<E: Engine> Store for GroupStore<E> {
     }
 
     fn commit(&mut self, writes: &[CursorWrite], deliveries: &[StoredRun]) -> Result<Vec<CursorOutcome>> {
-        let received = now();
+        let received = received_now();
         self.engine.write(|records| {
             let moves = sessions::move_cursors(records, writes)?;
             deliveries::store(records, &moves, writes, deliveries, received)?;
@@ -135,7 +136,9 @@ impl<E: Engine> Store for GroupStore<E> {
     }
 
     fn forget_some(&mut self, at: Timestamp) -> Result<bool> {
-        self.engine.write(|records| down::forget_some(records, at))
+        let messages = self.engine.write(|records| down::forget_some(records, at))?;
+        self.engine.write(|records| deliveries::prepare(records))?;
+        Ok(self.engine.write(|records| deliveries::prune_some(records))? || messages)
     }
 
     fn keep_presence(&mut self, batch: &PresenceBatch) -> Result<()> {
@@ -145,6 +148,20 @@ impl<E: Engine> Store for GroupStore<E> {
     fn use_token(&mut self, ask: &TokenUse) -> Result<TokenAnswer> {
         self.engine.write(|records| tokens::use_once(records, ask))
     }
+}
+
+/// When a delivery is received; a test may set the clock of its thread.
+fn received_now() -> Timestamp {
+    #[cfg(test)]
+    if let Some(received) = TEST_CLOCK.get() {
+        return received;
+    }
+    now()
+}
+
+#[cfg(test)]
+thread_local! {
+    pub(super) static TEST_CLOCK: std::cell::Cell<Option<Timestamp>> = const { std::cell::Cell::new(None) };
 }
 
 /// This computer's clock, for people: when a delivery was written.

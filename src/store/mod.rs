@@ -104,7 +104,8 @@ pub(crate) trait Store: Send {
     fn down_delivered(&mut self, agent: &Name, fence: u64, through: u64, at: Timestamp) -> Result<()>;
     /// Whether this server is to call [`Store::forget_some`] now: of a group's servers one does in each period.
     fn is_time_to_forget(&mut self, at: Timestamp) -> Result<bool>;
-    /// Forgets messages to agents that ended long ago, a few in one short transaction; whether there may be more.
+    /// Forgets messages to agents that ended long ago and deliveries that are no longer kept, a few in one short
+    /// transaction each; whether there may be more.
     fn forget_some(&mut self, at: Timestamp) -> Result<bool>;
 
     /// Writes what a server says of the nodes that are connected to it, and renews its lease.

@@ -3,9 +3,11 @@
 mod approvals;
 mod audit;
 mod cancelling;
+pub(super) mod days;
 mod down;
 mod golden;
 mod operators;
+mod pace;
 mod places;
 pub(super) mod presence;
 mod refusals;

@@ -6,6 +6,7 @@
 mod age;
 pub(crate) mod approval;
 mod audit;
+mod deliveries;
 mod details;
 mod failover;
 mod inventory;
@@ -61,6 +62,9 @@ pub(crate) enum GroupCommand {
     Send(messages::SendArguments),
     /// Messages to agents, and what became of them
     Messages(messages::MessagesArguments),
+    /// How long the store keeps what agents delivered (outputs with store = true)
+    #[command(subcommand)]
+    Deliveries(deliveries::DeliveriesCommand),
     /// Who changed what in the group, and when
     Audit(audit::AuditArguments),
     /// Every attempt to connect that was refused, and why
@@ -175,6 +179,7 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
         GroupCommand::Operator(command) => operators::execute(command),
         GroupCommand::Send(arguments) => wait(messages::send(arguments)),
         GroupCommand::Messages(arguments) => wait(messages::messages(arguments)),
+        GroupCommand::Deliveries(command) => wait(deliveries::execute(command)),
         GroupCommand::Audit(arguments) => wait(audit::audit(arguments)),
         GroupCommand::Refusals(arguments) => wait(refusals::refusals(arguments)),
     }

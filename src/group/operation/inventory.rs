@@ -29,10 +29,14 @@ pub(crate) enum InventoryOperation {
     DeliveryCount,
     /// Gaps above a number, at most `limit`. Answers `Gaps`.
     Gaps { above: u64, limit: u64 },
+    /// How long deliveries and gaps are kept, and since when there are any. Answers `DeliveriesKept`.
+    DeliveriesKept,
+    /// Keeps them for so many whole days (UTC) beside today; `None`: for ever. Answers `Done`.
+    KeepDeliveries { days: Option<u32> },
 }
 
 impl InventoryOperation {
     pub(crate) fn is_change(&self) -> bool {
-        false
+        matches!(self, Self::KeepDeliveries { .. })
     }
 }

@@ -14,9 +14,9 @@ mod tokens;
 use serde::{Deserialize, Serialize};
 
 use crate::group::{
-    AgentRecord, ApprovalRule, Assignment, AssignmentRecord, AuditRecord, Cursor, Delivery, DeliveryGap,
-    FailoverOutlook, GatewayRecord, Inventory, MessageRecord, MessagesCancelled, MessagesSent, OperatorRecord,
-    Overview, RefusedAttempt, RuleTest, ServerRecord, SiteRecord, TokenRecord, UnknownAgents,
+    AgentRecord, ApprovalRule, Assignment, AssignmentRecord, AuditRecord, Cursor, DeliveriesKept, Delivery,
+    DeliveryGap, FailoverOutlook, GatewayRecord, Inventory, MessageRecord, MessagesCancelled, MessagesSent,
+    OperatorRecord, Overview, RefusedAttempt, RuleTest, ServerRecord, SiteRecord, TokenRecord, UnknownAgents,
 };
 use crate::name::Name;
 
@@ -117,6 +117,7 @@ pub(crate) enum Answer {
     Cancelled(MessagesCancelled),
     Cursors(Vec<Cursor>),
     Deliveries(Vec<Delivery>),
+    DeliveriesKept(DeliveriesKept),
     FailoverOutlooks(Vec<FailoverOutlook>),
     Gaps(Vec<DeliveryGap>),
     Gateways(Vec<GatewayRecord>),

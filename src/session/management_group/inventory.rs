@@ -2,12 +2,12 @@
 
 use crate::error::Result;
 use crate::group::{
-    Affected, Answer, Cursor, Delivery, DeliveryGap, FailoverOutlook, Inventory, InventoryOperation, NodeFilter,
-    Overview, SiteName,
+    Affected, Answer, Cursor, DeliveriesKept, Delivery, DeliveryGap, FailoverOutlook, Inventory, InventoryOperation,
+    NodeFilter, Overview, SiteName,
 };
 use crate::name::Name;
 use crate::session::management_group::sites::names;
-use crate::session::management_group::{ManagementGroup, answer};
+use crate::session::management_group::{ManagementGroup, answer, done};
 
 impl ManagementGroup {
     /// The group's name.
@@ -135,5 +135,25 @@ impl ManagementGroup {
     /// As [`ManagementGroup::name`].
     pub async fn gaps(&self, above: u64, limit: usize) -> Result<Vec<DeliveryGap>> {
         answer!(self.ask(InventoryOperation::Gaps { above, limit: limit as u64 }), Gaps)
+    }
+
+    /// How long the store keeps deliveries and gaps, and since when there are any.
+    ///
+    /// # Errors
+    ///
+    /// As [`ManagementGroup::name`].
+    pub async fn deliveries_kept(&self) -> Result<DeliveriesKept> {
+        answer!(self.ask(InventoryOperation::DeliveriesKept), DeliveriesKept)
+    }
+
+    /// Keeps deliveries and gaps for so many whole days (UTC, by the store's clock) beside today, or for ever (`None`, as it
+    /// is until somebody says otherwise). What is older is pruned by the management servers within minutes, **whether
+    /// anybody has read it or not**; a later, longer time brings nothing back.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ArgumentInvalid`](crate::Code::ArgumentInvalid) for no days at all, and for more than a hundred years.
+    pub async fn keep_deliveries(&self, days: Option<u32>) -> Result<()> {
+        self.ask(InventoryOperation::KeepDeliveries { days }).await.and_then(done)
     }
 }

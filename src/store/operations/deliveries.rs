@@ -2,12 +2,14 @@
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::group::CursorWrite;
+use crate::group::{Answer, By, CursorWrite, DeliveriesKept};
+use crate::limits::{DELIVERY_DAYS_AHEAD, DELIVERY_KEEP_DAYS_MAX, PRUNE_BATCH};
 use crate::message::{Gap, Sequence};
 use crate::name::Name;
 use crate::store::StoredRun;
+use crate::store::operations::audit;
 use crate::store::operations::sessions::Moved;
-use crate::store::records::{Records, StoredGap, StoredMessage};
+use crate::store::records::{Day, Records, StoredGap, StoredMessage};
 use crate::time::Timestamp;
 use crate::wire::Content;
 
@@ -39,12 +41,53 @@ pub(in crate::store) fn store(
             continue;
         }
         let new = content.messages().filter(|message| moved.from < message.sequence && message.sequence <= moved.to);
-        messages.extend(new.map(|message| StoredMessage { agent, via, epoch: *epoch, message }));
+        messages.extend(new.map(|message| {
+            let may_be_stored = message.sequence <= moved.stored;
+            StoredMessage { agent, via, epoch: *epoch, message, may_be_stored }
+        }));
     }
     if !messages.is_empty() {
         records.put_deliveries(&messages, received)?;
     }
     if gaps.is_empty() { Ok(()) } else { records.put_gaps(&gaps, received) }
+}
+
+/// How long they are kept, and since when there are any.
+pub(super) fn kept(records: &mut dyn Records) -> Result<DeliveriesKept> {
+    let oldest = records.deliveries(0, 1)?.first().map(|delivery| delivery.received);
+    Ok(DeliveriesKept { days: records.deliveries_keep_days()?, oldest })
+}
+
+/// Keeps them for so many days beside today from now on, or for ever.
+pub(super) fn keep(records: &mut dyn Records, by: &By, days: Option<u32>) -> Result<Answer> {
+    if days.is_some_and(|days| !(1..=DELIVERY_KEEP_DAYS_MAX).contains(&days)) {
+        return Err(Error::new(Code::ArgumentInvalid)
+            .subject("how long deliveries are kept")
+            .found(format!("{} days", days.unwrap_or_default()))
+            .expected(format!("1 to {DELIVERY_KEEP_DAYS_MAX} days, or for ever")));
+    }
+    records.lock_group()?;
+    let before = records.deliveries_keep_days()?;
+    if before == days {
+        return Ok(Answer::Done);
+    }
+    records.put_deliveries_keep_days(days)?;
+    let words = |days: Option<u32>| days.map_or("forever".to_owned(), |days| format!("{days}d"));
+    audit(records, by, ("keep deliveries", ""), Some(&words(before)), Some(&words(days)))?;
+    Ok(Answer::Done)
+}
+
+/// Makes places for today's deliveries and those of the days that follow, by the store's clock.
+pub(in crate::store) fn prepare(records: &mut dyn Records) -> Result<()> {
+    let today = Day::of(records.clock()?);
+    records.prepare_delivery_days(today, today.later_by(DELIVERY_DAYS_AHEAD))
+}
+
+/// Forgets some of what was kept for as many whole days as it is to be, by the store's clock; whether there may be more.
+pub(in crate::store) fn prune_some(records: &mut dyn Records) -> Result<bool> {
+    let Some(days) = records.deliveries_keep_days()? else { return Ok(false) };
+    let today = Day::of(records.clock()?);
+    records.prune_deliveries(today.later_by(-i64::from(days)), PRUNE_BATCH)
 }
 
 /// The part of a gap that a cursor's move covers.

@@ -9,7 +9,7 @@ use crate::group::{
 };
 use crate::name::Name;
 use crate::role::Role;
-use crate::store::operations::{Context, assignments, name_unknown};
+use crate::store::operations::{Context, assignments, deliveries, name_unknown};
 use crate::store::records::{Records, Which};
 
 pub(super) fn perform(
@@ -42,6 +42,8 @@ pub(super) fn perform(
         }
         InventoryOperation::DeliveryCount => records.delivery_count().map(Answer::Number),
         InventoryOperation::Gaps { above, limit } => records.gaps(*above, count(*limit)).map(Answer::Gaps),
+        InventoryOperation::DeliveriesKept => deliveries::kept(records).map(Answer::DeliveriesKept),
+        InventoryOperation::KeepDeliveries { days } => deliveries::keep(records, context.by, *days),
     }
 }
 

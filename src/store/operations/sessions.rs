@@ -15,6 +15,8 @@ use crate::store::records::{CurrentCursor, Records, Which};
 pub(in crate::store) struct Moved {
     pub(super) from: Sequence,
     pub(super) to: Sequence,
+    /// Up to here they may be stored already: the epoch was forgotten and came back.
+    pub(super) stored: Sequence,
 }
 
 /// Opens a session per request, each as if those before it had been written.
@@ -62,7 +64,7 @@ pub(in crate::store) fn move_cursors(records: &mut dyn Records, writes: &[Cursor
             let from = current.cursor;
             let to = cursor_after(Some((current.fence, current.epoch)), from, write)?;
             current.cursor = to;
-            Some(Moved { from, to })
+            Some(Moved { from, to, stored: current.stored })
         });
         moves.push(moved);
     }

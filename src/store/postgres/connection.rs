@@ -63,13 +63,24 @@ impl Link {
     ) -> Result<Vec<Row>> {
         let (client, statements) = (&self.client, &mut self.statements);
         let work = async {
-            if !statements.contains_key(sql) {
-                statements.insert(sql, client.prepare(sql).await?);
-            }
-            match statements.get(sql) {
-                Some(statement) => client.query(statement, parameters).await,
-                None => Ok(Vec::new()),
-            }
+            let statement = prepared(client, statements, sql).await?;
+            client.query(&statement, parameters).await
+        };
+        let answer = runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, work).await });
+        self.note(answer)
+    }
+
+    /// The same of a change: how many rows it met.
+    pub(super) fn execute(
+        &mut self,
+        runtime: &Handle,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64> {
+        let (client, statements) = (&self.client, &mut self.statements);
+        let work = async {
+            let statement = prepared(client, statements, sql).await?;
+            client.execute(&statement, parameters).await
         };
         let answer = runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, work).await });
         self.note(answer)
@@ -92,6 +103,20 @@ impl Link {
         self.failure = Some(failure);
         Err(error)
     }
+}
+
+/// A statement, prepared at its first use.
+async fn prepared(
+    client: &Client,
+    statements: &mut HashMap<&'static str, Statement>,
+    sql: &'static str,
+) -> Result<Statement, tokio_postgres::Error> {
+    if let Some(statement) = statements.get(sql) {
+        return Ok(statement.clone());
+    }
+    let statement = client.prepare(sql).await?;
+    statements.insert(sql, statement.clone());
+    Ok(statement)
 }
 
 /// The first of the target's hosts that `connect` works with. Of what failed, the most telling is answered: not that

@@ -14,6 +14,30 @@ use crate::store::postgres::records::Transaction;
 use crate::store::records::{StoredGap, StoredMessage, corrupt, path_of, signed};
 use crate::time::Timestamp;
 
+/// Takes numbers and stores messages under them, those of which `$rest` says so.
+macro_rules! put {
+    ($rest:literal) => {
+        concat!(
+            "WITH given AS (UPDATE farpost.output_numbers SET deliveries = deliveries + $1 RETURNING deliveries)
+             INSERT INTO farpost.deliveries (id, agent, epoch, sequence, priority, via, sent, received, payload)
+             SELECT given.deliveries - $1 + m.position, m.agent, m.epoch, m.sequence, m.priority, m.via, m.sent, $2,
+                    m.payload
+             FROM given, unnest($3::text[], $4::bigint[], $5::bigint[], $6::smallint[], $7::text[], $8::bigint[],
+                                $9::bytea[])
+                  WITH ORDINALITY AS m(agent, epoch, sequence, priority, via, sent, payload, position) ",
+            $rest,
+            " ON CONFLICT DO NOTHING"
+        )
+    };
+}
+/// A key is unique within a partition; across them it is since its cursor moved over it only once.
+const PUT: &str = put!("");
+/// Where an epoch came back that was forgotten, its cursor does not say what is stored: every day is looked at.
+const PUT_NEW: &str = put!(
+    "WHERE NOT EXISTS (SELECT FROM farpost.deliveries d
+                       WHERE d.agent = m.agent AND d.epoch = m.epoch AND d.sequence = m.sequence)"
+);
+
 pub(super) fn put(records: &mut Transaction<'_>, messages: &[StoredMessage<'_>], received: Timestamp) -> Result<()> {
     let agents: Vec<&str> = messages.iter().map(|stored| stored.agent.as_str()).collect();
     let vias: Vec<&str> = messages.iter().map(|stored| stored.via).collect();
@@ -23,14 +47,7 @@ pub(super) fn put(records: &mut Transaction<'_>, messages: &[StoredMessage<'_>],
     let sent: Vec<i64> = messages.iter().map(|stored| stored.message.sent.unix_millis()).collect();
     let payloads: Vec<&[u8]> = messages.iter().map(|stored| &stored.message.payload[..]).collect();
     let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
-    let sql = "WITH given AS (UPDATE farpost.output_numbers SET deliveries = deliveries + $1 RETURNING deliveries)
-         INSERT INTO farpost.deliveries (id, agent, epoch, sequence, priority, via, sent, received, payload)
-         SELECT given.deliveries - $1 + m.position, m.agent, m.epoch, m.sequence, m.priority, m.via, m.sent, $2,
-                m.payload
-         FROM given, unnest($3::text[], $4::bigint[], $5::bigint[], $6::smallint[], $7::text[], $8::bigint[],
-                            $9::bytea[])
-              WITH ORDINALITY AS m(agent, epoch, sequence, priority, via, sent, payload, position)
-         ON CONFLICT DO NOTHING";
+    let sql = if messages.iter().any(|stored| stored.may_be_stored) { PUT_NEW } else { PUT };
     let row: [&(dyn ToSql + Sync); 9] =
         [&count, &received.unix_millis(), &agents, &epochs, &sequences, &priorities, &vias, &sent, &payloads];
     records.query(sql, &row).map(|_| ())

@@ -15,6 +15,7 @@ mod approvals;
 mod audit;
 mod columns;
 mod connection;
+mod days;
 mod deliveries;
 mod down;
 mod failure;

@@ -13,6 +13,7 @@ use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::store::OutputPosition;
 use crate::store::postgres::connection::{Link, only};
+use crate::store::postgres::failure::Kind;
 use crate::store::postgres::{approvals, columns, deliveries, sessions, tokens};
 use crate::store::records::{CurrentCursor, Place, Records, StoredGap, StoredMessage, Which};
 use crate::time::Timestamp;
@@ -49,6 +50,28 @@ impl<'l> Transaction<'l> {
 
     pub(super) fn run(&mut self, sql: &str) -> Result<()> {
         self.link.run(self.runtime, sql)
+    }
+
+    /// Runs a change; how many rows it met.
+    pub(super) fn execute(&mut self, sql: &'static str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
+        self.link.execute(self.runtime, sql, parameters)
+    }
+
+    /// Runs statements that may be refused: whether they were done. What is refused is undone alone.
+    pub(super) fn attempt(&mut self, sql: &str) -> Result<bool> {
+        self.run("SAVEPOINT attempt")?;
+        match self.run(sql) {
+            Ok(()) => Ok(true),
+            Err(error) => match self.link.failure.take() {
+                Some(failure) if failure.kind == Kind::Refused => {
+                    self.run("ROLLBACK TO SAVEPOINT attempt").map(|()| false)
+                }
+                failure => {
+                    self.link.failure = failure;
+                    Err(error)
+                }
+            },
+        }
     }
 
     pub(super) fn get<T: FromSqlOwned>(&self, row: &Row, column: usize) -> Result<T> {

@@ -34,7 +34,7 @@ pub(super) fn lock_new(records: &mut Transaction<'_>, agents: &[&Name]) -> Resul
 pub(super) fn sessions(records: &mut Transaction<'_>, agents: &[&Name]) -> Result<Vec<(Name, SessionRecord)>> {
     let names = texts(agents.iter().copied());
     let sql = "SELECT agent, epoch, boot, nonce, connection, cursor, fence FROM farpost.epochs
-         WHERE agent = ANY($1) ORDER BY fence";
+         WHERE agent = ANY($1) AND forgotten IS NULL ORDER BY fence";
     let mut epochs: HashMap<Name, Vec<EpochRecord>> = HashMap::new();
     for row in &records.query(sql, &[&names])? {
         epochs.entry(name(row, 0)?).or_default().push(epoch_of(row)?);
@@ -103,7 +103,9 @@ fn put_epochs(records: &mut Transaction<'_>, sessions: &[(&Name, &SessionRecord)
                               $7::bigint[])
          ON CONFLICT (agent, epoch) DO UPDATE
          SET boot = excluded.boot, nonce = excluded.nonce, connection = excluded.connection,
-             cursor = excluded.cursor, fence = excluded.fence";
+             cursor = excluded.cursor, fence = excluded.fence, forgotten = NULL,
+             stored = CASE WHEN epochs.forgotten IS NULL THEN epochs.stored
+                           ELSE greatest(epochs.stored, epochs.cursor) END";
     let row: [&(dyn ToSql + Sync); 7] = [
         &agents,
         &numbers(|epoch| epoch.epoch.0),
@@ -116,6 +118,8 @@ fn put_epochs(records: &mut Transaction<'_>, sessions: &[(&Name, &SessionRecord)
     records.query(sql, &row).map(|_| ())
 }
 
+/// A forgotten epoch is marked: should it come back, what it delivered before is not stored twice.
+///
 /// Only an agent that has all the epochs it may have can have one too many.
 fn forget(records: &mut Transaction<'_>, sessions: &[(&Name, &SessionRecord)]) -> Result<()> {
     let full: HashSet<&Name> =
@@ -126,19 +130,20 @@ fn forget(records: &mut Transaction<'_>, sessions: &[(&Name, &SessionRecord)]) -
     let kept = sessions.iter().filter(|(agent, _)| full.contains(agent));
     let kept = kept.flat_map(|(agent, record)| record.epochs.iter().map(|epoch| (agent.as_str(), epoch.epoch.0)));
     let (agents, epochs): (Vec<&str>, Vec<i64>) = kept.map(|(agent, epoch)| (agent, epoch.cast_signed())).unzip();
-    let sql = "DELETE FROM farpost.epochs e WHERE e.agent = ANY($1) AND NOT EXISTS
+    let sql = "UPDATE farpost.epochs e SET forgotten = (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+         WHERE e.agent = ANY($1) AND e.forgotten IS NULL AND NOT EXISTS
              (SELECT FROM unnest($1::text[], $2::bigint[]) AS k(agent, epoch)
               WHERE k.agent = e.agent AND k.epoch = e.epoch)";
     records.query(sql, &[&agents, &epochs]).map(|_| ())
 }
 
 pub(super) fn current(records: &mut Transaction<'_>, agents: &[&Name]) -> Result<Vec<CurrentCursor>> {
-    let sql = "SELECT s.agent, s.fence, s.epoch, e.cursor
+    let sql = "SELECT s.agent, s.fence, s.epoch, e.cursor, e.stored
          FROM farpost.sessions s JOIN farpost.epochs e ON e.agent = s.agent AND e.epoch = s.epoch
          WHERE s.agent = ANY($1) AND s.fence <> 0";
     let cursor_of = |row: &Row| {
         let (agent, fence, epoch) = (name(row, 0)?, bits(row, 1)?, Epoch(bits(row, 2)?));
-        Ok(CurrentCursor { agent, fence, epoch, cursor: Sequence(bits(row, 3)?) })
+        Ok(CurrentCursor { agent, fence, epoch, cursor: Sequence(bits(row, 3)?), stored: Sequence(bits(row, 4)?) })
     };
     records.query(sql, &[&texts(agents.iter().copied())])?.iter().map(cursor_of).collect()
 }
@@ -154,6 +159,8 @@ pub(super) fn put_cursors(records: &mut Transaction<'_>, cursors: &[&CurrentCurs
 }
 
 pub(super) fn cursors(records: &mut Transaction<'_>) -> Result<Vec<(Name, Epoch, Sequence)>> {
-    let rows = records.query("SELECT agent, epoch, cursor FROM farpost.epochs ORDER BY agent, fence", &[])?;
+    const CURSORS: &str =
+        "SELECT agent, epoch, cursor FROM farpost.epochs WHERE forgotten IS NULL ORDER BY agent, fence";
+    let rows = records.query(CURSORS, &[])?;
     rows.iter().map(|row| Ok((name(row, 0)?, Epoch(bits(row, 1)?), Sequence(bits(row, 2)?)))).collect()
 }

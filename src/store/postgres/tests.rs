@@ -2,6 +2,7 @@
 //! `store/tests.rs`.
 
 mod database;
+mod days;
 mod failures;
 mod load;
 

@@ -4,6 +4,7 @@
 //! Calls take sets, so that an engine behind a network needs a fixed number of round trips for a batch.
 
 mod audit;
+mod deliveries;
 mod down;
 mod operators;
 mod presence;
@@ -27,6 +28,7 @@ use crate::store::identity::GroupIdentity;
 use crate::time::Timestamp;
 
 pub(super) use audit::{AuditRecords, NewAuditRecord};
+pub(super) use deliveries::{Day, DeliveryRecords};
 pub(super) use down::{DownRecords, DownWaiting, NewDownMessage, range_of};
 pub(super) use operators::{OperatorRecords, operator_keys, operator_keys_of};
 pub(super) use presence::{PresenceRecords, report_of, report_text, via_text};
@@ -94,6 +96,8 @@ pub(super) struct CurrentCursor {
     pub(super) fence: u64,
     pub(super) epoch: Epoch,
     pub(super) cursor: Sequence,
+    /// How far it was delivered before the epoch was forgotten and came back, where the engine needs to know.
+    pub(super) stored: Sequence,
 }
 
 /// A message for the table of deliveries.
@@ -104,6 +108,8 @@ pub(super) struct StoredMessage<'a> {
     pub(super) via: &'a str,
     pub(super) epoch: Epoch,
     pub(super) message: Numbered,
+    /// It may have been delivered before its epoch was forgotten and came back.
+    pub(super) may_be_stored: bool,
 }
 
 /// A gap for the table of gaps.
@@ -116,7 +122,14 @@ pub(super) struct StoredGap<'a> {
 
 /// The records of a group within one transaction.
 pub(super) trait Records:
-    AuditRecords + DownRecords + OperatorRecords + PresenceRecords + RefusalRecords + RuleRecords + SiteRecords
+    AuditRecords
+    + DeliveryRecords
+    + DownRecords
+    + OperatorRecords
+    + PresenceRecords
+    + RefusalRecords
+    + RuleRecords
+    + SiteRecords
 {
     /// Keeps everybody else from changing approvals, servers and assignments until the transaction ends: called
     /// before they are read by whoever will write them.

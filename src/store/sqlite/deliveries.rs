@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::store::OutputPosition;
 use crate::store::records::{StoredGap, StoredMessage, path_of, signed};
 use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
-use crate::store::sqlite::failure;
+use crate::store::sqlite::{days, failure};
 use crate::time::Timestamp;
 
 pub(super) fn put(connection: &Connection, messages: &[StoredMessage<'_>], received: Timestamp) -> Result<()> {
@@ -23,14 +23,15 @@ pub(super) fn put(connection: &Connection, messages: &[StoredMessage<'_>], recei
         )
         .map_err(failure::of)?;
     let (mut texts, received) = (Texts::new(connection), TimeColumn(received));
-    for StoredMessage { agent, via, epoch, message } in messages {
+    let above = days::highest(connection)?;
+    for StoredMessage { agent, via, epoch, message, .. } in messages {
         let (agent, via) = (texts.number(agent.as_str())?, texts.number(via)?);
         let (epoch, sequence) = (BitsColumn(epoch.0), BitsColumn(message.sequence.0));
         let (priority, sent) = (message.priority as u8, TimeColumn(message.sent));
         let row = (agent, epoch, sequence, priority, via, sent, &received, &message.payload[..]);
         insert.execute(row).map_err(failure::of)?;
     }
-    Ok(())
+    days::note(connection, above, received.0)
 }
 
 pub(super) fn put_gaps(connection: &Connection, gaps: &[StoredGap<'_>], received: Timestamp) -> Result<()> {

@@ -10,6 +10,7 @@ mod approvals;
 mod assignments;
 mod audit;
 mod columns;
+mod days;
 mod deliveries;
 mod down;
 mod failure;

@@ -105,7 +105,8 @@ pub(super) fn current(connection: &Connection, agents: &[&Name]) -> Result<Vec<C
         let of = |row: &Row<'_>| {
             let bits = |column| row.get::<_, BitsColumn>(column).map(|bits| bits.0);
             let (fence, epoch, cursor) = (bits(0)?, Epoch(bits(1)?), Sequence(bits(2)?));
-            Ok(CurrentCursor { agent: (*agent).clone(), fence, epoch, cursor })
+            // Its key is unique over all that is stored.
+            Ok(CurrentCursor { agent: (*agent).clone(), fence, epoch, cursor, stored: Sequence(0) })
         };
         select.query_row([agent.as_str()], of).optional().transpose()
     };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 mod crash;
+mod days;
 mod files;
 mod migrations;
 mod tokens;
