@@ -30,7 +30,7 @@ pub(super) fn commit_thousand(store: &mut AnyStore, fences: &[u64], round: u64) 
         fences.iter().enumerate().map(|(number, fence)| write(&agent(number), 7, *fence, to)).collect();
     let messages: Vec<_> = (from..=to).map(message).collect();
     let runs: Vec<_> = (0..fences.len())
-        .map(|number| StoredRun { content: Content::Run(Run::of(&messages)), ..run(number, &agent(number), 7, 1..=0) })
+        .map(|number| StoredRun { content: Content::Run(Run::of(&messages)), ..run(number, &agent(number), 7, 1..=1) })
         .collect();
     let since = Instant::now();
     store.commit(&writes, &runs).unwrap();
@@ -75,13 +75,13 @@ fn fill(place: &dyn Place) {
         format!(
             "INSERT INTO deliveries (id, agent, epoch, sequence, priority, via, sent, received, payload)
              WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
-             SELECT 100 + n, 1, n % 1000, n / 1000, 1, 2, 0, CASE WHEN n < {count} / 2 THEN {old} ELSE {now} END,
+             SELECT 100 + n, 1, 1000 + n % 1000, n / 1000, 1, 2, 0, CASE WHEN n < {count} / 2 THEN {old} ELSE {now} END,
                     zeroblob({PAYLOAD}) FROM n"
         )
     } else {
         format!(
             "INSERT INTO deliveries (id, agent, epoch, sequence, priority, via, sent, received, payload)
-             SELECT 100 + n, 'pc1', n % 1000, n / 1000, 1, 'gw1', 0,
+             SELECT 100 + n, 'pc1', 1000 + n % 1000, n / 1000, 1, 'gw1', 0,
                     CASE WHEN n < {count} / 2 THEN {old} ELSE {now} END, decode(repeat('78', {PAYLOAD}), 'hex')
              FROM generate_series(1, {count}) AS n;
              UPDATE output_numbers SET deliveries = 100 + {count}; ANALYZE deliveries"
