@@ -251,7 +251,7 @@ pub(crate) const FORGET_BATCH: u64 = 500;
 /// Deliveries that one transaction prunes where they are not pruned by whole days, which bounds how long a commit waits
 /// for it.
 #[cfg(feature = "management-server")]
-pub(crate) const PRUNE_BATCH: u64 = 2_000;
+pub(crate) const PRUNE_BATCH: u64 = 500;
 /// Days after today for which deliveries have a place made ahead: a night in which no server runs costs nothing.
 #[cfg(feature = "management-server")]
 pub(crate) const DELIVERY_DAYS_AHEAD: i64 = 2;

@@ -159,21 +159,27 @@ fn migrating_and_pruning_a_large_store_are_measured_where_it_is_asked_for(place:
         println!("{engine}: {}", commits_between_parts(&mut store, &fences, &mut round));
     } else {
         println!("{engine}: row by row: {}", commits_while_pruning(place, &mut store, &fences, &mut round));
-        a_day(place);
-        println!("{engine}: a day at once: {}", commits_while_pruning(place, &mut store, &fences, &mut round));
+        a_day_at_once(&*place.another());
     }
     println!("{engine}: {} rows are left", store.delivery_count().unwrap());
 }
 
-/// Puts what there is once more on a day of its own that is old.
-fn a_day(place: &dyn Place) {
+/// The same where what is old is one day with a partition of its own.
+fn a_day_at_once(place: &dyn Place) {
+    let mut store = place.open();
     let day = crate::store::records::Day::of(crate::store::group_store::now()).later_by(-9);
     let (start, end) = (day.start().unix_millis(), day.later_by(1).start().unix_millis());
-    let name = format!("deliveries_{}", day.start().to_string()[..10].replace('-', ""));
+    let (name, rows) = (format!("deliveries_{}", day.start().to_string()[..10].replace('-', "")), rows_measured());
     place.execute(&format!(
         "CREATE TABLE farpost.{name} (LIKE farpost.deliveries, PRIMARY KEY (id), UNIQUE (agent, epoch, sequence));
-         INSERT INTO farpost.{name}
-             SELECT 1000000000 + id, agent, epoch, sequence, priority, via, sent, {start}, payload FROM farpost.deliveries;
+         INSERT INTO farpost.{name} SELECT n, 'pc1', 1000 + n % 1000, n / 1000, 1, 'gw1', 0, {start},
+             decode(repeat('78', {PAYLOAD}), 'hex') FROM generate_series(1, {rows}) AS n;
+         UPDATE output_numbers SET deliveries = 100 + {rows};
          ALTER TABLE farpost.deliveries ATTACH PARTITION farpost.{name} FOR VALUES FROM ({start}) TO ({end})"
     ));
+    store.register_server(&super::name("ms1"), "0.0.0.0:5723", at(1)).unwrap();
+    let (fences, mut round) = (open_measured(&mut store), 0);
+    store.keep_deliveries(Some(5)).unwrap();
+    println!("{rows} rows at once: {}", commits_while_pruning(place, &mut store, &fences, &mut round));
+    println!("{} rows are left", store.delivery_count().unwrap());
 }
