@@ -79,6 +79,7 @@ impl Crowd {
     /// Ends all applications; answers how many messages each has sent.
     pub(crate) fn stop(&mut self) -> Vec<u64> {
         let Self { runtime, members } = self;
+        members.iter().for_each(|member| member.stop.store(true, Ordering::Relaxed));
         runtime.block_on(async {
             for member in members.iter_mut() {
                 member.stop_writing().await;
