@@ -10,6 +10,8 @@ mod greeting;
 mod path;
 mod refusal;
 mod renewal;
+#[cfg(test)]
+mod renewal_tests;
 mod report;
 
 use std::collections::VecDeque;
@@ -275,6 +277,7 @@ impl Uplink {
         self.troubles.note(&dialled.upstream, error);
         self.report_failure(dialled, error);
         self.tell_routing_failed(dialled, error, now);
+        self.renew_after_all(now);
     }
 
     fn read_frames(&mut self, id: LinkId, now: Instant) {

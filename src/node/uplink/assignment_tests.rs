@@ -16,19 +16,23 @@ use crate::wire::{Assign, Body, Report, STATUS_ACCEPTED, Welcome, put_message};
 
 const ME: &str = "gw1.branch.example";
 
-struct Lab {
-    uplink: Uplink,
+pub(super) struct Lab {
+    pub(super) uplink: Uplink,
     root: Issued,
-    now: Instant,
-    reachable: BTreeSet<&'static str>,
+    pub(super) now: Instant,
+    pub(super) reachable: BTreeSet<&'static str>,
+    /// The identity that dials show.
+    pub(super) generation: u64,
+    /// Nothing is on its way, so that a move can be made at once.
+    pub(super) is_quiet: bool,
     saved: Vec<u64>,
-    events: Vec<Code>,
+    pub(super) events: Vec<Code>,
     links_lost: usize,
 }
 
 impl Lab {
     /// A gateway that is configured with one server, and is connected to it.
-    fn on(server: &'static str, reachable: &[&'static str]) -> Self {
+    pub(super) fn on(server: &'static str, reachable: &[&'static str]) -> Self {
         let me = Introduction {
             role: Role::Gateway,
             name: Name::parse(ME).unwrap(),
@@ -42,14 +46,15 @@ impl Lab {
         let now = Instant::from_micros(1_000_000);
         let (root, reachable) = (Issued::root(|_| ()), reachable.iter().copied().collect());
         let uplink = Uplink::new(config, now);
-        let mut lab = Self { uplink, root, now, reachable, saved: Vec::new(), events: Vec::new(), links_lost: 0 };
+        let (generation, is_quiet, saved, events) = (1, true, Vec::new(), Vec::new());
+        let mut lab = Self { uplink, root, now, reachable, generation, is_quiet, saved, events, links_lost: 0 };
         lab.pass(1);
         assert_eq!(lab.used(), server);
         lab
     }
 
     /// Lets time pass; dials and moves are answered at once.
-    fn pass(&mut self, seconds: u64) {
+    pub(super) fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds * 10 {
             self.now = self.now + Duration::from_millis(100);
             self.uplink.handle_timeout(self.now);
@@ -57,11 +62,11 @@ impl Lab {
         }
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while let Some(output) = self.uplink.poll_output() {
             match output {
                 UplinkOutput::Link(LinkEffect::Dial { link, upstream }) => self.answer(link, upstream.name().as_str()),
-                UplinkOutput::MoveReady => self.uplink.complete_move(self.now),
+                UplinkOutput::MoveReady if self.is_quiet => self.uplink.complete_move(self.now),
                 UplinkOutput::Gone => self.links_lost += 1,
                 UplinkOutput::Save(signed, _) => self.saved.push(signed.version()),
                 UplinkOutput::Event(event) => self.events.push(event.code),
@@ -72,7 +77,7 @@ impl Lab {
 
     fn answer(&mut self, link: LinkId, server: &str) {
         let peer = self.peer(server);
-        let shown = Shown { generation: 1, key: peer.key_hash() };
+        let shown = Shown { generation: self.generation, key: peer.key_hash() };
         let is_there = self.reachable.contains(server);
         let result = if is_there { Ok(peer) } else { Err(Error::new(Code::ConnectFailed).found("no route")) };
         self.uplink.handle(LinkInput::Dialled { link, result, shown }, self.now);
@@ -101,7 +106,7 @@ impl Lab {
         self.uplink.handle(LinkInput::Received { link, bytes }, self.now);
     }
 
-    fn assign(&mut self, version: u64, servers: &[&str]) {
+    pub(super) fn assign(&mut self, version: u64, servers: &[&str]) {
         let key = GroupKey::from_pkcs8(&ed25519()).unwrap();
         let signed = key.sign("CORP", &Name::parse(ME).unwrap(), version, Some(&assignment(servers)));
         let key = Bytes::copy_from_slice(key.public().as_bytes());
@@ -110,13 +115,13 @@ impl Lab {
         self.settle();
     }
 
-    fn lose(&mut self) {
+    pub(super) fn lose(&mut self) {
         let link = self.uplink.link().map(|(id, _)| id).unwrap();
         self.uplink.handle(LinkInput::Lost { link, error: Error::new(Code::LinkSilent).found("nothing") }, self.now);
         self.settle();
     }
 
-    fn used(&self) -> &str {
+    pub(super) fn used(&self) -> &str {
         self.uplink.upstream().map(|upstream| upstream.name().as_str()).unwrap_or_default()
     }
 

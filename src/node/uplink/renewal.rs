@@ -197,6 +197,14 @@ impl Uplink {
         }
     }
 
+    /// What this node was to move to, where its new certificate would have been shown, came to nothing: the link in use
+    /// is renewed.
+    pub(super) fn renew_after_all(&mut self, now: Instant) {
+        if self.moving_to.is_none() && self.renewal.link.is_none() && self.renewal.due.is_none() {
+            self.begin_renewal_anew(now);
+        }
+    }
+
     /// There is nothing to renew, or something better to move to.
     pub(super) fn give_renewal_up(&mut self) {
         self.renewal.due = None;
