@@ -172,6 +172,12 @@ pub(crate) const CHAINS_PER_LINK_MAX: usize = 40_000;
 pub(crate) const JOIN_BYTES_MAX: usize = 64 << 20;
 /// Downstream messages that one agent has not acknowledged.
 pub(crate) const DOWN_IN_FLIGHT_MAX: u64 = 16;
+/// Statements by which keys of the group named the next ones that are kept and sent with an assignment, at most 10 KiB, so that one
+/// frame has all of them beside the longest assignment: a
+/// node that was away for more rotations than that needs a new pin.
+pub(crate) const KEY_SUCCESSIONS_MAX: usize = 24;
+/// A backup of the group's key: 24 statements of at most 430 bytes twice over, the key, and room for a longer line.
+pub(crate) const KEY_BACKUP_BYTES_MAX: u64 = 256 << 10;
 /// Upstreams of one assignment.
 pub(crate) const UPSTREAMS_MAX: usize = 16;
 /// Gateways one behind the other: each adds a hop to every message, and a name to every agent's path.

@@ -213,6 +213,8 @@ pub struct AssignmentRecord {
 pub(crate) struct SignedAssignment {
     pub(crate) body: Bytes,
     pub(crate) signature: Bytes,
+    /// Of the key that signed it, as the group numbers its keys, where the group's store says it; 0 otherwise.
+    pub(crate) key_version: u64,
 }
 
 /// The public half of the group's signing key (rule G6).
@@ -308,8 +310,13 @@ impl GroupKey {
         assignment: Option<&Assignment>,
     ) -> SignedAssignment {
         let body = encode(group, node, version, assignment);
-        let signature = Bytes::copy_from_slice(self.0.sign(&body).as_ref());
-        SignedAssignment { body, signature }
+        let signature = self.sign_bytes(&body);
+        SignedAssignment { body, signature, key_version: 0 }
+    }
+
+    /// Signs what no other of its signatures is about: the bytes begin with a context of their own.
+    pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(self.0.sign(bytes).as_ref())
     }
 }
 
@@ -385,7 +392,7 @@ fn encode(group: &str, node: &Name, version: u64, assignment: Option<&Assignment
 }
 
 /// A group's name has at most 255 bytes and a node's at most 253: the length fits.
-fn put_text(out: &mut BytesMut, text: &str) {
+pub(super) fn put_text(out: &mut BytesMut, text: &str) {
     let length = u16::try_from(text.len()).expect("names are bounded when they are parsed");
     out.put_u16(length);
     out.put_slice(text.as_bytes());
@@ -421,7 +428,7 @@ impl Body {
     }
 }
 
-fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+pub(super) fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let length = usize::from(rest.try_get_u16().ok()?);
     let (text, after) = rest.split_at_checked(length)?;
     *rest = after;

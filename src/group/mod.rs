@@ -14,6 +14,7 @@ mod chain;
 mod delivery;
 #[cfg(feature = "management-server")]
 mod down;
+mod group_key;
 #[cfg(feature = "management-server")]
 mod inventory;
 #[cfg(feature = "management-server")]
@@ -65,13 +66,18 @@ pub use down::{
     MessageChoice, MessageFilter, MessageRecord, MessageState, MessagesCancelled, MessagesSent, Recipients,
 };
 #[cfg(feature = "management-server")]
+pub(crate) use group_key::GroupKeys;
+pub(crate) use group_key::KeySuccession;
+#[cfg(feature = "management-server")]
+pub use group_key::{GroupKeyRecord, KeyRotation};
+#[cfg(feature = "management-server")]
 pub use inventory::{Cursor, Inventory};
 #[cfg(feature = "management-server")]
 pub use operation::{AgentChoice, AgentDecision, GatewayTerms};
 #[cfg(feature = "management-server")]
 pub(crate) use operation::{
     Answer, ApprovalsOperation, AssignmentsOperation, AuditOperation, DownstreamOperation, InventoryOperation,
-    Operation, OperatorsOperation, TokensOperation,
+    KeysOperation, Operation, OperatorsOperation, TokensOperation,
 };
 #[cfg(feature = "management-server")]
 pub use operation::{AssignmentTarget, NodeChoice, ServerUse, SiteChange};

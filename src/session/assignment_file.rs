@@ -56,8 +56,11 @@ impl AssignmentFile {
         let (key, rest) = bytes.split_at_checked(32).ok_or_else(forged)?;
         let (signature, body) = rest.split_at_checked(64).ok_or_else(forged)?;
         let key = AssignmentKey::from_bytes(key)?;
-        let signed =
-            SignedAssignment { body: Bytes::copy_from_slice(body), signature: Bytes::copy_from_slice(signature) };
+        let signed = SignedAssignment {
+            body: Bytes::copy_from_slice(body),
+            signature: Bytes::copy_from_slice(signature),
+            key_version: 0,
+        };
         let (version, assignment) = key.verify(group, node, &signed).map_err(|_| forged())?;
         Ok(Some(Pinned { key, version, assignment }))
     }
@@ -114,6 +117,7 @@ mod tests {
         let signed = |version: u8| SignedAssignment {
             body: Bytes::from(vec![version; 100 * usize::from(version)]),
             signature: Bytes::from(vec![version; 64]),
+            key_version: 0,
         };
         for last in 2..50 {
             std::thread::scope(|scope| {

@@ -6,6 +6,7 @@ mod audit;
 mod author;
 mod downstream;
 mod inventory;
+mod keys;
 mod operators;
 mod place;
 mod remote;

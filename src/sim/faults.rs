@@ -159,7 +159,7 @@ impl World {
             Role::ManagementServer => {
                 let config = Config {
                     me: self.introduction(node, role),
-                    group_key: self.group.key.public(),
+                    group_keys: self.group.keys.clone(),
                     challenge_secret: self.group.secret.into(),
                     output: self.output,
                     message_bytes_max: 1 << 20,
@@ -375,7 +375,23 @@ impl World {
         let excluded = self.dice.percent(50);
         self.trace(|| format!("{server} excluded: {excluded}"));
         self.exclude(&server, excluded);
+        if self.dice.percent(30) {
+            self.rotate_the_groups_key();
+        }
         self.tell_group_changed();
+    }
+
+    /// Rule G6: every node follows, whatever it missed.
+    fn rotate_the_groups_key(&mut self) {
+        self.group.rotate_key();
+        let keys = self.group.keys.clone();
+        self.trace(|| format!("the group's key has version {}", keys.version));
+        for node in 0..self.plan.servers {
+            let (life, delay) = (self.nodes[node].life, self.dice.within_ms(500));
+            for input in [ServerInput::GroupKeys(keys.clone()), ServerInput::GroupChanged] {
+                self.after(delay, Event::Answer { node, life, input: Input::Server(Box::new(input)) });
+            }
+        }
     }
 
     fn exclude(&mut self, server: &Name, excluded: bool) {

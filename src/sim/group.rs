@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use crate::group::{
     AgentRecord, AgentState, Assignment, CursorOutcome, CursorWrite, Decision, Facts, GatewayRecord, GatewayState,
-    GroupKey, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
-    UnknownAgents, cursor_after, decide, open,
+    GroupKey, GroupKeys, KeyPin, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest,
+    SignedAssignment, UnknownAgents, cursor_after, decide, open,
 };
+use crate::limits::KEY_SUCCESSIONS_MAX;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::Standing;
@@ -20,7 +21,8 @@ pub(super) const GROUP: &str = "CORP";
 
 /// See the module's text.
 pub(super) struct Group {
-    pub(super) key: GroupKey,
+    key: GroupKey,
+    pub(super) keys: GroupKeys,
     pub(super) secret: [u8; 32],
     pub(super) servers: BTreeMap<Name, ServerRecord>,
     pub(super) gateways: BTreeMap<Name, GatewayRecord>,
@@ -35,8 +37,11 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) fn new() -> Self {
+        let key = GroupKey::from_pkcs8(&pkcs8(200)).unwrap();
+        let keys = GroupKeys { version: 1, key: key.public(), successions: Vec::new() };
         Self {
-            key: GroupKey::from_pkcs8(&pkcs8(200)).unwrap(),
+            key,
+            keys,
             secret: [7; 32],
             servers: BTreeMap::new(),
             gateways: BTreeMap::new(),
@@ -76,8 +81,23 @@ impl Group {
         self.assignments.insert(node.clone(), (version, assignment));
     }
 
+    /// All that is assigned is signed anew, by a key that the one before names.
+    pub(super) fn rotate_key(&mut self) {
+        let version = self.keys.version + 1;
+        let seed = 200_u8.wrapping_add(u8::try_from(version % 50).unwrap());
+        let new = GroupKey::from_pkcs8(&pkcs8(seed)).unwrap();
+        self.keys.successions.push(self.key.succeeded_by(GROUP, new.public(), version, Timestamp::default()));
+        let excess = self.keys.successions.len().saturating_sub(KEY_SUCCESSIONS_MAX);
+        self.keys.successions.drain(..excess);
+        (self.keys.version, self.keys.key) = (version, new.public());
+        self.key = new;
+        self.assignments.values_mut().for_each(|(version, _)| *version += 1);
+    }
+
     fn assignment(&self, node: &Name) -> Option<SignedAssignment> {
-        self.assignments.get(node).map(|(version, assignment)| self.key.sign(GROUP, node, *version, Some(assignment)))
+        let (version, assignment) = self.assignments.get(node)?;
+        let signed = self.key.sign(GROUP, node, *version, Some(assignment));
+        Some(SignedAssignment { key_version: self.keys.version, ..signed })
     }
 
     pub(super) fn authorise(&mut self, knock: &Knock) -> Standing {

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::group::{
-    AgentRecord, Answer, ApprovalsOperation, Assignment, AssignmentRecord, AssignmentsOperation, AuditOperation,
-    AuditRecord, Author, By, Cursor, DeliveriesKept, Delivery, DeliveryGap, DownstreamOperation, GatewayRecord,
-    InventoryOperation, Operation, ServerRecord, TokenRecord, TokensOperation, UnknownAgents,
+    AgentRecord, Answer, ApprovalsOperation, Assignment, AssignmentKey, AssignmentRecord, AssignmentsOperation,
+    AuditOperation, AuditRecord, Author, By, Cursor, DeliveriesKept, Delivery, DeliveryGap, DownstreamOperation,
+    GatewayRecord, InventoryOperation, Operation, ServerRecord, TokenRecord, TokensOperation, UnknownAgents,
 };
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
@@ -23,6 +23,11 @@ macro_rules! ask {
 pub(crate) trait Asking: Store {
     fn operate(&mut self, operation: impl Into<Operation>, at: Timestamp) -> Result<Answer> {
         self.perform(&operation.into(), &By { author: Author::local_user("tester", "here"), at })
+    }
+
+    /// The key that the group signs with now.
+    fn assignment_key(&mut self) -> Result<AssignmentKey> {
+        Ok(self.group_keys()?.key)
     }
 
     fn change_group(&mut self, operation: impl Into<Operation>, at: Timestamp) -> Result<()> {

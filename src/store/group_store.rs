@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::group::{
-    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, PresenceBatch, RefusedAttempt,
-    SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenUse, pending_expired_before,
+    Answer, By, CursorOutcome, CursorWrite, Decision, GroupKeyRecord, GroupKeys, Knock, Operation, PresenceBatch,
+    RefusedAttempt, SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenUse, pending_expired_before,
 };
 use crate::identity::KeyHash;
 use crate::name::Name;
 use crate::role::Role;
 use crate::store::changes::Changes;
-use crate::store::operations::{self, Context, approvals, assignments, deliveries, down, presence, sessions, tokens};
+use crate::store::operations::{
+    self, Context, approvals, assignments, deliveries, down, keys, presence, sessions, tokens,
+};
 use crate::store::records::Engine;
-use crate::store::{DownMessage, OutputPosition, Store, StoredRun};
+use crate::store::{DownMessage, KeyBackup, OutputPosition, Store, StoredRun};
 use crate::time::Timestamp;
 
 /// A group store in a database.
@@ -36,8 +38,8 @@ impl<E: Engine> Store for GroupStore<E> {
 
     fn perform(&mut self, operation: &Operation, by: &By) -> Result<Answer> {
         let identity = self.engine.identity();
-        let (group, key) = (identity.group.clone(), identity.key.clone());
-        let context = Context { group: &group, key: &key, by };
+        let group = identity.group.clone();
+        let context = Context { group: &group, by };
         if operation.is_change() {
             self.engine.write(|records| operations::perform(records, &context, operation))
         } else {
@@ -56,8 +58,18 @@ impl<E: Engine> Store for GroupStore<E> {
         Ok(self.engine.identity().group.clone())
     }
 
-    fn assignment_key(&mut self) -> Result<AssignmentKey> {
-        Ok(self.engine.identity().key.public())
+    fn group_keys(&mut self) -> Result<GroupKeys> {
+        self.engine.read(|records| keys::in_force(records))
+    }
+
+    fn back_up_key(&mut self, by: &By) -> Result<KeyBackup> {
+        let group = self.engine.identity().group.clone();
+        self.engine.write(|records| keys::back_up(records, &group, by))
+    }
+
+    fn restore_key(&mut self, backup: &KeyBackup, by: &By) -> Result<GroupKeyRecord> {
+        let group = self.engine.identity().group.clone();
+        self.engine.write(|records| keys::restore(records, &group, backup, by))
     }
 
     fn challenge_secret(&mut self) -> Result<[u8; 32]> {

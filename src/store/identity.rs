@@ -1,7 +1,5 @@
 //! What a store is made with: the group's name, its signing key (rule G6), its challenge secret (rule I6).
 
-use std::sync::Arc;
-
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::Ed25519KeyPair;
 use zeroize::Zeroizing;
@@ -14,10 +12,9 @@ use crate::store::records::corrupt;
 /// A group's name, in bytes: it travels in HELLO and under signatures.
 const GROUP_BYTES_MAX: usize = 255;
 
-/// What was made with the store and never changes.
+/// What was made with the store and never changes. The key does, where an operator rotates it.
 pub(crate) struct GroupIdentity {
     pub(super) group: String,
-    pub(super) key: Arc<GroupKey>,
     pub(super) challenge_secret: [u8; 32],
 }
 
@@ -47,19 +44,26 @@ impl NewGroup {
                 .found(format!("\"{}\"", printable(group)))
                 .expected(format!("1 to {GROUP_BYTES_MAX} bytes without control characters")));
         }
-        let no_random = |_| Error::new(Code::Internal).found("no random numbers from the system");
-        let random = SystemRandom::new();
-        let key = Ed25519KeyPair::generate_pkcs8(&random).map_err(no_random)?;
         let mut challenge_secret = Zeroizing::new([0; 32]);
-        random.fill(&mut challenge_secret[..]).map_err(no_random)?;
-        Ok(Self { name: group.to_owned(), signing_key: Zeroizing::new(key.as_ref().to_vec()), challenge_secret })
+        SystemRandom::new().fill(&mut challenge_secret[..]).map_err(no_random)?;
+        Ok(Self { name: group.to_owned(), signing_key: new_signing_key()?, challenge_secret })
     }
+}
+
+/// A new Ed25519 key, PKCS#8.
+pub(super) fn new_signing_key() -> Result<Zeroizing<Vec<u8>>> {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(no_random)?;
+    Ok(Zeroizing::new(key.as_ref().to_vec()))
+}
+
+fn no_random(_: aws_lc_rs::error::Unspecified) -> Error {
+    Error::new(Code::Internal).found("no random numbers from the system")
 }
 
 impl GroupIdentity {
     /// Whether both are of one group, and not of two that have the same name.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        self.group == other.group && self.key.public() == other.key.public()
+        self.group == other.group && self.challenge_secret == other.challenge_secret
     }
 
     /// Of the row that a store holds; `wanted` is the group that its opener expects, if any.
@@ -76,13 +80,13 @@ impl GroupIdentity {
         if !is_group_name(&name) {
             return Err(corrupt("a group's name that no group can have"));
         }
-        let key = Arc::new(GroupKey::from_pkcs8(signing_key)?);
+        GroupKey::from_pkcs8(signing_key)?;
         match wanted {
             Some(wanted) if wanted != name => Err(Error::new(Code::GroupMismatch)
                 .found(printable(&name))
                 .expected(printable(wanted))
                 .remedy("correct management_group (case matters) or the store's URL")),
-            _ => Ok(Self { group: name, key, challenge_secret }),
+            _ => Ok(Self { group: name, challenge_secret }),
         }
     }
 }

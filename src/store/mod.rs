@@ -22,8 +22,8 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::group::{
-    Answer, AssignmentKey, By, CursorOutcome, CursorWrite, Decision, Knock, Operation, PresenceBatch, RefusedAttempt,
-    SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
+    Answer, By, CursorOutcome, CursorWrite, Decision, GroupKeyRecord, GroupKeys, Knock, Operation, PresenceBatch,
+    RefusedAttempt, SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenUse,
 };
 use crate::identity::KeyHash;
 use crate::limits::FRAME_BYTES_MAX;
@@ -34,6 +34,7 @@ use crate::time::Timestamp;
 use crate::wire::Content;
 
 pub(crate) use changes::Changes;
+pub(crate) use operations::keys::KeyBackup;
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::PostgresStore;
 pub(crate) use sqlite::SqliteStore;
@@ -58,8 +59,12 @@ pub(crate) trait Store: Send {
 
     /// The group's name, made with the store.
     fn group(&mut self) -> Result<String>;
-    /// The public half of the group's signing key (rule G6).
-    fn assignment_key(&mut self) -> Result<AssignmentKey>;
+    /// The public half of the group's signing key, and of those before it (rule G6).
+    fn group_keys(&mut self) -> Result<GroupKeys>;
+    /// The group's key with its private half, for a backup, with an entry in the audit log.
+    fn back_up_key(&mut self, by: &By) -> Result<KeyBackup>;
+    /// Brings the key of a backup into this store, which has signed nothing yet; answers what is in force then.
+    fn restore_key(&mut self, backup: &KeyBackup, by: &By) -> Result<GroupKeyRecord>;
     /// The secret from which every server of the group derives the challenge of a period (rule I6).
     fn challenge_secret(&mut self) -> Result<[u8; 32]>;
 

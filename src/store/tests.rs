@@ -6,6 +6,7 @@ mod cancelling;
 pub(super) mod days;
 mod down;
 mod golden;
+mod keys;
 mod operators;
 mod pace;
 mod places;

@@ -13,8 +13,9 @@ use crate::wire::asking::{Answered, Ask};
 use crate::wire::certificates::{Enrol, Enrolled, Issued, Request};
 use crate::wire::frame::{Frame, Kind, next_frame};
 use crate::wire::messages::{
-    Assign, Attestation, Body, Chain, Challenge, Close, Down, GapFrame, Hello, Open, Opened, PURPOSE_USE, Refuse,
-    STATUS_ACCEPTED, STATUS_PENDING, State, Succeed, Welcome, put_message, read_message, read_number,
+    Assign, Attestation, Body, Chain, Challenge, Close, Down, GapFrame, Hello, KeySuccession, Open, Opened,
+    PURPOSE_USE, Refuse, STATUS_ACCEPTED, STATUS_PENDING, State, Succeed, Welcome, put_message, read_message,
+    read_number,
 };
 use crate::wire::read_body;
 use crate::wire::reports::{Report, ReportedRefusal, ReportedStandby};
@@ -225,7 +226,8 @@ fn open() -> Open {
 }
 
 fn assign() -> Assign {
-    Assign { body: bytes(0x10, 6), signature: bytes(0x20, 64), key: bytes(0x60, 32) }
+    let succession = KeySuccession { body: bytes(0x10, 6), signature: bytes(0x20, 64) };
+    Assign { body: bytes(0x10, 6), signature: bytes(0x20, 64), key: bytes(0x60, 32), successions: vec![succession] }
 }
 
 fn request() -> Request {

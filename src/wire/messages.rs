@@ -211,6 +211,18 @@ pub(crate) struct Assign {
     /// The group's public key, for nodes that do not know it yet and take it from a configured upstream.
     #[prost(bytes = "bytes", tag = "3")]
     pub(crate) key: Bytes,
+    /// How a node that trusts a former key gets to this one, the oldest first.
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) successions: Vec<KeySuccession>,
+}
+
+/// A statement by which a key of the group named the next one.
+#[derive(Clone, PartialEq, Eq, ::prost::Message)]
+pub(crate) struct KeySuccession {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) body: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) signature: Bytes,
 }
 
 /// CHALLENGE: what attestations of this period sign (rule I6).

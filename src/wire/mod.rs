@@ -126,6 +126,9 @@
 //! ASSIGN     1 body bytes               section 11
 //!            2 signature bytes          64: Ed25519 over the body
 //!            3 key bytes                32: the group's public key
+//!            4 successions *            how to get to it from a former one, the oldest first, at most 24:
+//!              1 body bytes             section 11
+//!              2 signature bytes        64: Ed25519 over the body, by the former key
 //! CHALLENGE  1 period u64
 //!            2 challenge bytes          32
 //! STATE      1 available bool           whether the sender reaches a management server
@@ -437,6 +440,17 @@
 //! and is available), at once if that is the one in use; only then the node applies it: it keeps it, and states its version
 //! in HELLO and OPEN. Until then the last one applies. A node without a pinned key takes `key` with the first assignment from an
 //! upstream that it was configured with. What is configured stays the last resort after the assignment.
+//!
+//! **Another key.** Where `key` is not the pinned one, `successions` lead to it. The body of each:
+//!
+//! ```text
+//! text("farpost group key 1") · text(group) · former key (32) · new key (32) · version u64 · made i64 (Unix ms)
+//! ```
+//!
+//! The node passes over those that come before the one whose former key it has pinned. From there on each is signed by its
+//! former key, is of the node's group, has the new key of the one before it as its former key, and a version that is higher
+//! by one; the last one names `key`, which has signed the assignment and is pinned together with it. Anything else ends the
+//! link (FP3022), and what the node holds stays. The group's first key has version 1. `key` of a WELCOME is for people.
 //!
 //! # 12. Errors
 //!

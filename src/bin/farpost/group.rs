@@ -10,6 +10,7 @@ mod deliveries;
 mod details;
 mod failover;
 mod inventory;
+mod keys;
 mod members;
 mod messages;
 mod operators;
@@ -58,6 +59,9 @@ pub(crate) enum GroupCommand {
     /// Who may work on the group from afar: farpost --server M --identity DIR COMMAND
     #[command(subcommand)]
     Operator(operators::OperatorCommand),
+    /// The group itself: the key that signs its assignments
+    #[command(subcommand)]
+    Group(keys::OfGroupCommand),
     /// Send a message to agents
     Send(messages::SendArguments),
     /// Messages to agents, and what became of them
@@ -177,6 +181,7 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
         }),
         GroupCommand::Inventory(arguments) => overview::execute(arguments),
         GroupCommand::Operator(command) => operators::execute(command),
+        GroupCommand::Group(keys::OfGroupCommand::Key(command)) => wait(keys::execute(command)),
         GroupCommand::Send(arguments) => wait(messages::send(arguments)),
         GroupCommand::Messages(arguments) => wait(messages::messages(arguments)),
         GroupCommand::Deliveries(command) => wait(deliveries::execute(command)),

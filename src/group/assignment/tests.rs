@@ -85,7 +85,7 @@ fn g6_every_bit_of_an_assignment_is_signed() {
         let length = body.len();
         let byte = if at / 8 < length { &mut body[at / 8] } else { &mut signature[at / 8 - length] };
         *byte ^= 1 << (at % 8);
-        let forged = SignedAssignment { body: body.into(), signature: signature.into() };
+        let forged = SignedAssignment { body: body.into(), signature: signature.into(), key_version: 0 };
         assert_eq!(check(&forged).unwrap_err().code(), Code::AssignmentForged, "bit {at}");
     }
 }

@@ -8,6 +8,7 @@ mod assignments;
 mod audit;
 mod downstream;
 mod inventory;
+mod keys;
 mod operators;
 mod tokens;
 
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::{
     AgentRecord, ApprovalRule, Assignment, AssignmentRecord, AuditRecord, Cursor, DeliveriesKept, Delivery,
-    DeliveryGap, FailoverOutlook, GatewayRecord, Inventory, MessageRecord, MessagesCancelled, MessagesSent,
-    OperatorRecord, Overview, RefusedAttempt, RuleTest, ServerRecord, SiteRecord, TokenRecord, UnknownAgents,
+    DeliveryGap, FailoverOutlook, GatewayRecord, GroupKeyRecord, Inventory, KeyRotation, MessageRecord,
+    MessagesCancelled, MessagesSent, OperatorRecord, Overview, RefusedAttempt, RuleTest, ServerRecord, SiteRecord,
+    TokenRecord, UnknownAgents,
 };
 use crate::name::Name;
 
@@ -27,6 +29,7 @@ pub use assignments::{AssignmentTarget, NodeChoice, ServerUse, SiteChange};
 pub(crate) use audit::AuditOperation;
 pub(crate) use downstream::DownstreamOperation;
 pub(crate) use inventory::InventoryOperation;
+pub(crate) use keys::KeysOperation;
 pub(crate) use operators::OperatorsOperation;
 pub(crate) use tokens::TokensOperation;
 
@@ -39,6 +42,7 @@ pub(crate) enum Operation {
     Audit(AuditOperation),
     Downstream(DownstreamOperation),
     Inventory(InventoryOperation),
+    Keys(KeysOperation),
     Operators(OperatorsOperation),
     Tokens(TokensOperation),
 }
@@ -52,6 +56,7 @@ impl Operation {
             Self::Audit(operation) => operation.is_change(),
             Self::Downstream(operation) => operation.is_change(),
             Self::Inventory(operation) => operation.is_change(),
+            Self::Keys(operation) => operation.is_change(),
             Self::Operators(operation) => operation.is_change(),
             Self::Tokens(operation) => operation.is_change(),
         }
@@ -97,6 +102,7 @@ from_areas! {
     Audit(AuditOperation),
     Downstream(DownstreamOperation),
     Inventory(InventoryOperation),
+    Keys(KeysOperation),
     Operators(OperatorsOperation),
     Tokens(TokensOperation),
 }
@@ -122,6 +128,8 @@ pub(crate) enum Answer {
     Gaps(Vec<DeliveryGap>),
     Gateways(Vec<GatewayRecord>),
     Inventory(Box<Inventory>),
+    Key(GroupKeyRecord),
+    KeyRotation(KeyRotation),
     Messages(Vec<MessageRecord>),
     Names(Vec<Name>),
     Operators(Vec<OperatorRecord>),

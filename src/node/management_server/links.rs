@@ -18,7 +18,7 @@ use crate::node::reception::{Caller, Introduced, role_unexpected};
 use crate::node::{LinkId, LinkInput};
 use crate::role::Role;
 use crate::time::Instant;
-use crate::wire::{Assign, Challenge, CreditPool, Frame, Hello, Kind, Phase, State, read_message};
+use crate::wire::{Assign, Challenge, CreditPool, Frame, Hello, KeySuccession, Kind, Phase, State, read_message};
 
 /// A link to an agent or a gateway.
 #[derive(Debug)]
@@ -248,7 +248,7 @@ impl ManagementServer {
             return self.refuse_link(link, &Error::new(Code::RoleNotApproved));
         }
         self.pending.remove(&Subject::Link(link));
-        down.caller.welcome(None, &self.config.me, Some(&self.config.group_key));
+        down.caller.welcome(None, &self.config.me, Some(&self.config.group_keys.key));
         if down.role() == Some(Role::Operator) {
             self.timers.set(down.caller.link.poll_timeout(), link);
             self.admit_operator(link, now);
@@ -276,27 +276,38 @@ impl ManagementServer {
         }
         let Some(down) = self.links.get_mut(&link) else { return };
         if self.pending.insert(subject) {
-            down.caller.welcome(Some(code), &self.config.me, Some(&self.config.group_key));
+            down.caller.welcome(Some(code), &self.config.me, Some(&self.config.group_keys.key));
             self.timers.set(down.caller.link.poll_timeout(), link);
             self.effects.push_back(Effect::Event(Event::new(code, down.caller.subject(), "")));
             self.touch(link);
         }
     }
 
-    /// Pushes an assignment that is newer than the one the node holds (rule G6); the node checks its signature.
-    pub(super) fn tell_assignment(&mut self, link: LinkId, channel: u32, assignment: &SignedAssignment) {
-        let Some(down) = self.links.get_mut(&link) else { return };
+    /// Pushes an assignment that is newer than the one the node holds (rule G6), and answers whether it did; the node checks
+    /// the signature.
+    ///
+    /// One that another key than the one this server knows has signed waits: the key, or the assignment as the newer key
+    /// signed it, is on its way from the store, and with it everybody's standing.
+    pub(super) fn tell_assignment(&mut self, link: LinkId, channel: u32, assignment: &SignedAssignment) -> bool {
+        let keys = &self.config.group_keys;
+        let Some(down) = self.links.get_mut(&link).filter(|_| assignment.key_version == keys.version) else {
+            return false;
+        };
         let version = assignment.version();
         if channel == 0 {
             if version <= down.assignment_told {
-                return;
+                return false;
             }
             down.assignment_told = version;
         }
-        let key = Bytes::copy_from_slice(self.config.group_key.as_bytes());
-        let assign = Assign { body: assignment.body.clone(), signature: assignment.signature.clone(), key };
-        down.caller.link.send(channel, &assign);
+        let successions = keys.successions.iter();
+        let successions =
+            successions.map(|one| KeySuccession { body: one.body.clone(), signature: one.signature.clone() }).collect();
+        let key = Bytes::copy_from_slice(keys.key.as_bytes());
+        let (body, signature) = (assignment.body.clone(), assignment.signature.clone());
+        down.caller.link.send(channel, &Assign { body, signature, key, successions });
         self.touch(link);
+        true
     }
 
     fn handle_chain(&mut self, link: LinkId, chain: &crate::wire::Chain) -> Result<(), Error> {

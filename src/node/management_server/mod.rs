@@ -23,8 +23,8 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
 use crate::group::{
-    AssignmentKey, CursorOutcome, CursorWrite, Decision, Knock, NodePresence, NodeReport, RefusedAttempt,
-    SessionAnswer, SessionRequest, SignedAssignment,
+    CursorOutcome, CursorWrite, Decision, GroupKeys, Knock, NodePresence, NodeReport, RefusedAttempt, SessionAnswer,
+    SessionRequest, SignedAssignment,
 };
 use crate::identity::succession::Succession;
 use crate::identity::{ChainHash, ChallengeSecret, KeyHash, VerifiedPeer, challenge_of_period};
@@ -50,7 +50,7 @@ pub(crate) use succession::NextKey;
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) me: Introduction,
-    pub(crate) group_key: AssignmentKey,
+    pub(crate) group_keys: GroupKeys,
     pub(crate) challenge_secret: ChallengeSecret,
     pub(crate) output: Output,
     pub(crate) message_bytes_max: usize,
@@ -122,6 +122,8 @@ pub(crate) enum Input {
     Committed(Vec<CursorOutcome>),
     /// Something in the group changed: everybody's standing is asked for again (rule G2).
     GroupChanged,
+    /// The group signs with another key now.
+    GroupKeys(GroupKeys),
     /// These agents have messages waiting in the store.
     DownWaiting(Vec<Name>),
     /// The answer to [`Effect::FetchDown`].
@@ -311,6 +313,8 @@ impl ManagementServer {
             Input::Acknowledged { batch } => self.outlet.handle_acknowledged(batch),
             Input::Committed(outcomes) => self.handle_committed(outcomes),
             Input::GroupChanged => self.ask_for_everybodys_standing(),
+            Input::GroupKeys(keys) if keys.version >= self.config.group_keys.version => self.config.group_keys = keys,
+            Input::GroupKeys(_) => {}
             Input::DownWaiting(agents) => {
                 for agent in agents {
                     if let Some(channel) = self.by_agent.get(&agent).copied() {

@@ -161,9 +161,12 @@ impl ManagementServer {
             && let Some(channel) = self.channels.get_mut(&id)
             && assignment.version() > channel.open.assignment_version
         {
-            channel.open.assignment_version = assignment.version();
             let (link, number) = (channel.link, channel.number);
-            self.tell_assignment(link, number, &assignment);
+            if self.tell_assignment(link, number, &assignment)
+                && let Some(channel) = self.channels.get_mut(&id)
+            {
+                channel.open.assignment_version = assignment.version();
+            }
         }
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::*;
-use crate::group::{Facts, GatewayRecord, GatewayState, GroupKey, SessionRecord, UnknownAgents, decide, open};
+use crate::group::{
+    Facts, GatewayRecord, GatewayState, GroupKey, GroupKeys, KeyPin, SessionRecord, UnknownAgents, decide, open,
+};
 use crate::identity::testing::{Issued, now};
 use crate::identity::{Claim, Identity, IdentityPolicy, attestation, verify_peer};
 use crate::limits::FRAME_BYTES_MAX;
@@ -79,7 +81,11 @@ impl Lab {
         };
         let config = Config {
             me,
-            group_key: GroupKey::from_pkcs8(&ed25519()).unwrap().public(),
+            group_keys: GroupKeys {
+                version: 1,
+                key: GroupKey::from_pkcs8(&ed25519()).unwrap().public(),
+                successions: Vec::new(),
+            },
             challenge_secret: SECRET.into(),
             output: Output::Application,
             message_bytes_max: 1 << 20,

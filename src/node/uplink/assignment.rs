@@ -8,7 +8,7 @@ use super::{Uplink, UplinkOutput, with_last_resort};
 use crate::code::Code;
 use crate::error::Error;
 use crate::event::Event;
-use crate::group::{Assignment, AssignmentKey, SignedAssignment, Upstream};
+use crate::group::{Assignment, AssignmentKey, KeySuccession, SignedAssignment, Upstream};
 use crate::node::LinkId;
 use crate::time::Instant;
 use crate::wire::Assign;
@@ -30,17 +30,16 @@ impl Uplink {
         self.pending.as_ref().map(|pending| pending.version)
     }
 
-    /// Takes a pushed assignment (rule G6): signed by the pinned key, for this node, and newer than the ones known.
+    /// Takes a pushed assignment (rule G6): signed by the pinned key or by one that took its place, for this node, and newer
+    /// than the ones known. Another key than the pinned one is pinned with the assignment that it signed.
     ///
     /// # Errors
     ///
     /// [`Code::AssignmentForged`], [`Code::GroupKeyMismatch`]: the sender cannot be trusted with this.
     pub(crate) fn handle_assign(&mut self, assign: &Assign, now: Instant) -> Result<(), Error> {
-        let key = match &self.group_key {
-            Some(pinned) => *pinned,
-            None => AssignmentKey::from_bytes(&assign.key)?,
-        };
-        let signed = SignedAssignment { body: assign.body.clone(), signature: assign.signature.clone() };
+        let key = self.key_of(assign)?;
+        let signed =
+            SignedAssignment { body: assign.body.clone(), signature: assign.signature.clone(), key_version: 0 };
         let (version, assignment) = key.verify(&self.me.group, &self.me.name, &signed)?;
         if version <= self.assignment_version.max(self.assignment_pending().unwrap_or(0)) {
             return Ok(());
@@ -60,6 +59,26 @@ impl Uplink {
         }
         self.act(now);
         Ok(())
+    }
+
+    /// The key that an assignment is to be checked with: the pinned one, or the one that it leads to.
+    fn key_of(&self, assign: &Assign) -> Result<AssignmentKey, Error> {
+        let offered = AssignmentKey::from_bytes(&assign.key)?;
+        match self.group_key {
+            Some(pinned) if pinned != offered => {
+                let reached = pinned
+                    .followed(&self.me.group, &successions_of(assign))
+                    .map_err(|error| error.subject(self.me.group.as_str()))?;
+                if reached != offered {
+                    return Err(Error::new(Code::GroupKeyMismatch)
+                        .subject(self.me.group.as_str())
+                        .found(format!("the key {offered}"))
+                        .expected(format!("the key {reached}, which took the place of the trusted one")));
+                }
+                Ok(offered)
+            }
+            _ => Ok(offered),
+        }
     }
 
     /// The group withdrew what it assigned: the node follows its own configuration, at once, since it names no upstream
@@ -139,6 +158,11 @@ impl Uplink {
         self.begin_renewal_anew(now);
         self.routing.replace(self.upstreams.len(), current, now);
     }
+}
+
+fn successions_of(assign: &Assign) -> Vec<KeySuccession> {
+    let stated = assign.successions.iter();
+    stated.map(|one| KeySuccession { body: one.body.clone(), signature: one.signature.clone() }).collect()
 }
 
 fn names(assignment: &Assignment, upstream: &Upstream) -> bool {

@@ -12,7 +12,7 @@ use crate::identity::testing::{Issued, now as wall};
 use crate::identity::{IdentityPolicy, verify_peer};
 use crate::name::Name;
 use crate::role::Role;
-use crate::wire::{Assign, Body, Report, STATUS_ACCEPTED, Welcome, put_message};
+use crate::wire::{self, Assign, Body, Report, STATUS_ACCEPTED, Welcome, put_message};
 
 const ME: &str = "gw1.branch.example";
 
@@ -110,7 +110,7 @@ impl Lab {
         let key = GroupKey::from_pkcs8(&ed25519()).unwrap();
         let signed = key.sign("CORP", &Name::parse(ME).unwrap(), version, Some(&assignment(servers)));
         let key = Bytes::copy_from_slice(key.public().as_bytes());
-        let assign = Assign { body: signed.body, signature: signed.signature, key };
+        let assign = Assign { body: signed.body, signature: signed.signature, key, successions: Vec::new() };
         self.uplink.handle_assign(&assign, self.now).unwrap();
         self.settle();
     }
@@ -224,4 +224,51 @@ fn i4_a_report_says_why_a_failover_is_in_use_and_why_a_standby_is_not_ready() {
     assert_eq!(told, [("ms1.example", false, 2104), ("ms3.example", false, 2104)]);
     assert_eq!(report.standbys[0].text, "found no route");
     assert!(report.standbys[0].proven_ms <= 25_000 && report.since_ms >= 100_000, "{report:?}");
+}
+
+/// The group's keys by their seeds, each of which names the next one.
+fn rotated(seeds: &[u8]) -> (GroupKey, Vec<wire::KeySuccession>) {
+    let key = |seed: u8| {
+        let pkcs8 = [&ed25519()[..16], &[seed; 32]].concat();
+        GroupKey::from_pkcs8(&pkcs8).unwrap()
+    };
+    let successions = seeds.windows(2).zip(2..).map(|(pair, version)| {
+        let stated = key(pair[0]).succeeded_by("CORP", key(pair[1]).public(), version, wall());
+        wire::KeySuccession { body: stated.body, signature: stated.signature }
+    });
+    (key(*seeds.last().unwrap()), successions.collect())
+}
+
+#[test]
+fn g6_a_node_that_missed_two_rotations_follows_and_one_that_is_lied_to_keeps_what_it_has() {
+    let mut lab = Lab::on("ms1.example", &["ms1.example", "ms2.example", "ms3.example"]);
+    let assign = |version: u64, server: &str, seeds: &[u8]| {
+        let (key, successions) = rotated(seeds);
+        let signed = key.sign("CORP", &Name::parse(ME).unwrap(), version, Some(&assignment(&[server])));
+        let key = Bytes::copy_from_slice(key.public().as_bytes());
+        Assign { body: signed.body, signature: signed.signature, key, successions }
+    };
+    let mut told = |assign: Assign| {
+        let told = lab.uplink.handle_assign(&assign, lab.now).map_err(|error| error.code());
+        lab.settle();
+        lab.pass(2);
+        told.map(|()| (lab.used().to_owned(), lab.uplink.assignment_version()))
+    };
+    let at = |server: &str, version: u64| Ok((server.to_owned(), version));
+    assert_eq!(told(assign(7, "ms2.example", &[5])), at("ms2.example", 7), "the first key is pinned");
+    assert_eq!(told(assign(8, "ms3.example", &[6])), Err(Code::GroupKeyMismatch), "another group's key");
+    assert_eq!(told(assign(8, "ms3.example", &[9, 6])), Err(Code::GroupKeyMismatch), "named by a stranger");
+    let hijacked = Assign { successions: rotated(&[5, 6]).1, ..assign(8, "ms3.example", &[9]) };
+    assert_eq!(told(hijacked), Err(Code::GroupKeyMismatch), "the statement names another key");
+    let unsigned = Assign { key: assign(8, "x.example", &[5, 6]).key, ..assign(8, "ms3.example", &[5]) };
+    let unsigned = Assign { successions: rotated(&[5, 6]).1, ..unsigned };
+    assert_eq!(told(unsigned), Err(Code::AssignmentForged), "by the former key, under the new one's name");
+
+    assert_eq!(told(assign(8, "ms3.example", &[4, 5, 6, 7])), at("ms3.example", 8), "two rotations at once");
+    assert_eq!(
+        told(assign(9, "ms1.example", &[4, 5])),
+        Err(Code::GroupKeyMismatch),
+        "the former key is not believed again"
+    );
+    assert_eq!(told(assign(9, "ms1.example", &[7])), at("ms1.example", 9));
 }

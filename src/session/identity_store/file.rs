@@ -52,7 +52,7 @@ pub(super) fn read_key(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8
 /// # Errors
 ///
 /// [`Code::PasswordExposed`], [`Code::DirectoryExposed`], [`Code::NotUtf8`].
-pub(super) fn read_password(path: &Path) -> Result<Zeroizing<String>> {
+pub(crate) fn read_password(path: &Path) -> Result<Zeroizing<String>> {
     let bytes = read_private(path, PASSWORD_BYTES_MAX, Code::PasswordExposed)?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

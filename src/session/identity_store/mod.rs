@@ -34,6 +34,8 @@ use crate::session::clock;
 use crate::time::Timestamp;
 
 use contents::{Contents, next_key};
+#[cfg(feature = "management-server")]
+pub(crate) use file::read_password;
 pub use import::{CertificateImport, PreparedImport};
 #[cfg(test)]
 use install::install;

@@ -381,11 +381,17 @@ pub(super) async fn follow_group(
     health: StoreHealth,
 ) {
     loop {
-        let result = store.call(|store| Ok((store.change()?, store.down_waiting()?))).await;
+        let look = move |store: &mut dyn Store| {
+            let change = store.change()?;
+            let keys = if change == known { None } else { Some(store.group_keys()?) };
+            Ok((change, keys, store.down_waiting()?))
+        };
+        let result = store.call(look).await;
         health.note(Call::Read, &result);
-        if let Ok((change, waiting)) = result
-            && std::mem::replace(&mut known, change) != change
-        {
+        if let Ok((change, Some(keys), waiting)) = result {
+            known = change;
+            // Before everybody is asked about: what comes of that is signed by this key, or by a later one.
+            mailbox.post(Input::GroupKeys(keys));
             mailbox.post(Input::GroupChanged);
             mailbox.post(Input::DownWaiting(waiting));
         }

@@ -290,9 +290,9 @@ async fn prepare(
             let author = Author::group("a management server's configuration", server.as_str());
             store.perform(&ApprovalsOperation::SetUnknownAgents { unknown_agents }.into(), &By { author, at: wall })?;
         }
-        Ok((store.group()?, store.assignment_key()?, store.challenge_secret()?))
+        Ok((store.group()?, store.group_keys()?, store.challenge_secret()?))
     });
-    let (name, group_key, challenge_secret) = facts.await?;
+    let (name, group_keys, challenge_secret) = facts.await?;
     if name != me.group {
         return Err(Error::new(Code::GroupMismatch)
             .subject("the group store")
@@ -306,7 +306,7 @@ async fn prepare(
     };
     let message_bytes_max = config.message_bytes_max;
     let challenge_secret = challenge_secret.into();
-    Ok(NodeConfig { me, group_key, challenge_secret, output, message_bytes_max })
+    Ok(NodeConfig { me, group_keys, challenge_secret, output, message_bytes_max })
 }
 
 /// The application's own, or what the configuration says.

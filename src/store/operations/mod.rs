@@ -6,6 +6,7 @@ mod audit;
 pub(super) mod deliveries;
 pub(super) mod down;
 mod inventory;
+pub(super) mod keys;
 mod operators;
 pub(super) mod presence;
 pub(super) mod sessions;
@@ -13,7 +14,7 @@ pub(super) mod tokens;
 
 use crate::code::Code;
 use crate::error::{Error, Result};
-use crate::group::{AgentRecord, Answer, By, GatewayRecord, GroupKey, Operation, ServerRecord};
+use crate::group::{AgentRecord, Answer, By, GatewayRecord, Operation, ServerRecord};
 use crate::name::Name;
 use crate::store::records::{Records, Which};
 
@@ -22,7 +23,6 @@ use audit::audit;
 /// What an operation may need beside the records.
 pub(super) struct Context<'a> {
     pub(super) group: &'a str,
-    pub(super) key: &'a GroupKey,
     pub(super) by: &'a By,
 }
 
@@ -36,6 +36,7 @@ pub(super) fn perform(records: &mut dyn Records, context: &Context<'_>, operatio
         Operation::Audit(operation) => audit::perform(records, operation),
         Operation::Downstream(operation) => down::perform(records, context, operation),
         Operation::Inventory(operation) => inventory::perform(records, context, operation),
+        Operation::Keys(operation) => keys::perform(records, context, operation),
         Operation::Operators(operation) => operators::perform(records, context, operation),
         Operation::Tokens(operation) => tokens::perform(records, context, operation),
     }

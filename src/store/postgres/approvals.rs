@@ -62,12 +62,23 @@ pub(super) fn agents(records: &mut Transaction<'_>, which: Which<'_>) -> Result<
     select(records, which, all, named)?.iter().map(agent_of).collect()
 }
 
+/// In one statement with the version of the group's key, which has signed all of them.
+macro_rules! signed_assignments {
+    ($rest:literal) => {
+        concat!(
+            "SELECT node, body, signature, (SELECT key_version FROM farpost.management_group)
+             FROM farpost.assignments WHERE body IS NOT NULL ",
+            $rest
+        )
+    };
+}
+
 pub(super) fn assignments(records: &mut Transaction<'_>, which: Which<'_>) -> Result<Vec<(Name, SignedAssignment)>> {
-    let all = "SELECT node, body, signature FROM farpost.assignments WHERE body IS NOT NULL ORDER BY node";
-    let named = "SELECT node, body, signature FROM farpost.assignments WHERE node = ANY($1) AND body IS NOT NULL";
+    let all = signed_assignments!("ORDER BY node");
+    let named = signed_assignments!("AND node = ANY($1)");
     let signed_of = |row: &Row| {
         let (body, signature) = (get::<Vec<u8>>(row, 1)?.into(), get::<Vec<u8>>(row, 2)?.into());
-        Ok((name(row, 0)?, SignedAssignment { body, signature }))
+        Ok((name(row, 0)?, SignedAssignment { body, signature, key_version: bits(row, 3)? }))
     };
     select(records, which, all, named)?.iter().map(signed_of).collect()
 }

@@ -19,6 +19,7 @@ mod days;
 mod deliveries;
 mod down;
 mod failure;
+mod keys;
 mod listen;
 mod operators;
 mod presence;

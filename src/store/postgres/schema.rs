@@ -12,7 +12,7 @@ use crate::store::postgres::connection::only;
 use crate::store::postgres::records::Transaction;
 
 /// One text per version; a released one never changes.
-pub(super) const MIGRATIONS: [&str; 9] = [
+pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
     include_str!("schema_9.sql"),
+    include_str!("schema_10.sql"),
 ];
 /// "FPGS" as a number: whoever migrates holds this advisory lock.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1179666259)";

@@ -88,8 +88,10 @@ fn stored_of(row: &Row) -> Result<StoredAssignment> {
         node: name(row, 0)?,
         version: bits(row, 1)?,
         site,
-        signed: body
-            .zip(signature)
-            .map(|(body, signature)| SignedAssignment { body: body.into(), signature: signature.into() }),
+        signed: body.zip(signature).map(|(body, signature)| SignedAssignment {
+            body: body.into(),
+            signature: signature.into(),
+            key_version: 0,
+        }),
     })
 }

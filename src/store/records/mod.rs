@@ -6,6 +6,7 @@
 mod audit;
 mod deliveries;
 mod down;
+mod keys;
 mod operators;
 mod presence;
 mod refusals;
@@ -30,6 +31,7 @@ use crate::time::Timestamp;
 pub(super) use audit::{AuditRecords, NewAuditRecord};
 pub(super) use deliveries::{Day, DeliveryRecords};
 pub(super) use down::{DownRecords, DownWaiting, NewDownMessage, range_of};
+pub(super) use keys::{KeyRecords, StoredKey};
 pub(super) use operators::{OperatorRecords, operator_keys, operator_keys_of};
 pub(super) use presence::{PresenceRecords, report_of, report_text, via_text};
 pub(super) use refusals::RefusalRecords;
@@ -125,6 +127,7 @@ pub(super) trait Records:
     AuditRecords
     + DeliveryRecords
     + DownRecords
+    + KeyRecords
     + OperatorRecords
     + PresenceRecords
     + RefusalRecords

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::group::{ServerRecord, SignedAssignment};
 use crate::name::Name;
 use crate::store::records::Which;
-use crate::store::sqlite::columns::{NameColumn, TimeColumn};
+use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
 use crate::store::sqlite::{approvals, failure};
 
 pub(super) fn servers(connection: &Connection) -> Result<Vec<ServerRecord>> {
@@ -34,15 +34,27 @@ pub(super) fn put_server(connection: &Connection, server: &ServerRecord) -> Resu
     upsert.execute(row).map(|_| ()).map_err(failure::of)
 }
 
+/// The columns of [`signed_of`]. In one statement with the version of the group's key, which has signed all of them.
+macro_rules! signed_assignments {
+    ($rest:literal) => {
+        concat!(
+            "SELECT node, body, signature, (SELECT key_version FROM management_group) FROM assignments
+             WHERE body IS NOT NULL ",
+            $rest
+        )
+    };
+}
+
 pub(super) fn assignments(connection: &Connection, which: Which<'_>) -> Result<Vec<(Name, SignedAssignment)>> {
-    let all = "SELECT node, body, signature FROM assignments WHERE body IS NOT NULL ORDER BY node";
-    let named = "SELECT node, body, signature FROM assignments WHERE node = ?1 AND body IS NOT NULL";
+    let all = signed_assignments!("ORDER BY node");
+    let named = signed_assignments!("AND node = ?1");
     approvals::select(connection, which, all, named, signed_of)
 }
 
 fn signed_of(row: &Row<'_>) -> rusqlite::Result<(Name, SignedAssignment)> {
     let (body, signature) = (row.get::<_, Vec<u8>>(1)?.into(), row.get::<_, Vec<u8>>(2)?.into());
-    Ok((row.get::<_, NameColumn>(0)?.0, SignedAssignment { body, signature }))
+    let key_version = row.get::<_, BitsColumn>(3)?.0;
+    Ok((row.get::<_, NameColumn>(0)?.0, SignedAssignment { body, signature, key_version }))
 }
 
 pub(super) fn withdraw(connection: &Connection, node: &Name) -> Result<()> {

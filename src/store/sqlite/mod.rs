@@ -15,6 +15,7 @@ mod deliveries;
 mod down;
 mod failure;
 mod file;
+mod keys;
 mod operators;
 mod presence;
 mod records;

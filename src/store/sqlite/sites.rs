@@ -78,9 +78,11 @@ fn stored_of(row: &Row<'_>) -> rusqlite::Result<StoredAssignment> {
         node: row.get::<_, NameColumn>(0)?.0,
         version: row.get::<_, BitsColumn>(1)?.0,
         site: row.get::<_, Option<WordColumn<_>>>(2)?.map(|site| site.0),
-        signed: body
-            .zip(signature)
-            .map(|(body, signature)| SignedAssignment { body: body.into(), signature: signature.into() }),
+        signed: body.zip(signature).map(|(body, signature)| SignedAssignment {
+            body: body.into(),
+            signature: signature.into(),
+            key_version: 0,
+        }),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::error::Result;
 use crate::group::{
-    Assignment, Candidate, Chains, GatewayRecord, GatewayState, SiteName, Upstream, may_assign, own_upstream,
+    Assignment, Candidate, Chains, GatewayRecord, GatewayState, GroupKey, SiteName, Upstream, may_assign, own_upstream,
 };
 use crate::name::Name;
 use crate::store::operations::{Context, agent, assignments, distinct, gateway, name_unknown, names, server};
@@ -130,9 +130,11 @@ pub(super) fn write(records: &mut dyn Records, context: &Context<'_>, changes: V
     let nodes = distinct(changes.iter().map(|change| &change.node));
     let known = records.stored_assignments(Which::Named(&nodes))?;
     let versions: HashMap<Name, u64> = known.into_iter().map(|stored| (stored.node, stored.version)).collect();
+    let stored = records.signing_key()?;
+    let key = GroupKey::from_pkcs8(&stored.pkcs8)?;
     let sign = |Change { node, assignment, site }: Change| {
-        let version = versions.get(&node).copied().unwrap_or(0).saturating_add(1);
-        let signed = Some(context.key.sign(context.group, &node, version, assignment.as_ref()));
+        let version = versions.get(&node).copied().unwrap_or(0).max(stored.versions_from).saturating_add(1);
+        let signed = Some(key.sign(context.group, &node, version, assignment.as_ref()));
         StoredAssignment { node, version, site, signed }
     };
     records.put_assignments(&changes.into_iter().map(sign).collect::<Vec<_>>())

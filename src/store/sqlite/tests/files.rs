@@ -44,7 +44,8 @@ fn d4_every_commit_is_synced() {
 
 #[test]
 fn two_groups_have_different_keys_and_secrets() {
-    let (mut one, mut other) = (Place::new().open(), Place::new().open());
+    let places = [Place::new(), Place::new()];
+    let [mut one, mut other] = places.each_ref().map(Place::open);
     assert_ne!(one.assignment_key().unwrap(), other.assignment_key().unwrap());
     assert_ne!(one.challenge_secret().unwrap(), other.challenge_secret().unwrap());
 }

@@ -1,0 +1,5 @@
+-- The group's key: its place among the group's keys, since when it is the group's (milliseconds; NULL for the first), and what
+-- the versions of all assignments are above.
+ALTER TABLE farpost.management_group ADD COLUMN key_version bigint NOT NULL DEFAULT 1;
+ALTER TABLE farpost.management_group ADD COLUMN key_since bigint;
+ALTER TABLE farpost.management_group ADD COLUMN versions_from bigint NOT NULL DEFAULT 0;
