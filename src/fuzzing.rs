@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::code::Code;
 #[cfg(feature = "agent")]
 use crate::disk::{Disk, Log, MemoryDisk};
-use crate::group::EnrolmentToken;
+use crate::group::{AssignmentKey, EnrolmentToken, KeySuccession};
 use crate::identity::import::{Options, read};
 use crate::identity::selection::{CertificateSelector, Pile, the_only};
 use crate::identity::{
@@ -113,6 +113,32 @@ pub fn revocation_list(data: &[u8]) {
         let report = trust.expect_err("there is no anchor");
         assert!(report.has(Code::TrustMissing), "{report}");
         told(&report);
+    }
+}
+
+/// Hands bytes to the reader of statements about the group's next key: a sequence of items, each two lengths (u16,
+/// big-endian), a body and a signature. Nobody who does not have a key can name the one after it.
+pub fn group_key(data: &[u8]) {
+    let (mut successions, mut rest) = (Vec::new(), data);
+    while let [high, low, signature_high, signature_low, after @ ..] = rest {
+        let cut = |bytes: &[u8], high: u8, low: u8| usize::from(u16::from_be_bytes([high, low])).min(bytes.len());
+        let (body, after) = after.split_at(cut(after, *high, *low));
+        let (signature, after) = after.split_at(cut(after, *signature_high, *signature_low));
+        let (body, signature) = (Bytes::copy_from_slice(body), Bytes::copy_from_slice(signature));
+        successions.push(KeySuccession { body, signature });
+        rest = after;
+    }
+    for pinned in [[0; 32], [1; 32]] {
+        let followed = AssignmentKey::from_bytes(&pinned).and_then(|key| key.followed("CORP", &successions));
+        assert!(followed.is_err(), "a key was named by somebody who does not have the one before it");
+    }
+}
+
+/// Hands bytes to the reader of backups of the group's key.
+#[cfg(feature = "management-server")]
+pub fn key_backup(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        assert!(crate::session::key_backup::decode(text, "password").is_err(), "a backup that its key has not signed");
     }
 }
 
@@ -323,6 +349,22 @@ mod tests {
             out.extend(*bytes);
         }
         out
+    }
+
+    #[test]
+    fn g6_a_hundred_thousand_mangled_statements_about_the_next_key_name_none() {
+        let mut noise = Noise(5);
+        let mut statement = vec![0, 19 + 2 + 2 + 4 + 80, 0, 64];
+        statement
+            .extend([&[0, 19], &b"farpost group key 1"[..], &[0, 4], b"CORP", &[0; 32], &[7; 32], &[0; 80]].concat());
+        for _ in 0..100_000 {
+            let mut mangled = statement.clone();
+            for _ in 0..noise.next() % 4 {
+                let at = noise.next() as usize % mangled.len();
+                mangled[at] = noise.byte();
+            }
+            super::group_key(&mangled);
+        }
     }
 
     #[test]

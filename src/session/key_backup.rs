@@ -24,6 +24,9 @@ const FORMAT: &str = "farpost group key backup 1";
 /// What no other signature of farpost begins with.
 const CONTEXT: &[u8] = b"farpost group key backup 1\0";
 
+/// What comes before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 section 7).
+const SEED_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -46,6 +49,8 @@ struct Contents {
     successions: Vec<Statement>,
     /// PEM.
     private_key: String,
+    /// PEM: the 32 bytes of the secret of the group's challenges, in the form of an Ed25519 key and encrypted like one.
+    challenge_secret: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,11 +63,7 @@ struct Statement {
 /// The file's text. Takes a tenth of a second for the password.
 pub(crate) fn encode(backup: &KeyBackup, password: &str, made: Timestamp) -> Result<String> {
     let key = GroupKey::from_pkcs8(&backup.pkcs8)?;
-    let internal = |error: String| Error::new(Code::Internal).subject("the backup of the group's key").found(error);
-    let plain = PrivateKeyInfoRef::from_der(&backup.pkcs8).map_err(|error| internal(error.to_string()))?;
-    // Without the public key beside it, which OpenSSL 3.0 does not read.
-    let plain = PrivateKeyInfoRef::new(plain.algorithm, plain.private_key);
-    let encrypted = plain.encrypt(password).map_err(|error| internal(error.to_string()))?;
+    let secret = Zeroizing::new([&SEED_PREFIX[..], &backup.challenge_secret[..]].concat());
     let statement =
         |one: &KeySuccession| Statement { body: hexadecimal(&one.body), signature: hexadecimal(&one.signature) };
     let contents = Contents {
@@ -73,12 +74,26 @@ pub(crate) fn encode(backup: &KeyBackup, password: &str, made: Timestamp) -> Res
         since: backup.since,
         versions_to: backup.versions_to,
         successions: backup.successions.iter().map(statement).collect(),
-        private_key: pem::encode("ENCRYPTED PRIVATE KEY", encrypted.as_bytes()).to_string(),
+        private_key: encrypt(&backup.pkcs8, password)?,
+        challenge_secret: encrypt(&secret, password)?,
     };
     let signature = hexadecimal(&key.sign_bytes(&signed_bytes(&contents)?));
     let file = File { format: FORMAT.to_owned(), contents, signature };
-    let text = serde_json::to_string_pretty(&file).map_err(|error| internal(error.to_string()))?;
+    let text = serde_json::to_string_pretty(&file).map_err(|error| internal(&error))?;
     Ok(text + "\n")
+}
+
+/// An Ed25519 key (PKCS#8) under a password, PEM.
+fn encrypt(pkcs8: &[u8], password: &str) -> Result<String> {
+    let plain = PrivateKeyInfoRef::from_der(pkcs8).map_err(|error| internal(&error))?;
+    // Without the public key beside it, which OpenSSL 3.0 does not read.
+    let plain = PrivateKeyInfoRef::new(plain.algorithm, plain.private_key);
+    let encrypted = plain.encrypt(password).map_err(|error| internal(&error))?;
+    Ok(pem::encode("ENCRYPTED PRIVATE KEY", encrypted.as_bytes()).to_string())
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Error {
+    Error::new(Code::Internal).subject("the backup of the group's key").found(error.to_string())
 }
 
 /// What a file's text holds. Takes a tenth of a second for the password.
@@ -103,6 +118,8 @@ pub(crate) fn decode(text: &str, password: &str) -> Result<KeyBackup> {
     UnparsedPublicKey::new(&ED25519, key.as_bytes())
         .verify(&signed_bytes(&contents)?, &signature)
         .map_err(|_| changed())?;
+    let secret = decrypt(&contents.challenge_secret, password)?;
+    let challenge_secret = secret.strip_prefix(&SEED_PREFIX).and_then(|secret| secret.try_into().ok());
     let successions = contents.successions.iter().map(succession_of).collect::<Option<Vec<_>>>().ok_or_else(changed)?;
     Ok(KeyBackup {
         group: contents.group,
@@ -111,6 +128,7 @@ pub(crate) fn decode(text: &str, password: &str) -> Result<KeyBackup> {
         since: contents.since,
         versions_to: contents.versions_to,
         successions,
+        challenge_secret: Zeroizing::new(challenge_secret.ok_or_else(changed)?),
     })
 }
 
@@ -122,12 +140,12 @@ fn decrypt(private_key: &str, password: &str) -> Result<Zeroizing<Vec<u8>>> {
         }
         Ok(_) => Err(unusable("no encrypted private key, or several")),
         Err(error) if error.code() == Code::PasswordWrong => Err(error),
-        Err(error) => Err(unusable(&error.found_text())),
+        Err(error) => Err(unusable(error.found_text())),
     }
 }
 
 fn signed_bytes(contents: &Contents) -> Result<Vec<u8>> {
-    let json = serde_json::to_vec(contents).map_err(|error| Error::new(Code::Internal).found(error.to_string()))?;
+    let json = serde_json::to_vec(contents).map_err(|error| internal(&error))?;
     Ok([CONTEXT, &json].concat())
 }
 

@@ -20,7 +20,7 @@ mod input;
 mod json;
 mod keeping;
 #[cfg(feature = "management-server")]
-mod key_backup;
+pub(crate) mod key_backup;
 #[cfg(feature = "management-server")]
 mod management_group;
 #[cfg(feature = "management-server")]

@@ -73,7 +73,8 @@ impl<E: Engine> Store for GroupStore<E> {
     }
 
     fn challenge_secret(&mut self) -> Result<[u8; 32]> {
-        Ok(self.engine.identity().challenge_secret)
+        // As it is now: whoever opened the store may have done so before a key was brought into it.
+        self.engine.read(|records| Ok(*records.signing_key()?.challenge_secret))
     }
 
     fn register_server(&mut self, server: &Name, address: &str, at: Timestamp) -> Result<()> {

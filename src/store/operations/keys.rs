@@ -24,6 +24,8 @@ pub(crate) struct KeyBackup {
     pub(crate) versions_to: u64,
     /// How nodes get from former keys to this one.
     pub(crate) successions: Vec<KeySuccession>,
+    /// The secret of the group's challenges (rule I6).
+    pub(crate) challenge_secret: Zeroizing<[u8; 32]>,
 }
 
 pub(super) fn perform(records: &mut dyn Records, context: &Context<'_>, operation: &KeysOperation) -> Result<Answer> {
@@ -83,7 +85,7 @@ fn rotate(records: &mut dyn Records, context: &Context<'_>, version: u64) -> Res
     // The statement about version 2 is the first one.
     records.forget_successions(next.saturating_sub(KEY_SUCCESSIONS_MAX as u64 - 1))?;
     let since = Some(context.by.at);
-    records.put_signing_key(&StoredKey { pkcs8, version: next, since, versions_from: stored.versions_from })?;
+    records.put_signing_key(&StoredKey { pkcs8, version: next, since, ..stored })?;
     let signed = sign_anew(records, context.group, &new)?;
     let key = shown(records)?;
     audit(records, context.by, ("rotate group key", context.group), Some(&before), Some(&key))?;
@@ -115,13 +117,27 @@ struct BackedUp {
 /// Everything that a backup holds; that it was made is in the audit log.
 pub(in crate::store) fn back_up(records: &mut dyn Records, group: &str, by: &By) -> Result<KeyBackup> {
     records.lock_group()?;
-    let StoredKey { pkcs8, version, since, versions_from } = records.signing_key()?;
+    let StoredKey { pkcs8, version, since, versions_from, challenge_secret } = records.signing_key()?;
     let successions = records.successions(version)?;
     let versions = records.stored_assignments(Which::All)?.into_iter().map(|stored| stored.version);
     let versions_to = versions.max().unwrap_or(0).max(versions_from);
     let entry = BackedUp { key: shown(records)?, versions_to };
     audit(records, by, ("back up group key", group), None, Some(&entry))?;
-    Ok(KeyBackup { group: group.to_owned(), pkcs8, version, since, versions_to, successions })
+    Ok(KeyBackup { group: group.to_owned(), pkcs8, version, since, versions_to, successions, challenge_secret })
+}
+
+/// A server reads the secret of the challenges once: two with different ones would refuse each other's agents.
+fn check_nobody_runs(records: &mut dyn Records) -> Result<()> {
+    let clock = records.clock()?;
+    let running = records.leases()?.into_iter().filter(|lease| lease.until > clock);
+    let running: Vec<String> = running.map(|lease| lease.server.to_string()).collect();
+    if running.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Code::GroupKeyInUse)
+        .found(format!("management servers that run on it: {}", running.join(", ")))
+        .expected("none")
+        .remedy("stop them, or wait half a minute if they were killed; start them after the key is back"))
 }
 
 /// Brings a group's key into a store that has signed nothing yet. The versions of its assignments begin above the backup's
@@ -129,7 +145,7 @@ pub(in crate::store) fn back_up(records: &mut dyn Records, group: &str, by: &By)
 ///
 /// # Errors
 ///
-/// [`Code::GroupMismatch`]; [`Code::GroupKeyInUse`] if the store has signed anything with a key of its own.
+/// [`Code::GroupMismatch`]; [`Code::GroupKeyInUse`] if the store has signed anything with a key of its own, or a management server runs on it.
 pub(in crate::store) fn restore(
     records: &mut dyn Records,
     group: &str,
@@ -156,9 +172,10 @@ pub(in crate::store) fn restore(
             .found(format!("version {}, assignments of {signed} nodes", before.version))
             .expected(format!("a store that has signed nothing yet, or has the key {key} already")));
     }
-    let (pkcs8, seconds) = (backup.pkcs8.clone(), u64::try_from(by.at.unix_seconds()).unwrap_or(0));
-    let versions_from = backup.versions_to.max(seconds);
-    records.put_signing_key(&StoredKey { pkcs8, version: backup.version, since: backup.since, versions_from })?;
+    check_nobody_runs(records)?;
+    let KeyBackup { pkcs8, version, since, challenge_secret, .. } = backup.clone();
+    let versions_from = backup.versions_to.max(u64::try_from(by.at.unix_seconds()).unwrap_or(0));
+    records.put_signing_key(&StoredKey { pkcs8, version, since, versions_from, challenge_secret })?;
     for (succession, version) in backup.successions.iter().rev().zip((0..=backup.version).rev()) {
         records.put_succession(version, succession)?;
     }

@@ -16,6 +16,8 @@ pub(in crate::store) struct StoredKey {
     pub(in crate::store) since: Option<Timestamp>,
     /// The versions of assignments are above this one.
     pub(in crate::store) versions_from: u64,
+    /// The secret of the group's challenges (rule I6), which goes where the key goes: what agents have attested stays good.
+    pub(in crate::store) challenge_secret: Zeroizing<[u8; 32]>,
 }
 
 /// The group's key, and the statements of the keys before it.

@@ -11,15 +11,16 @@ use crate::store::sqlite::failure;
 
 impl KeyRecords for &Connection {
     fn signing_key(&mut self) -> Result<StoredKey> {
-        let sql = "SELECT signing_key, key_version, key_since, versions_from FROM management_group";
+        let sql = "SELECT signing_key, key_version, key_since, versions_from, challenge_secret FROM management_group";
         let mut select = self.prepare_cached(sql).map_err(failure::of)?;
         select.query_row([], stored_of).map_err(failure::of)
     }
 
     fn put_signing_key(&mut self, key: &StoredKey) -> Result<()> {
-        let sql = "UPDATE management_group SET signing_key = ?1, key_version = ?2, key_since = ?3, versions_from = ?4";
-        let since = key.since.map(TimeColumn);
-        execute(self, sql, &[&&key.pkcs8[..], &signed(key.version), &since, &signed(key.versions_from)])
+        let sql = "UPDATE management_group
+             SET signing_key = ?1, key_version = ?2, key_since = ?3, versions_from = ?4, challenge_secret = ?5";
+        let (since, secret) = (key.since.map(TimeColumn), &key.challenge_secret[..]);
+        execute(self, sql, &[&&key.pkcs8[..], &signed(key.version), &since, &signed(key.versions_from), &secret])
     }
 
     fn successions(&mut self, through: u64) -> Result<Vec<KeySuccession>> {
@@ -48,6 +49,7 @@ fn stored_of(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         version: row.get::<_, BitsColumn>(1)?.0,
         since: row.get::<_, Option<TimeColumn>>(2)?.map(|since| since.0),
         versions_from: row.get::<_, BitsColumn>(3)?.0,
+        challenge_secret: Zeroizing::new(row.get(4)?),
     })
 }
 
