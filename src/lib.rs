@@ -86,6 +86,7 @@ pub use group::{
     Delivered, FailoverOutlook, NodeFilter, NodeStanding, NodeState, Outlook, Overview, Problem, ProblemKind,
     StandbyStanding,
 };
+#[cfg(feature = "management-server")]
 pub use group::{GroupKeyRecord, KeyRotation};
 #[cfg(feature = "management-server")]
 pub use group::{

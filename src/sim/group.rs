@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::group::{
     AgentRecord, AgentState, Assignment, CursorOutcome, CursorWrite, Decision, Facts, GatewayRecord, GatewayState,
-    GroupKey, GroupKeys, KeyPin, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest,
-    SignedAssignment, UnknownAgents, cursor_after, decide, open,
+    GroupKey, GroupKeys, Knock, Remember, ServerRecord, SessionAnswer, SessionRecord, SessionRequest, SignedAssignment,
+    UnknownAgents, cursor_after, decide, open,
 };
 use crate::limits::KEY_SUCCESSIONS_MAX;
 use crate::message::{Epoch, Sequence};

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::group::{
-    Facts, GatewayRecord, GatewayState, GroupKey, GroupKeys, KeyPin, SessionRecord, UnknownAgents, decide, open,
+    Facts, GatewayRecord, GatewayState, GroupKey, GroupKeys, SessionRecord, UnknownAgents, decide, open,
 };
 use crate::identity::testing::{Issued, now};
 use crate::identity::{Claim, Identity, IdentityPolicy, attestation, verify_peer};
