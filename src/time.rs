@@ -148,40 +148,55 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970. A year may have more than four digits and a sign, as [`Timestamp`]'s own text may.
 fn parse_rfc_3339(text: &str) -> Option<i64> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (digits, _) = unsigned.split_once('-')?;
+    let (year, rest) = text.split_at_checked(text.len() - unsigned.len() + digits.len())?;
+    let is_year = digits.bytes().all(|byte| byte.is_ascii_digit()) && year.len() >= 4 && digits.len() <= 9;
+    let year = year.parse::<i64>().ok().filter(|_| is_year)?;
     let number = |range: Range<usize>, most: i64| {
-        let digits = text.get(range).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let digits = rest.get(range).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
         digits.parse::<i64>().ok().filter(|number| *number <= most)
     };
-    let mark = |at: usize, marks: &[u8]| text.as_bytes().get(at).is_some_and(|byte| marks.contains(byte));
-    let (year, month, day) = (number(0..4, 9999)?, number(5..7, 12)?, number(8..10, 31)?);
+    let mark = |at: usize, marks: &[u8]| rest.as_bytes().get(at).is_some_and(|byte| marks.contains(byte));
+    let (month, day) = (number(1..3, 12)?, number(4..6, 31)?);
     let days = days_from_civil(year, month, day);
-    if !mark(4, b"-") || !mark(7, b"-") || civil_from_days(days) != (year, month, day) {
+    if !mark(0, b"-") || !mark(3, b"-") || civil_from_days(days) != (year, month, day) {
         return None;
     }
-    if text.len() == 10 {
-        return Some(days * 86_400_000);
+    if rest.len() == 6 {
+        return days.checked_mul(86_400_000);
     }
-    let (hour, minute, second) = (number(11..13, 23)?, number(14..16, 59)?, number(17..19, 60)?);
-    if !mark(10, b"Tt ") || !mark(13, b":") || !mark(16, b":") {
+    let (hour, minute, second) = (number(7..9, 23)?, number(10..12, 59)?, number(13..15, 60)?);
+    if !mark(6, b"Tt ") || !mark(9, b":") || !mark(12, b":") {
         return None;
     }
-    let rest = text.get(19..)?;
-    let digits = rest
-        .strip_prefix('.')
-        .map_or("", |rest| rest.split_once(|c: char| !c.is_ascii_digit()).map_or(rest, |(digits, _)| digits));
-    let millis = digits.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    let zone = 19 + if rest.starts_with('.') { 1 + digits.len() } else { 0 };
-    let offset = match text.as_bytes().get(zone..)? {
-        b"Z" | b"z" => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let minutes = number(zone + 1..zone + 3, 23)? * 60 + number(zone + 4..zone + 6, 59)?;
-            if *sign == b'+' { minutes } else { -minutes }
-        }
-        _ => return None,
+    let (millis, offset) = fraction_and_zone(rest.get(15..)?)?;
+    let minutes = i128::from((days * 24 + hour) * 60 + minute - offset);
+    i64::try_from(minutes * 60_000 + i128::from(second * 1000 + millis)).ok()
+}
+
+/// What follows the seconds: milliseconds where there are some, and the zone's offset from UTC in minutes.
+fn fraction_and_zone(text: &str) -> Option<(i64, i64)> {
+    let end = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, zone) = match text.strip_prefix('.') {
+        Some(fraction) => fraction.split_at_checked(end(fraction))?,
+        None => ("", text),
     };
-    Some(((days * 24 + hour) * 60 + minute - offset) * 60_000 + second * 1000 + millis)
+    let millis = digits.bytes().chain(*b"000").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let two = |tens: u8, ones: u8, most: i64| {
+        let both = tens.is_ascii_digit() && ones.is_ascii_digit();
+        both.then(|| i64::from(tens - b'0') * 10 + i64::from(ones - b'0')).filter(|number| *number <= most)
+    };
+    match *zone.as_bytes() {
+        [b'Z' | b'z'] => Some((millis, 0)),
+        [sign @ (b'+' | b'-'), h, hh, b':', m, mm] => {
+            let minutes = two(h, hh, 23)? * 60 + two(m, mm, 59)?;
+            Some((millis, if sign == b'+' { minutes } else { -minutes }))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +218,11 @@ mod tests {
 
     #[test]
     fn times_are_read_as_they_are_printed_and_everything_else_is_refused() {
-        for millis in [0, 951_782_399_999, 951_782_400_000, 1_795_349_051_020, -1] {
+        let year_1 = -62_135_596_800_000;
+        for millis in [0, 951_782_399_999, 951_782_400_000, 1_795_349_051_020, -1, year_1, year_1 - 200_000_000_000_001]
+            .into_iter()
+            .chain([i64::MIN, i64::MIN + 1, i64::MAX, 253_402_300_799_999, 253_402_300_800_000])
+        {
             let time = Timestamp::from_unix_millis(millis);
             assert_eq!(time.to_string().parse(), Ok(time));
         }
@@ -225,6 +244,15 @@ mod tests {
             "2026-11-22T24:00:00Z",
             "2026-11-2",
             "é026-11-22",
+            "202-11-22",
+            "-20-11-22",
+            "+2026-11-22",
+            "--2026-11-22",
+            "2026-11-22T12:04:11.5",
+            "2026-11-22T12:04:11+0é:00",
+            "-292275055-05-16T16:47:04.191Z",
+            "292278994-08-17T07:12:55.808Z",
+            "9999999999-11-22",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }

@@ -152,6 +152,13 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
     let operators = site.done_afar(ANN, &["operator", "list"]);
     assert!(operators.contains(BOB) && operators.contains("read-only"), "{operators}");
 
+    // Of all times, too, which no command line says.
+    for command in [&["audit"][..], &["audit", "--json"], &["refusals"], &["refusals", "--json"], &["messages"]] {
+        let local = site.done(&[command, &["--store", &store]].concat());
+        assert_eq!(site.done_afar(BOB, command), local, "{command:?}");
+        assert!(local.contains("ann.corp.example") || command[0] == "messages", "{command:?}: {local}");
+    }
+
     site.refused_afar(BOB, &["agent", "reject", AGENT], "FP3041 ");
     site.refused_afar(BOB, &["operator", "list"], "FP3041 ");
     let simulated = site.done_afar(BOB, &["failover", "simulate", "--without", SERVER, "--site", "branch"]);
