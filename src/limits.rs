@@ -307,10 +307,16 @@ pub(crate) const REPORT_PROOF_AGE_MAX: Duration = Duration::from_secs(900);
 pub(crate) const REFUSALS_HELD_MAX: usize = 1_024;
 /// Refused attempts of all gateways that a management server keeps apart until they are written down: 2 MB.
 pub(crate) const REFUSALS_BOOK_MAX: usize = 8_192;
+/// Of these, those of strangers, as in the group store: a quarter.
+pub(crate) const REFUSALS_BOOK_STRANGERS_MAX: usize = REFUSALS_BOOK_MAX / 4;
 /// Refused attempts that the group store keeps, each of one name, address and reason: what an administrator can read,
 /// and a few megabytes.
 #[cfg(feature = "management-server")]
 pub(crate) const REFUSALS_STORED_MAX: u64 = 10_000;
+/// One in so many of them may be of strangers, who proved no name: a flood from many addresses needs no certificate, and
+/// must not push out what was refused to those who have one.
+#[cfg(feature = "management-server")]
+pub(crate) const REFUSALS_STORED_PER_STRANGER: u64 = 4;
 /// How long it keeps them after the last one.
 #[cfg(feature = "management-server")]
 pub(crate) const REFUSALS_STORED_FOR: Duration = Duration::from_secs(30 * 86_400);

@@ -8,6 +8,7 @@ use crate::group::{
     RefusedAttempt, SessionAnswer, SessionRequest, SignedAssignment, TokenAnswer, TokenUse, pending_expired_before,
 };
 use crate::identity::KeyHash;
+use crate::limits::REFUSALS_STORED_PER_STRANGER;
 use crate::name::Name;
 use crate::role::Role;
 use crate::store::changes::Changes;
@@ -50,7 +51,7 @@ impl<E: Engine> Store for GroupStore<E> {
     fn note_refusals(&mut self, refused: &[RefusedAttempt], before: Timestamp, most: u64) -> Result<()> {
         self.engine.write(|records| {
             records.add_refusals(refused)?;
-            records.forget_refusals(before, most)
+            records.forget_refusals(before, most.div_ceil(REFUSALS_STORED_PER_STRANGER), most)
         })
     }
 

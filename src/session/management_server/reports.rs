@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 use crate::group::{NodePresence, NodeReport, RefusedAttempt};
-use crate::limits::{GONE_HELD_MAX, REFUSALS_BOOK_MAX};
+use crate::limits::{GONE_HELD_MAX, REFUSALS_BOOK_MAX, REFUSALS_BOOK_STRANGERS_MAX};
 use crate::name::Name;
 use crate::node::reporting::Attempt;
 use crate::session::clock;
@@ -27,6 +27,8 @@ struct Pages {
     reports: HashMap<u64, NodeReport>,
     changed: BTreeSet<u64>,
     refusals: HashMap<Key, RefusedAttempt>,
+    /// How many of these are of strangers.
+    strangers: usize,
 }
 
 /// By whom, who, from where, why.
@@ -108,7 +110,9 @@ impl ReportBook {
     /// The refused attempts since the last call: counts to be added up. What cannot be written down goes back by
     /// [`Self::refused`].
     pub(crate) fn take_refusals(&self) -> Vec<RefusedAttempt> {
-        std::mem::take(&mut self.pages().refusals).into_values().collect()
+        let mut pages = self.pages();
+        pages.strangers = 0;
+        std::mem::take(&mut pages.refusals).into_values().collect()
     }
 
     /// Everybody who is connected, with the latest report where there is one: for a store that lost what it had.
@@ -130,13 +134,16 @@ impl Pages {
 
     fn add(&mut self, mut refused: RefusedAttempt) {
         let mut key = key_of(&refused);
-        if self.refusals.len() >= REFUSALS_BOOK_MAX && !self.refusals.contains_key(&key) {
+        let is_full = self.refusals.len() >= REFUSALS_BOOK_MAX
+            || refused.name.is_none() && self.strangers >= REFUSALS_BOOK_STRANGERS_MAX;
+        if is_full && !self.refusals.contains_key(&key) {
             // Counted under its code all the same: somebody comes from everywhere.
             (refused.name, refused.role, refused.address) = (None, None, String::new());
             key = key_of(&refused);
         }
         match self.refusals.entry(key) {
             Entry::Vacant(entry) => {
+                self.strangers += usize::from(refused.name.is_none());
                 entry.insert(refused);
             }
             Entry::Occupied(mut entry) => {
@@ -254,6 +261,19 @@ mod tests {
         assert!(taken.len() <= REFUSALS_BOOK_MAX + 1, "{}", taken.len());
         let count: u64 = taken.iter().map(|refused| refused.count).sum();
         assert_eq!(count, REFUSALS_BOOK_MAX as u64 + 500);
+    }
+
+    #[test]
+    fn g5_strangers_from_everywhere_leave_room_in_the_book_for_those_with_a_name() {
+        let book = ReportBook::default();
+        let named = RefusedAttempt { name: Some(name("pc7.branch.example")), ..refused(0, 1) };
+        for _ in 0..2 {
+            (0..2 * REFUSALS_BOOK_MAX).for_each(|number| book.refused(refused(number, 1)));
+            book.refused(named.clone());
+            let taken = book.take_refusals();
+            assert!(taken.contains(&named));
+            assert_eq!(taken.len(), REFUSALS_BOOK_STRANGERS_MAX + 2, "the rest is one entry, counted");
+        }
     }
 
     #[test]

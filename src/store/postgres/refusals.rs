@@ -36,8 +36,12 @@ impl RefusalRecords for Transaction<'_> {
         self.query(sql, &parameters).map(|_| ())
     }
 
-    fn forget_refusals(&mut self, before: Timestamp, most: u64) -> Result<()> {
+    fn forget_refusals(&mut self, before: Timestamp, strangers: u64, most: u64) -> Result<()> {
         self.query("DELETE FROM farpost.refusals WHERE last < $1", &[&before.unix_millis()])?;
+        let sql = "DELETE FROM farpost.refusals WHERE (refuser, name, role, address, code) IN
+             (SELECT refuser, name, role, address, code FROM farpost.refusals WHERE name = ''
+              ORDER BY last DESC OFFSET $1)";
+        self.query(sql, &[&signed(strangers)])?;
         let sql = "DELETE FROM farpost.refusals WHERE (refuser, name, role, address, code) IN
              (SELECT refuser, name, role, address, code FROM farpost.refusals ORDER BY last DESC OFFSET $1)";
         self.query(sql, &[&signed(most)]).map(|_| ())

@@ -8,8 +8,9 @@ use crate::time::Timestamp;
 pub(in crate::store) trait RefusalRecords {
     /// Adds to what is known: counts add up, the first time stays, the last text counts.
     fn add_refusals(&mut self, refused: &[RefusedAttempt]) -> Result<()>;
-    /// Forgets those whose last attempt was before, and of the others the oldest above `most`.
-    fn forget_refusals(&mut self, before: Timestamp, most: u64) -> Result<()>;
+    /// Forgets those whose last attempt was before, of the others the oldest of strangers above `strangers`, and of what
+    /// is left the oldest above `most`.
+    fn forget_refusals(&mut self, before: Timestamp, strangers: u64, most: u64) -> Result<()>;
     /// Those whose last attempt was since then, the latest first, at most `count`.
     fn refusals(&mut self, since: Timestamp, count: usize) -> Result<Vec<RefusedAttempt>>;
 }

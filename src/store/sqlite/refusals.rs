@@ -39,16 +39,19 @@ impl RefusalRecords for &Connection {
         Ok(())
     }
 
-    fn forget_refusals(&mut self, before: Timestamp, most: u64) -> Result<()> {
+    fn forget_refusals(&mut self, before: Timestamp, strangers: u64, most: u64) -> Result<()> {
         let mut old = self.prepare_cached("DELETE FROM refusals WHERE last < ?1").map_err(failure::of)?;
         old.execute([TimeColumn(before)]).map_err(failure::of)?;
-        let mut rest = self
-            .prepare_cached(
+        for (condition, bound) in [("name = ''", strangers), ("true", most)] {
+            let sql = format!(
                 "DELETE FROM refusals WHERE (refuser, name, role, address, code) IN
-                 (SELECT refuser, name, role, address, code FROM refusals ORDER BY last DESC LIMIT -1 OFFSET ?1)",
-            )
-            .map_err(failure::of)?;
-        rest.execute([signed(most)]).map(|_| ()).map_err(failure::of)
+                 (SELECT refuser, name, role, address, code FROM refusals WHERE {condition}
+                  ORDER BY last DESC LIMIT -1 OFFSET ?1)"
+            );
+            let mut rest = self.prepare_cached(&sql).map_err(failure::of)?;
+            rest.execute([signed(bound)]).map_err(failure::of)?;
+        }
+        Ok(())
     }
 
     fn refusals(&mut self, since: Timestamp, count: usize) -> Result<Vec<RefusedAttempt>> {

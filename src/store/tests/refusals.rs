@@ -7,6 +7,7 @@ use crate::store::asking::Asking as _;
 on_every_engine! {
     attempts_of_one_kind_add_up_and_the_latest_come_first,
     old_attempts_and_those_beyond_the_bound_are_forgotten,
+    g5_a_flood_of_strangers_from_everywhere_pushes_out_no_attempt_of_a_proven_name,
 }
 
 fn refused(who: Option<&str>, code: u16, last: i64) -> RefusedAttempt {
@@ -53,4 +54,18 @@ fn old_attempts_and_those_beyond_the_bound_are_forgotten(place: &dyn Place) {
     assert_eq!(codes(&mut store), [5, 4, 3]);
     store.note_refusals(&[refused(None, 9, 60)], at(45), 3).unwrap();
     assert_eq!(codes(&mut store), [9, 5]);
+}
+
+fn g5_a_flood_of_strangers_from_everywhere_pushes_out_no_attempt_of_a_proven_name(place: &dyn Place) {
+    let mut store = place.open();
+    let named = [refused(Some("pc7"), 3003, 10), refused(Some("eve"), 3040, 11)];
+    let stranger = |at| RefusedAttempt { address: format!("2001:db8::{at}"), ..refused(None, 2009, at) };
+    store.note_refusals(&named, at(0), 8).unwrap();
+    for batch in 1..=5 {
+        let flood: Vec<_> = (1..=9).map(|one| stranger(batch * 100 + one)).collect();
+        store.note_refusals(&flood, at(0), 8).unwrap();
+    }
+    // A quarter of the room is theirs.
+    let [pc7, eve] = named;
+    assert_eq!(known(&mut store, 0), [stranger(509), stranger(508), eve, pc7]);
 }
