@@ -217,7 +217,7 @@ codes! {
     // ── FP3xxx group ──
     GatewayPending = 3001, Warning, 20000, "the gateway is not approved", "farpost approve --management-server-name M --gateway-name G --action create";
     AgentPending = 3002, Warning, 20000, "the agent waits for approval", "farpost agent approve N";
-    NameRejected = 3003, Error, 20001, "the group rejected this name", "farpost agent approve N, if that was a mistake";
+    NameRejected = 3003, Error, 20001, "the group rejected this name", "farpost agent approve N, or farpost operator approve N, if that was a mistake";
     RoleNotApproved = 3005, Error, 20001, "the name is approved for another role", "remove the other approval first, or use another name";
     ServerExcluded = 3006, Error, 0, "this management server is excluded from failover", "use another one, or farpost server set M --excluded false";
     ApprovalWithdrawn = 3007, Error, 20070, "the approval was withdrawn", "approve it again, or uninstall it";
