@@ -102,6 +102,14 @@ fn approve_gateway(
 /// A parent is a registered server, or an approved gateway that is not behind the one that gets it.
 fn may_be_behind(records: &mut dyn Records, name: &Name, parent: &Name, agent: Option<&AgentRecord>) -> Result<()> {
     let servers = records.servers()?;
+    // Upstreams are names: of two with the same nobody could say which is meant, and it would be behind itself.
+    if server(&servers, name).is_some() {
+        return Err(Error::new(Code::RoleNotApproved)
+            .subject(name.as_str())
+            .found("a management server")
+            .expected("a gateway")
+            .remedy("look at which of the two names is the gateway's"));
+    }
     match (server(&servers, parent), gateway(records, parent)?) {
         (None, _) if parent == name => check_parent(records, name, parent),
         (None, Some(outer)) if outer.state == GatewayState::Approved => {

@@ -13,7 +13,7 @@ use crate::group::{
 };
 use crate::name::Name;
 use crate::store::operations::operators::check_no_operator;
-use crate::store::operations::{Context, audit, distinct, names, server};
+use crate::store::operations::{Context, audit, distinct, gateway, names, server};
 use crate::store::records::{Records, StoredAssignment, Which, corrupt};
 use crate::time::Timestamp;
 
@@ -75,6 +75,13 @@ pub(in crate::store) fn register_server(
     check_no_operator(records, name)?;
     let servers = records.servers()?;
     let known = server(&servers, name);
+    if known.is_none() && gateway(records, name)?.is_some_and(|gateway| gateway.state == GatewayState::Approved) {
+        return Err(Error::new(Code::RoleNotApproved)
+            .subject(name.as_str())
+            .found("an approved gateway")
+            .expected("a management server")
+            .remedy("farpost approve … --action delete removes a gateway"));
+    }
     let record = ServerRecord {
         name: name.clone(),
         address: address.to_owned(),

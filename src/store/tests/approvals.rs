@@ -10,6 +10,7 @@ on_every_engine! {
     g1_an_agents_life,
     a_new_key_of_an_approved_name_is_remembered_and_not_refused,
     g1_the_waiting_room_is_bounded_per_place_and_is_emptied_after_seven_days,
+    g1_g3_a_name_is_a_management_servers_or_a_gateways_and_never_both,
     g2_the_change_counter_moves_with_what_nodes_follow_and_with_nothing_else,
     g2_what_one_process_decides_the_other_sees,
     g3_g6_assignments_are_signed_rise_and_refuse_what_is_excluded_or_unknown,
@@ -202,4 +203,17 @@ fn a_text_that_looks_like_sql_is_a_text(place: &dyn Place) {
     let nul = Knock { software: "1.0\0".to_owned(), at: at(2), ..knock };
     assert_eq!(ask(&mut store, &nul), "pending AgentPending");
     assert!(store.agents().unwrap().remove(0).software.starts_with("1.0"));
+}
+
+fn g1_g3_a_name_is_a_management_servers_or_a_gateways_and_never_both(place: &dyn Place) {
+    let mut store = store_with_servers(place);
+    for parent in ["ms1", "ms2"] {
+        let error = store.approve_gateway(&name("ms2"), &name(parent), at(1)).unwrap_err();
+        assert_eq!(error.code(), Code::RoleNotApproved, "{parent}");
+    }
+    assert!(store.gateways().unwrap().is_empty());
+    store.approve_gateway(&name("gw1"), &name("ms1"), at(2)).unwrap();
+    assert_eq!(store.register_server(&name("gw1"), "10.0.0.9:5723", at(3)).unwrap_err().code(), Code::RoleNotApproved);
+    store.delete_gateway(&name("gw1")).unwrap();
+    store.register_server(&name("gw1"), "10.0.0.9:5723", at(4)).unwrap();
 }
