@@ -305,6 +305,8 @@ pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(60);
 pub(crate) const REPORT_PROOF_AGE_MAX: Duration = Duration::from_secs(900);
 /// Refusals that a node keeps apart until they are told: further ones are joined under their code.
 pub(crate) const REFUSALS_HELD_MAX: usize = 1_024;
+/// Of these, those of strangers, who proved no name: a quarter, as in the group store.
+pub(crate) const REFUSALS_HELD_STRANGERS_MAX: usize = REFUSALS_HELD_MAX / 4;
 /// Refused attempts of all gateways that a management server keeps apart until they are written down: 2 MB.
 pub(crate) const REFUSALS_BOOK_MAX: usize = 8_192;
 /// Of these, those of strangers, as in the group store: a quarter.

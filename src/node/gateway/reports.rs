@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Effect;
 use super::control::Control;
-use crate::limits::{REFUSALS_HELD_MAX, REFUSALS_PER_REPORT_MAX, REPORT_INTERVAL_MIN};
+use crate::limits::{REFUSALS_HELD_MAX, REFUSALS_HELD_STRANGERS_MAX, REFUSALS_PER_REPORT_MAX, REPORT_INTERVAL_MIN};
 use crate::name::Name;
 use crate::node::LinkId;
 use crate::node::reporting::{Attempt, Figures, Reporter};
@@ -77,7 +77,7 @@ impl Control {
         link.send(channel, &report);
         let chunk = link.next_chunk();
         self.reports.told(told, (id, chunk));
-        if !self.reports.refusals.order.is_empty() {
+        if !self.reports.refusals.is_empty() {
             self.reports.reporter.hurry(now + REPORT_INTERVAL_MIN);
         }
     }
@@ -153,11 +153,13 @@ impl Refusal {
 /// Name, address, code.
 type Key = (Option<Name>, String, u16);
 
-/// Refusals that are to be told, those first that came first.
+/// Refusals that are to be told, those first that came first; strangers, who proved no name and may be a flood, after all
+/// others.
 #[derive(Debug, Default)]
 struct Refusals {
     held: BTreeMap<Key, Refusal>,
-    order: VecDeque<Key>,
+    named: VecDeque<Key>,
+    strangers: VecDeque<Key>,
     /// How often there was something new to tell.
     entered: u64,
 }
@@ -165,14 +167,17 @@ struct Refusals {
 impl Refusals {
     fn add(&mut self, attempt: Attempt, now: Instant) {
         let mut refusal = Refusal { attempt, first: now, last: now, count: 1 };
-        if self.held.len() >= REFUSALS_HELD_MAX && !self.held.contains_key(&refusal.key()) {
+        let is_full = self.held.len() >= REFUSALS_HELD_MAX
+            || refusal.attempt.name.is_none() && self.strangers.len() >= REFUSALS_HELD_STRANGERS_MAX;
+        if is_full && !self.held.contains_key(&refusal.key()) {
             // Counted under its code all the same.
             let attempt = &mut refusal.attempt;
             (attempt.name, attempt.role, attempt.address) = (None, None, String::new());
         }
+        let is_stranger = refusal.attempt.name.is_none();
         if self.join(refusal) {
             self.entered += 1;
-            self.order.rotate_left(1);
+            self.queue(is_stranger).rotate_left(1);
         }
     }
 
@@ -185,7 +190,8 @@ impl Refusals {
     fn join(&mut self, refusal: Refusal) -> bool {
         match self.held.entry(refusal.key()) {
             Entry::Vacant(entry) => {
-                self.order.push_front(entry.key().clone());
+                let queue = if entry.key().0.is_none() { &mut self.strangers } else { &mut self.named };
+                queue.push_front(entry.key().clone());
                 entry.insert(refusal);
                 true
             }
@@ -202,11 +208,21 @@ impl Refusals {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Refusal> {
-        self.order.iter().filter_map(|key| self.held.get(key))
+        self.named.iter().chain(&self.strangers).filter_map(|key| self.held.get(key))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    fn queue(&mut self, is_stranger: bool) -> &mut VecDeque<Key> {
+        if is_stranger { &mut self.strangers } else { &mut self.named }
     }
 
     fn take(&mut self, count: usize) -> Vec<Refusal> {
-        let taken: Vec<Key> = self.order.drain(..count.min(self.order.len())).collect();
+        let named = count.min(self.named.len());
+        let strangers = (count - named).min(self.strangers.len());
+        let taken: Vec<Key> = self.named.drain(..named).chain(self.strangers.drain(..strangers)).collect();
         taken.iter().filter_map(|key| self.held.remove(key)).collect()
     }
 }
@@ -266,9 +282,9 @@ mod tests {
     fn d7_refusals_from_everywhere_are_bounded_told_in_order_and_all_counted() {
         let mut reports = Reports::default();
         (0..5_000).for_each(|number| reports.refusals.add(attempt(number), at(1)));
-        assert_eq!(reports.refusals.held.len(), REFUSALS_HELD_MAX + 1);
+        assert_eq!(reports.refusals.held.len(), REFUSALS_HELD_STRANGERS_MAX + 1);
         let (mut count, mut rounds) = (0, 0);
-        while !reports.refusals.order.is_empty() {
+        while !reports.refusals.is_empty() {
             let some = tell(&mut reports, (link(1), rounds));
             assert!(!some.is_empty() && some.len() <= REFUSALS_PER_REPORT_MAX);
             assert!(rounds > 0 || some[0].0 == "10.0.0.0", "the first ones first: {some:?}");
@@ -277,6 +293,20 @@ mod tests {
             rounds += 1;
         }
         assert_eq!(count, 5_000);
+    }
+
+    #[test]
+    fn g5_who_proved_a_name_is_told_before_a_flood_of_strangers_and_with_the_name() {
+        let mut reports = Reports::default();
+        (0..5_000).for_each(|number| reports.refusals.add(attempt(number), at(1)));
+        let name = crate::name::Name::parse("pc7.branch.example").unwrap();
+        let named = Attempt { name: Some(name), address: "10.7.0.7".to_owned(), ..attempt(1) };
+        reports.refusals.add(named, at(2));
+        assert_eq!(tell(&mut reports, (link(1), 1))[0], ("10.7.0.7".to_owned(), 1));
+        // The link ends before it was written: it is still the first.
+        reports.refusals.add(attempt(6_000), at(3));
+        reports.note_written(None);
+        assert_eq!(tell(&mut reports, (link(2), 1))[0], ("10.7.0.7".to_owned(), 1));
     }
 
     #[test]
