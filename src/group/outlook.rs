@@ -73,7 +73,10 @@ pub(crate) fn failover_outlooks(
     affected: &Affected,
     without: &[Name],
 ) -> Result<Vec<FailoverOutlook>> {
-    let nodes: HashMap<&Name, &NodeStanding> = standings.iter().map(|node| (&node.name, node)).collect();
+    // A server may have the name of a gateway that once asked in vain or was deleted: the server is who leads on.
+    let by_role = [Role::Gateway, Role::ManagementServer, Role::Agent].into_iter();
+    let by_role = by_role.flat_map(|role| standings.iter().filter(move |node| node.role == role));
+    let nodes: HashMap<&Name, &NodeStanding> = by_role.map(|node| (&node.name, node)).collect();
     let asked = match affected {
         Affected::Everybody => &[][..],
         Affected::Gateway(gateway) => std::slice::from_ref(gateway),

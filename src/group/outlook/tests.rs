@@ -1,4 +1,5 @@
 use super::*;
+use crate::group::GatewayState;
 use crate::group::standing::Facts;
 use crate::group::standing::testing::*;
 
@@ -81,6 +82,16 @@ fn f3_who_has_only_standbys_left_that_were_not_tried_yet_is_unknown_and_so_are_t
     ready.name = name("gw2");
     proven.report("gw1").standbys.push(ready);
     assert_eq!(outlooks(proven, &gw1, &["ms1"]), ["gw1 moves gw2"]);
+}
+
+#[test]
+fn a_server_leads_on_whatever_gateway_once_had_its_name() {
+    for state in [GatewayState::Deleted, GatewayState::Pending] {
+        let mut facts = facts();
+        facts.gateways.push(gateway_record("ms2", state));
+        let expected = ["gw1 moves ms2", "pc1 stays gw1", "pc2 stays gw1"];
+        assert_eq!(outlooks(facts, &Affected::Gateway(name("gw1")), &["ms1"]), expected, "{state}");
+    }
 }
 
 #[test]
