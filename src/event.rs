@@ -32,7 +32,8 @@ impl Event {
             text.push_str(&format!("found {}", error.found_text()));
         }
         if !error.expected_text().is_empty() {
-            text.push_str(&format!("; expected {}", error.expected_text()));
+            let between = if text.is_empty() { "" } else { "; " };
+            text.push_str(&format!("{between}expected {}", error.expected_text()));
         }
         Self::new(error.code(), subject, text)
     }
@@ -62,5 +63,21 @@ impl fmt::Display for Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e1_the_event_of_an_error_says_what_there_is_to_say_and_no_more() {
+        let line = |error: Error| Event::of_error("gw1", &error).without_time();
+        let error = || Error::new(Code::NameRejected);
+        let start = "FP3003 the group rejected this name: gw1";
+        assert_eq!(line(error()), start);
+        assert_eq!(line(error().found("a")), format!("{start}: found a"));
+        assert_eq!(line(error().expected("b")), format!("{start}: expected b"));
+        assert_eq!(line(error().found("a").expected("b")), format!("{start}: found a; expected b"));
     }
 }
