@@ -4,21 +4,26 @@ use super::*;
 use crate::group::{CursorOutcome, CursorWrite, UnknownAgents};
 use crate::role::Role;
 use crate::store::asking::Asking as _;
-use crate::store::tests::{AnyStore, knock};
+use crate::store::tests::knock;
 
 /// Agents of the measured load, half of them at each server.
 const AGENTS: usize = 2_000;
 
-/// How many the database has committed, once it has counted everything: a backend reports what it did when it is next used
-/// after a second, and puts it off where others report just then, for a minute at most. `reads` are those of this look,
-/// which are left out: while they are not counted yet, the number goes down.
-fn transactions(place: &PostgresPlace, stores: &mut [AnyStore], reads: &mut i64) -> i64 {
+/// How many the database has committed, once it has counted everything: each backend is made to report what it did, which it
+/// would put off for a second, or for a minute where others report just then. `reads` are those of this look, which are left
+/// out: while they are not counted yet, the number goes down.
+fn transactions(place: &PostgresPlace, stores: &mut [PostgresStore], reads: &mut i64) -> i64 {
     let sql = format!("SELECT xact_commit FROM pg_stat_database WHERE datname = '{}'", place.database);
     let mut look = || -> i64 {
-        std::thread::sleep(Duration::from_millis(1_100));
+        std::thread::sleep(Duration::from_millis(100));
         for store in &mut *stores {
+            let Postgres { target, connector, .. } = &mut store.engine;
+            connector
+                .read(target, |records| records.query("SELECT pg_stat_force_next_flush()", &[]).map(|_| ()))
+                .unwrap();
+            // A backend that has read no table since has nothing to report.
             store.change().unwrap();
-            *reads += 1;
+            *reads += 2;
         }
         place.cluster.sql("postgres", &sql).parse::<i64>().unwrap() - *reads
     };
@@ -53,7 +58,7 @@ fn a_batch_is_one_transaction_however_many_agents_it_has() {
 }
 
 fn cost_of_cursors(place: &PostgresPlace) -> Vec<i64> {
-    let mut stores = [place.open(), place.open()];
+    let mut stores = [try_open(place, Some("CORP")).unwrap(), try_open(place, Some("CORP")).unwrap()];
     let halves: Vec<Vec<String>> =
         (0..2).map(|half| (0..AGENTS / 2).map(|agent| format!("pc-{half}-{agent}")).collect()).collect();
     let mut reads = 0;
@@ -94,7 +99,7 @@ fn a_batch_of_presence_is_one_transaction_however_many_agents_it_has() {
 }
 
 fn cost_of_presence(place: &PostgresPlace) -> Vec<i64> {
-    let mut stores = [place.open(), place.open()];
+    let mut stores = [try_open(place, Some("CORP")).unwrap(), try_open(place, Some("CORP")).unwrap()];
     let mut reads = 0;
     let before = transactions(place, &mut stores, &mut reads);
     let rounds = 5;
