@@ -46,7 +46,7 @@ fn commits_of_a_thousand_messages_are_measured_where_it_is_asked_for(place: &dyn
     if std::env::var("FARPOST_MEASURE").as_deref() != Ok("commits") {
         return;
     }
-    let mut store = place.open();
+    let mut store = store_with_servers(place);
     let fences = open_measured(&mut store);
     let mut took: Vec<_> = (0..200).map(|round| commit_thousand(&mut store, &fences, round)).collect();
     let total: Duration = took.iter().sum();
