@@ -135,6 +135,7 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
         &["messages", "cancel", "--agent", AGENT, "1"],
         &["token", "create", "--name", "pc8.branch.example", "--role", "agent"],
         &["token", "list"],
+        &["deliveries", "keep", "30d"],
     ] {
         site.done_afar(ANN, command);
     }
@@ -168,6 +169,8 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
     assert!(site.done_afar(BOB, &["site", "remove", "branch", "--pattern", "**", "--dry-run"]).contains(AGENT));
     site.refused_afar(BOB, &["messages", "cancel", "--all-pending"], "FP3041 ");
     site.refused_afar(ANN, &["messages", "cancel", "--agent", AGENT, "1"], "FP3071 ");
+    site.refused_afar(BOB, &["deliveries", "keep", "forever"], "FP3041 ");
+    assert!(site.done_afar(BOB, &["deliveries", "show"]).starts_with("deliveries are kept for 30 days;"));
     site.refused_afar(AGENT, &["inventory"], "FP3005 ");
     site.refused_afar(SERVER, &["inventory"], "FP3005 ");
     site.refused_afar(ANN, &["agent", "approve", "'; drop table agents"], "FP");

@@ -1,6 +1,7 @@
 //! The commands of the management group as processes, on a store of their own.
 
 mod audit;
+mod deliveries;
 mod errors;
 mod inventory;
 mod messages;
