@@ -258,11 +258,11 @@ codes! {
     SiteUnknown = 3059, Error, 0, "there is no site of this name", "look at farpost site list; farpost site create makes one";
     SiteTaken = 3060, Error, 0, "a node can be in one site only, and a site's name used once", "take it out first: farpost site remove; or use another name";
     NotFailover = 3061, Error, 0, "only a failover can change places with the primary", "look at farpost failover show";
-    MessageUnknown = 3070, Error, 0, "the agent has no message of this number", "look at farpost messages --agent N";
-    MessageEnded = 3071, Error, 0, "a message that does not wait any more cannot be cancelled", "look at farpost messages --agent N: what became of it stays as it is";
     GroupKeyRotated = 3062, Error, 0, "the group has another key by now", "look at farpost group key show: somebody rotated it meanwhile";
     GroupKeyInUse = 3063, Error, 0, "this store has signed with a key of its own", "restore the key into a new store, before anything is assigned";
     KeyBackupUnusable = 3064, Error, 0, "the backup of the group's key cannot be used", "check the password and the file, or use another copy of it";
+    MessageUnknown = 3070, Error, 0, "the agent has no message of this number", "look at farpost messages --agent N";
+    MessageEnded = 3071, Error, 0, "a message that does not wait any more cannot be cancelled", "look at farpost messages --agent N: what became of it stays as it is";
 
     // ── FP4xxx queue and delivery ──
     QueueFull = 4001, Warning, 2115, "the queue is full", "wait, or raise queue.bytes_max; look at the upstream";

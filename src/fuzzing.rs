@@ -128,11 +128,23 @@ pub fn group_key(data: &[u8]) {
         successions.push(KeySuccession { body, signature });
         rest = after;
     }
-    for pinned in [[0; 32], [1; 32]] {
+    for pinned in KEYS_OF_NOBODY {
         let followed = AssignmentKey::from_bytes(&pinned).and_then(|key| key.followed("CORP", &successions));
         assert!(followed.is_err(), "a key was named by somebody who does not have the one before it");
     }
 }
+
+/// The public keys of the tests 1 and 2 of RFC 8032, section 7.1. (A key that is all zeros would believe signatures that are.)
+const KEYS_OF_NOBODY: [[u8; 32]; 2] = [
+    [
+        0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e, 0xe1,
+        0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
+    ],
+    [
+        0x3d, 0x40, 0x17, 0xc3, 0xe8, 0x43, 0x89, 0x5a, 0x92, 0xb7, 0x0a, 0xa7, 0x4d, 0x1b, 0x7e, 0xbc, 0x9c, 0x98,
+        0x2c, 0xcf, 0x2e, 0xc4, 0x96, 0x8c, 0xc0, 0xcd, 0x55, 0xf1, 0x2a, 0xf4, 0x66, 0x0c,
+    ],
+];
 
 /// Hands bytes to the reader of backups of the group's key.
 #[cfg(feature = "management-server")]
@@ -355,8 +367,10 @@ mod tests {
     fn g6_a_hundred_thousand_mangled_statements_about_the_next_key_name_none() {
         let mut noise = Noise(5);
         let mut statement = vec![0, 19 + 2 + 2 + 4 + 80, 0, 64];
-        statement
-            .extend([&[0, 19], &b"farpost group key 1"[..], &[0, 4], b"CORP", &[0; 32], &[7; 32], &[0; 80]].concat());
+        statement.extend(
+            [&[0, 19], &b"farpost group key 1"[..], &[0, 4], b"CORP", &super::KEYS_OF_NOBODY[0], &[7; 32], &[0; 80]]
+                .concat(),
+        );
         for _ in 0..100_000 {
             let mut mangled = statement.clone();
             for _ in 0..noise.next() % 4 {

@@ -20,6 +20,7 @@ use crate::time::Timestamp;
 const CONTEXT: &str = "farpost group key 1";
 
 /// The group's signing key, for people (rule G6).
+#[cfg(feature = "management-server")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GroupKeyRecord {
@@ -38,6 +39,7 @@ pub struct GroupKeyRecord {
 }
 
 /// What a rotation of the group's key did.
+#[cfg(feature = "management-server")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeyRotation {

@@ -42,7 +42,11 @@ impl<E: Engine> Store for GroupStore<E> {
         let group = identity.group.clone();
         let context = Context { group: &group, by };
         if operation.is_change() {
-            self.engine.write(|records| operations::perform(records, &context, operation))
+            let answer = self.engine.write(|records| operations::perform(records, &context, operation))?;
+            if matches!(answer, Answer::KeyRotation(_)) {
+                self.engine.forget_overwritten();
+            }
+            Ok(answer)
         } else {
             self.engine.read(|records| operations::perform(records, &context, operation))
         }
@@ -70,7 +74,9 @@ impl<E: Engine> Store for GroupStore<E> {
 
     fn restore_key(&mut self, backup: &KeyBackup, by: &By) -> Result<GroupKeyRecord> {
         let group = self.engine.identity().group.clone();
-        self.engine.write(|records| keys::restore(records, &group, backup, by))
+        let restored = self.engine.write(|records| keys::restore(records, &group, backup, by))?;
+        self.engine.forget_overwritten();
+        Ok(restored)
     }
 
     fn challenge_secret(&mut self) -> Result<[u8; 32]> {

@@ -449,8 +449,8 @@
 //!
 //! The node passes over those that come before the one whose former key it has pinned. From there on each is signed by its
 //! former key, is of the node's group, has the new key of the one before it as its former key, and a version that is higher
-//! by one; the last one names `key`, which has signed the assignment and is pinned together with it. Anything else ends the
-//! link (FP3022), and what the node holds stays. The group's first key has version 1. `key` of a WELCOME is for people.
+//! by one; the last one names `key`, which has signed the assignment and is pinned together with it. Anything else is
+//! told (FP3022); the link stays, and so does what the node holds. The group's first key has version 1. `key` of a WELCOME is for people.
 //!
 //! # 12. Errors
 //!

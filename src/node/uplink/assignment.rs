@@ -31,13 +31,21 @@ impl Uplink {
     }
 
     /// Takes a pushed assignment (rule G6): signed by the pinned key or by one that took its place, for this node, and newer
-    /// than the ones known. Another key than the pinned one is pinned with the assignment that it signed.
+    /// than the ones known. Another key than the pinned one is pinned with the assignment that it signed. A key to which
+    /// nothing leads from the pinned one is told (FP3022), and the node stays with what it has: data flows on.
     ///
     /// # Errors
     ///
-    /// [`Code::AssignmentForged`], [`Code::GroupKeyMismatch`]: the sender cannot be trusted with this.
+    /// [`Code::AssignmentForged`]: the sender cannot be trusted with this.
     pub(crate) fn handle_assign(&mut self, assign: &Assign, now: Instant) -> Result<(), Error> {
-        let key = self.key_of(assign)?;
+        let key = match self.key_of(assign) {
+            Ok(key) => key,
+            Err(error) => {
+                let event = Event::of_error(self.me.name.to_string(), &error);
+                self.output.push_back(UplinkOutput::Event(event));
+                return Ok(());
+            }
+        };
         let signed =
             SignedAssignment { body: assign.body.clone(), signature: assign.signature.clone(), key_version: 0 };
         let (version, assignment) = key.verify(&self.me.group, &self.me.name, &signed)?;

@@ -86,20 +86,20 @@ fn rotate(records: &mut dyn Records, context: &Context<'_>, version: u64) -> Res
     records.forget_successions(next.saturating_sub(KEY_SUCCESSIONS_MAX as u64 - 1))?;
     let since = Some(context.by.at);
     records.put_signing_key(&StoredKey { pkcs8, version: next, since, ..stored })?;
-    let signed = sign_anew(records, context.group, &new)?;
+    let signed = sign_anew(records, context.group, &new, 0)?;
     let key = shown(records)?;
     audit(records, context.by, ("rotate group key", context.group), Some(&before), Some(&key))?;
     records.changed()?;
     Ok(KeyRotation { key, signed })
 }
 
-/// Signs what every node has, or had withdrawn, under its next version.
-fn sign_anew(records: &mut dyn Records, group: &str, key: &GroupKey) -> Result<u64> {
+/// Signs what every node has, or had withdrawn, under its next version that is above this one.
+fn sign_anew(records: &mut dyn Records, group: &str, key: &GroupKey, above: u64) -> Result<u64> {
     let mut anew = Vec::new();
     for stored in records.stored_assignments(Which::All)? {
         let StoredAssignment { node, version, site, signed: Some(signed) } = stored else { continue };
         let content = signed.content().ok_or_else(|| corrupt("an assignment that cannot be read"))?;
-        let version = version.saturating_add(1);
+        let version = version.max(above).saturating_add(1);
         let signed = Some(key.sign(group, &node, version, content.as_ref()));
         anew.push(StoredAssignment { node, version, site, signed });
     }
@@ -141,7 +141,8 @@ fn check_nobody_runs(records: &mut dyn Records) -> Result<()> {
 }
 
 /// Brings a group's key into a store that has signed nothing yet. The versions of its assignments begin above the backup's
-/// and above the time in seconds, so that nodes take them, whatever they were assigned since the backup was made.
+/// and above the time in seconds, so that nodes take them, whatever they were assigned since the backup was made. A store
+/// that has the key already may be an old copy, whose versions nodes would not take: it signs all anew above them.
 ///
 /// # Errors
 ///
@@ -160,27 +161,35 @@ pub(in crate::store) fn restore(
             .remedy("use the backup of this group's key"));
     }
     records.lock_group()?;
+    check_nobody_runs(records)?;
     let before = shown(records)?;
-    let key = GroupKey::from_pkcs8(&backup.pkcs8)?.public();
-    if before.public_key == key.to_string() {
-        return Ok(before);
+    let key = GroupKey::from_pkcs8(&backup.pkcs8)?;
+    let versions_from = backup.versions_to.max(u64::try_from(by.at.unix_seconds()).unwrap_or(0));
+    if before.public_key == key.public().to_string() {
+        let stored = records.signing_key()?;
+        let versions_from = versions_from.max(stored.versions_from);
+        records.put_signing_key(&StoredKey { versions_from, ..stored })?;
+        sign_anew(records, group, &key, versions_from)?;
+        return restored(records, group, &before, by);
     }
     let signed = records.stored_assignments(Which::All)?.len();
     if signed > 0 || before.version > 1 {
         return Err(Error::new(Code::GroupKeyInUse)
             .subject(before.public_key)
             .found(format!("version {}, assignments of {signed} nodes", before.version))
-            .expected(format!("a store that has signed nothing yet, or has the key {key} already")));
+            .expected(format!("a store that has signed nothing yet, or has the key {} already", key.public())));
     }
-    check_nobody_runs(records)?;
     let KeyBackup { pkcs8, version, since, challenge_secret, .. } = backup.clone();
-    let versions_from = backup.versions_to.max(u64::try_from(by.at.unix_seconds()).unwrap_or(0));
     records.put_signing_key(&StoredKey { pkcs8, version, since, versions_from, challenge_secret })?;
     for (succession, version) in backup.successions.iter().rev().zip((0..=backup.version).rev()) {
         records.put_succession(version, succession)?;
     }
+    restored(records, group, &before, by)
+}
+
+fn restored(records: &mut dyn Records, group: &str, before: &GroupKeyRecord, by: &By) -> Result<GroupKeyRecord> {
     let after = shown(records)?;
-    audit(records, by, ("restore group key", group), Some(&before), Some(&after))?;
+    audit(records, by, ("restore group key", group), Some(before), Some(&after))?;
     records.changed()?;
     Ok(after)
 }

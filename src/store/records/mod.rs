@@ -60,6 +60,9 @@ pub(super) trait Engine: Send {
     /// As [`Engine::write`].
     fn read<R>(&mut self, work: impl FnMut(&mut dyn Records) -> Result<R>) -> Result<R>;
 
+    /// Does what it can so that what was overwritten is nowhere in the database's files any more: a key that was replaced.
+    fn forget_overwritten(&mut self) {}
+
     /// How to wait for the next change.
     fn changes(&mut self) -> Changes;
 

@@ -113,7 +113,7 @@ fn g6_a_key_that_was_brought_back_assigns_above_what_nodes_hold(place: &dyn Plac
     let restored = store.restore_key(&backup, &by()).unwrap();
     assert_eq!((restored.version, restored.public_key.clone()), (3, keys.key.to_string()));
     assert_eq!(store.group_keys().unwrap(), keys, "with the way to it");
-    assert_eq!(store.restore_key(&backup, &by()).unwrap(), restored, "again: nothing to do");
+    assert_eq!(store.restore_key(&backup, &by()).unwrap(), restored, "again");
     store.assign(&name("pc1"), &Assignment::primary("ms1").unwrap()).unwrap();
     let first = version(&mut store, "pc1");
     assert!(first > held && first > restored.versions_from, "{first}, {held}");
@@ -126,6 +126,10 @@ fn g6_a_key_that_was_brought_back_assigns_above_what_nodes_hold(place: &dyn Plac
     again.restore_key(&backup, &By { at: Timestamp::from_unix_seconds(3_600), ..by() }).unwrap();
     again.assign(&name("pc1"), &Assignment::primary("ms1").unwrap()).unwrap();
     assert!(version(&mut again, "pc1") > first + 1);
+    // An old copy of the store was put in its place: it has the key, and signs above what nodes hold.
+    let copy = version(&mut again, "pc1");
+    again.restore_key(&backup, &By { at: Timestamp::from_unix_seconds(7_200), ..by() }).unwrap();
+    assert!(version(&mut again, "pc1") > copy.max(7_200));
     assert_eq!(rotate(&mut again, 3).map(|rotation| rotation.key.former.len()), Ok(3));
 }
 

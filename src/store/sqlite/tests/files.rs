@@ -199,3 +199,22 @@ fn a_failed_call_leaves_nothing_behind() {
     assert_eq!((store.delivery_count().unwrap(), store.change().unwrap()), (0, change));
     assert_eq!(store.cursors().unwrap()[0].2, Sequence::NONE);
 }
+
+#[test]
+fn g6_a_key_that_was_replaced_is_in_no_file_of_the_store_any_more() {
+    let place = Place::new();
+    let mut store = place.open();
+    let by = crate::group::By { author: crate::group::Author::local_user("tester", "here"), at: at(1) };
+    let former = store.back_up_key(&by).unwrap();
+    let holds = |seed: &[u8]| {
+        let files = std::fs::read_dir(place.path.parent().unwrap()).unwrap();
+        files
+            .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .any(|bytes| bytes.windows(seed.len()).any(|window| window == seed))
+    };
+    assert!(holds(&former.pkcs8[16..48]), "the test looks where the key is");
+    store.perform(&crate::group::KeysOperation::Rotate { version: 1 }.into(), &by).unwrap();
+    assert!(!holds(&former.pkcs8[16..48]));
+    let new = store.back_up_key(&by).unwrap();
+    assert!(holds(&new.pkcs8[16..48]));
+}
