@@ -14,6 +14,8 @@ use crate::store::postgres::url::Target;
 
 /// How long a call waits for its answer; above what the settings below let a statement take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How long a step of a migration may take: a thousand million deliveries take a quarter of an hour.
+const MIGRATED_WITHIN: Duration = Duration::from_secs(3_600);
 /// How long a host may take for all that follows its TCP connection: TLS, login, settings.
 const LOGIN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -88,8 +90,19 @@ impl Link {
 
     /// Runs statements without parameters, such as BEGIN.
     pub(super) fn run(&mut self, runtime: &Handle, sql: &str) -> Result<()> {
+        self.run_within(ANSWER_WITHIN, runtime, sql)
+    }
+
+    /// Runs statements of a migration, which may have to rewrite all that is there: what limits other statements does
+    /// not until the transaction ends.
+    pub(super) fn run_long(&mut self, runtime: &Handle, sql: &str) -> Result<()> {
+        self.run(runtime, "SET LOCAL statement_timeout = 0")?;
+        self.run_within(MIGRATED_WITHIN, runtime, sql)
+    }
+
+    fn run_within(&mut self, limit: Duration, runtime: &Handle, sql: &str) -> Result<()> {
         let work = self.client.batch_execute(sql);
-        let answer = runtime.block_on(async { tokio::time::timeout(ANSWER_WITHIN, work).await });
+        let answer = runtime.block_on(async { tokio::time::timeout(limit, work).await });
         self.note(answer)
     }
 

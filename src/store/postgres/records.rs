@@ -52,6 +52,10 @@ impl<'l> Transaction<'l> {
         self.link.run(self.runtime, sql)
     }
 
+    pub(super) fn run_long(&mut self, sql: &str) -> Result<()> {
+        self.link.run_long(self.runtime, sql)
+    }
+
     /// Runs a change; how many rows it met.
     pub(super) fn execute(&mut self, sql: &'static str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         self.link.execute(self.runtime, sql, parameters)

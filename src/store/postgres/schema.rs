@@ -48,7 +48,7 @@ pub(super) fn migrate(records: &mut Transaction<'_>, group: Option<&str>) -> Res
         records.run("CREATE TABLE farpost.versions (version bigint PRIMARY KEY, migrated timestamptz NOT NULL)")?;
     }
     for (number, text) in (1_i64..).zip(MIGRATIONS).skip(from) {
-        records.run(text)?;
+        records.run_long(text)?;
         records.query("INSERT INTO farpost.versions VALUES ($1, now())", &[&number])?;
     }
     if from == 0 {

@@ -17,6 +17,7 @@ on_every_engine! {
     i4_a_clock_that_jumps_loses_and_repeats_nothing_and_numbers_rise,
     d5a_an_epoch_that_was_forgotten_and_comes_back_on_another_day_stores_no_key_twice,
     i4_a_pruning_of_many_rows_goes_in_parts_and_commits_come_in_between,
+    i4_a_process_that_is_killed_while_it_brings_a_store_to_days_leaves_the_old_one_or_the_new_one,
 }
 
 /// In the middle of the day so many days after today.
@@ -211,4 +212,36 @@ fn i4_a_pruning_of_many_rows_goes_in_parts_and_commits_come_in_between(place: &d
     assert_eq!(store.delivery_count().unwrap(), old - PRUNE_BATCH + 3);
     assert!(prune(&mut store) >= 2);
     assert_eq!(delivered(&mut store), [old + 1, old + 2, old + 3]);
+}
+
+fn i4_a_process_that_is_killed_while_it_brings_a_store_to_days_leaves_the_old_one_or_the_new_one(place: &dyn Place) {
+    let (name, more) = if place.engine() == "sqlite" {
+        (
+            "sqlite-9",
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
+             SELECT 100 + n, 1, 1000 + n, 1, 1, 2, 0, n, x'00' FROM n",
+        )
+    } else {
+        ("postgres-8", "SELECT 100 + n, 'pc1', 1000 + n, 1, 1, 'gw1', 0, n, '' FROM generate_series(1, 20000) AS n")
+    };
+    let path = format!("{}/tests/golden/store/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+    place.execute(&std::fs::read_to_string(path).unwrap());
+    let into = "INSERT INTO deliveries (id, agent, epoch, sequence, priority, via, sent, received, payload)";
+    place.execute(&format!("{into} {more}"));
+    // Somewhere in all that a process does from its start to its end.
+    for millis in [5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150, 200, 400] {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.arg("child_that_opens_a_golden_store_and_approves").env(golden::URL, place.url());
+        let mut child =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(place.text("SELECT count(*) || '' FROM delivered"), "20007", "killed after {millis} ms");
+    }
+    let mut store = place.open();
+    assert_eq!(store.delivery_count().unwrap(), 20_007);
+    store.keep_deliveries(Some(36_500)).unwrap();
+    assert!(!store.forget_some(at(0)).unwrap());
+    assert_eq!((store.delivery_count().unwrap(), gaps(&mut store).len()), (20_007, 1));
 }

@@ -382,7 +382,7 @@ fn a_store_newer_than_this_release_is_refused_and_left_as_it_is(place: &dyn Plac
     }
 }
 
-const URL: &str = "FARPOST_TEST_GOLDEN_STORE";
+pub(super) const URL: &str = "FARPOST_TEST_GOLDEN_STORE";
 
 #[test]
 fn child_that_opens_a_golden_store_and_approves() {
