@@ -1,5 +1,5 @@
-//! What the group's servers forget from time to time, one of them in each period (rule D8: messages to agents that
-//! ended long ago).
+//! What the group's servers forget from time to time, one of them in each period (messages to agents that
+//! ended long ago, rule D8; deliveries that are no longer kept), and the places that they make ahead for coming days.
 
 use std::sync::Arc;
 

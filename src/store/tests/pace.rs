@@ -183,3 +183,35 @@ fn a_day_at_once(place: &dyn Place) {
     println!("{rows} rows at once: {}", commits_while_pruning(place, &mut store, &fences, &mut round));
     println!("{} rows are left", store.delivery_count().unwrap());
 }
+
+/// What many days cost: a thousand partitions, read and written.
+#[cfg(feature = "postgres")]
+#[test]
+fn a_thousand_days_are_measured_where_it_is_asked_for() {
+    if std::env::var("FARPOST_MEASURE").as_deref() != Ok("years") {
+        return;
+    }
+    let place = PostgresPlace::new().unwrap();
+    let mut store = crate::store::PostgresStore::open(&place.url(), Some("CORP")).unwrap();
+    let today = crate::store::records::Day::of(crate::store::group_store::now());
+    for days in [0, 30, 365, 1_000] {
+        for first in (0..=days).rev().step_by(50) {
+            let (first, last) = (today.later_by(-first), today.later_by((50 - first).min(0)));
+            store.engine.write(|records| records.prepare_delivery_days(first, last)).unwrap();
+        }
+        let mut store: AnyStore = Box::new(crate::store::PostgresStore::open(&place.url(), None).unwrap());
+        let fences = open_measured(&mut store);
+        let base = u64::try_from(days).unwrap() * 100;
+        let mut writes: Vec<_> = (0..50).map(|round| commit_thousand(&mut store, &fences, base + round)).collect();
+        let mut reads: Vec<_> = (0..40)
+            .map(|page| {
+                let since = Instant::now();
+                assert_eq!(store.deliveries(page * 1_000, 1_000).unwrap().len(), 1_000);
+                since.elapsed()
+            })
+            .collect();
+        writes.sort_unstable();
+        reads.sort_unstable();
+        println!("{days} days: a commit {:?}, a page read {:?}, at most {:?}", writes[25], reads[20], reads[39]);
+    }
+}
