@@ -58,7 +58,15 @@ impl DeliveryRecords for Transaction<'_> {
         if there.iter().any(|name| name == EARLIER) {
             let row = only(self.query("SELECT max(received) FROM farpost.deliveries_earlier", &[])?)?;
             if get::<Option<i64>>(&row, 0)?.is_none_or(|newest| newest < before) {
-                return self.attempt(&format!("{PATIENCE}; DROP TABLE farpost.{EARLIER}"));
+                // Looked at again once nobody can write: its range may reach to a day that is kept.
+                return self.attempt(&format!(
+                    "{PATIENCE}; LOCK TABLE ONLY farpost.deliveries IN ACCESS EXCLUSIVE MODE;
+                     DO $$ BEGIN
+                         IF NOT EXISTS (SELECT FROM farpost.{EARLIER} WHERE received >= {before}) THEN
+                             DROP TABLE farpost.{EARLIER};
+                         END IF;
+                     END $$"
+                ));
             }
             if delete(self, DELETE_EARLIER, before, count)? {
                 return Ok(true);

@@ -1,3 +1,7 @@
+-- In the order in which commits and readers take them, so that nobody waits for one who waits for this.
+LOCK TABLE farpost.management_group, farpost.epochs, farpost.delivered, farpost.deliveries, farpost.gaps
+    IN ACCESS EXCLUSIVE MODE;
+
 -- Deliveries by the day (UTC) on which they were received: a day is pruned in an instant. NULL keeps them for ever.
 ALTER TABLE farpost.management_group ADD COLUMN deliveries_keep_days integer;
 
