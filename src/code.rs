@@ -259,7 +259,7 @@ codes! {
     SiteTaken = 3060, Error, 0, "a node can be in one site only, and a site's name used once", "take it out first: farpost site remove; or use another name";
     NotFailover = 3061, Error, 0, "only a failover can change places with the primary", "look at farpost failover show";
     GroupKeyRotated = 3062, Error, 0, "the group has another key by now", "look at farpost group key show: somebody rotated it meanwhile";
-    GroupKeyInUse = 3063, Error, 0, "this store has signed with a key of its own", "restore the key into a new store, before anything is assigned";
+    GroupKeyInUse = 3063, Error, 0, "the group's key cannot be brought into this store", "restore it into a new store, before anything is assigned and while no server runs on it";
     KeyBackupUnusable = 3064, Error, 0, "the backup of the group's key cannot be used", "check the password and the file, or use another copy of it";
     MessageUnknown = 3070, Error, 0, "the agent has no message of this number", "look at farpost messages --agent N";
     MessageEnded = 3071, Error, 0, "a message that does not wait any more cannot be cancelled", "look at farpost messages --agent N: what became of it stays as it is";

@@ -139,7 +139,9 @@ fn decrypt(private_key: &str, password: &str) -> Result<Zeroizing<Vec<u8>>> {
             material.keys.pop().map(|key| key.der).ok_or_else(|| unusable("no private key"))
         }
         Ok(_) => Err(unusable("no encrypted private key, or several")),
-        Err(error) if error.code() == Code::PasswordWrong => Err(error),
+        Err(error) if error.code() == Code::PasswordWrong => {
+            Err(error.expected("the password that the backup was made with").remedy("give that password"))
+        }
         Err(error) => Err(unusable(error.found_text())),
     }
 }

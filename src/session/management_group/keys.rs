@@ -46,7 +46,8 @@ impl ManagementGroup {
             return Err(Error::new(Code::FileUnreadable)
                 .subject(file.display().to_string())
                 .found("a file that is there already")
-                .expected("a new one: no backup is written over"));
+                .expected("a new one: no backup is written over")
+                .remedy("name another file"));
         }
         let backup = store.call(move |store| store.back_up_key(&by)).await?;
         blocking(move || {

@@ -176,7 +176,7 @@ pub(in crate::store) fn restore(
     if signed > 0 || before.version > 1 {
         return Err(Error::new(Code::GroupKeyInUse)
             .subject(before.public_key)
-            .found(format!("version {}, assignments of {signed} nodes", before.version))
+            .found(format!("a key that has signed already: version {}, assignments of {signed} nodes", before.version))
             .expected(format!("a store that has signed nothing yet, or has the key {} already", key.public())));
     }
     let KeyBackup { pkcs8, version, since, challenge_secret, .. } = backup.clone();
