@@ -172,6 +172,9 @@ pub(crate) const CHAINS_PER_LINK_MAX: usize = 40_000;
 pub(crate) const JOIN_BYTES_MAX: usize = 64 << 20;
 /// Downstream messages that one agent has not acknowledged.
 pub(crate) const DOWN_IN_FLIGHT_MAX: u64 = 16;
+/// How long a gateway may stay at a server that its new assignment does not name: time to reach the new one and to move there
+/// when all that is out is acknowledged, which F4 gives ten seconds.
+pub(crate) const LEAVES_WITHIN: Duration = Duration::from_secs(30);
 /// Statements by which keys of the group named the next ones that are kept and sent with an assignment, at most 10 KiB, so that one
 /// frame has all of them beside the longest assignment: a
 /// node that was away for more rotations than that needs a new pin.

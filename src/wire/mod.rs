@@ -426,7 +426,8 @@
 //!
 //! ASSIGN comes on channel 0 for the peer, on a channel for its agent, when the group has a higher version than HELLO
 //! or OPEN stated (G6); also just before the REFUSE of a node that is approved but came to the wrong place (FP3008 on an
-//! open link, FP3015). The signed body:
+//! open link, FP3015). A gateway to which that ASSIGN is news is refused 30 s later: it moves before, as in any planned
+//! move. The signed body:
 //!
 //! ```text
 //! text("farpost assignment 1") · text(group) · text(node) · version u64

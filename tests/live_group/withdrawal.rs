@@ -79,6 +79,8 @@ async fn i4_g6_a_gateway_whose_assignment_is_withdrawn_follows_its_configuration
     first.events.after(at_first, Code::GatewayConnected, GATEWAY).await;
     delivers(&agent, "through the first again").await;
     is_at_first(&lab, 2).await;
+    // It moved while the one that it left still let it: no link was lost, and nothing came twice.
+    assert_eq!(log.count(Code::ParentNotApproved), 0, "{:#?}", log.all());
 
     // Nothing of it is assigned or withdrawn once more: it is on disk.
     agent.close(Duration::from_secs(20)).await.unwrap();

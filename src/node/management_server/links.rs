@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::group::{Approved, Decision, Knock, SignedAssignment};
 use crate::identity::ChainHash;
-use crate::limits::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CHAINS_PER_LINK_MAX, PENDING_LINKS_MAX};
+use crate::limits::{CHAIN_BYTES_MAX, CHAIN_CERTIFICATES_MAX, CHAINS_PER_LINK_MAX, LEAVES_WITHIN, PENDING_LINKS_MAX};
 use crate::node::reception::{Caller, Introduced, role_unexpected};
 use crate::node::{LinkId, LinkInput};
 use crate::role::Role;
@@ -36,6 +36,8 @@ pub(super) struct Downlink {
     /// Channels that have an acknowledgement or credit to tell.
     pub(super) due: Vec<u64>,
     assignment_told: u64,
+    /// Until when this gateway may stay, and what is said to it then: it was told that it belongs elsewhere.
+    leaves_by: Option<(Instant, Error)>,
     pub(super) refusals: Told,
     pub(super) reporting: Reporting,
     pub(super) touched: bool,
@@ -69,6 +71,7 @@ impl ManagementServer {
                         former: FormerKeys::default(),
                         due: Vec::new(),
                         assignment_told: 0,
+                        leaves_by: None,
                         refusals: Told::default(),
                         reporting: Reporting::default(),
                         touched: false,
@@ -219,7 +222,7 @@ impl ManagementServer {
             Err(error) => return self.refuse_link(link, &error),
         };
         match (standing.decision, phase) {
-            (Decision::Approved(_), Phase::Open | Phase::Asking) => {}
+            (Decision::Approved(_), Phase::Open | Phase::Asking) => self.may_stay(link),
             (Decision::Approved(approved), _) => self.welcome(link, &approved, now),
             (Decision::Pending(_), Phase::Open | Phase::Asking) => {
                 return self.refuse_link(link, &Error::new(Code::ApprovalWithdrawn));
@@ -228,14 +231,32 @@ impl ManagementServer {
             (Decision::Pending(code), _) => return self.keep_waiting(link, code),
             (Decision::Refused(error), phase) => {
                 // It may come with where the node belongs, which it would hear nowhere else; before WELCOME it cannot.
-                if let Some(assignment) = standing.assignment.filter(|_| phase == Phase::Open) {
-                    self.tell_assignment(link, 0, &assignment);
-                }
-                return self.refuse_link(link, &error);
+                let assignment = standing.assignment.filter(|_| phase == Phase::Open);
+                let is_news = assignment.is_some_and(|assignment| self.tell_assignment(link, 0, &assignment));
+                return self.refuse_in_time(link, error, is_news, now);
             }
         }
         if let Some(assignment) = standing.assignment {
             self.tell_assignment(link, 0, &assignment);
+        }
+    }
+
+    fn may_stay(&mut self, link: LinkId) {
+        if let Some(down) = self.links.get_mut(&link) {
+            down.leaves_by = None;
+        }
+    }
+
+    /// Refuses a link; but a gateway that has just been told that it belongs elsewhere may move there first, as in any planned
+    /// move (rule D5): nothing that it sent comes twice.
+    fn refuse_in_time(&mut self, link: LinkId, error: Error, is_news: bool, now: Instant) {
+        let Some(down) = self.links.get_mut(&link) else { return };
+        let is_elsewhere = down.is_open_gateway() && error.code() == Code::ParentNotApproved;
+        match &down.leaves_by {
+            // Looked at with the link's own deadlines, of which there is one within a heartbeat.
+            None if is_elsewhere && is_news => down.leaves_by = Some((now + LEAVES_WITHIN, error)),
+            Some(_) if is_elsewhere => {}
+            _ => self.refuse_link(link, &error),
         }
     }
 
@@ -401,13 +422,19 @@ impl ManagementServer {
     pub(super) fn handle_link_timeouts(&mut self, now: Instant) {
         while let Some(link) = self.timers.pop_due(now) {
             let Some(down) = self.links.get_mut(&link) else { continue };
+            if let Some((_, error)) = down.leaves_by.take_if(|(by, _)| *by <= now) {
+                self.refuse_link(link, &error);
+                continue;
+            }
             if down.caller.link.poll_timeout() <= now
                 && let Err(error) = down.caller.link.handle_timeout(now)
             {
                 self.refuse_link(link, &error);
                 continue;
             }
-            let next = down.caller.link.poll_timeout().max(now + crate::node::TIMER_STEP);
+            let leaves_by = down.leaves_by.as_ref().map(|(by, _)| *by);
+            let next = leaves_by.into_iter().chain([down.caller.link.poll_timeout()]).min().unwrap_or(now);
+            let next = next.max(now + crate::node::TIMER_STEP);
             self.timers.set(next, link);
             self.touch(link);
         }

@@ -2,6 +2,7 @@
 
 mod attestations;
 mod inner;
+mod leaving;
 mod operators;
 mod reports;
 
