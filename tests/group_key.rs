@@ -135,6 +135,41 @@ async fn g2_g6_nodes_follow_a_rotated_key_within_two_seconds_and_after_two_that_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g6_a_configured_key_is_where_a_node_begins_and_another_groups_key_assigns_it_nothing() {
+    let lab = Lab::start().await;
+    let first = lab.chain.group.group_key().await.unwrap();
+    lab.done(&["rotate"]);
+    let (gateway, _) = lab.gateway.as_ref().unwrap();
+    let agent = |name: &str, key: &str| {
+        let agent = lab.chain.agent(name, GATEWAY, gateway.local_address().unwrap());
+        agent.set("group_key", key).unwrap()
+    };
+    let (follows, refuses) = ("pc8.branch.example", "pc9.branch.example");
+    for name in [follows, refuses] {
+        lab.chain.group.approve_agent(name).await.unwrap();
+        let upstream = format!("{GATEWAY}:{}", gateway.local_address().unwrap().port());
+        lab.chain.group.set_failover(name, &upstream, NONE).await.unwrap();
+    }
+    let follower = agent(follows, &first.public_key).start().await.unwrap();
+    EventLog::follow("who follows", follower.events()).told(Code::AssignmentChanged, "version 1").await;
+    let refuser = agent(refuses, &"7".repeat(64)).start().await.unwrap();
+    let log = EventLog::follow("who refuses", refuser.events());
+    log.told(Code::GroupKeyMismatch, "").await;
+    // It stays with what it is configured with, and its data flows.
+    let receipt = refuser.send(farpost::Message::new("still there")).await.unwrap();
+    let mut server = lab.server;
+    let deliveries = server.as_mut().unwrap().deliveries().unwrap();
+    tokio::spawn(async move {
+        let mut deliveries = deliveries;
+        while let Some(batch) = deliveries.next().await {
+            batch.acknowledge();
+        }
+    });
+    within("delivery", receipt.delivered()).await.unwrap();
+    assert_eq!(log.count(Code::AssignmentChanged), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g6_a_group_whose_store_was_lost_comes_back_with_its_key_and_its_nodes_take_what_it_assigns() {
     let mut lab = Lab::start().await;
     let (password, wrong, backup) = (lab.file("password"), lab.file("wrong"), lab.file("key.backup"));

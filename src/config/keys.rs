@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::code::Code;
 use crate::config::Config;
 use crate::config::values::{
-    AuthorityKind, CrlPolicy, NameRule, StoreUrl, Unfit, UnknownAgents, WhenFull, boolean, duration, ip_address,
+    AuthorityKind, CrlPolicy, NameRule, StoreUrl, Unfit, UnknownAgents, WhenFull, boolean, duration, ip_address, key,
     listen_address, name, node_address, one_of, path, size, words,
 };
 use crate::error::{Error, Result};
@@ -103,6 +103,9 @@ pub(super) const KEYS: &[Key] = &[
     one("management_group", "text", Default::Unset, ALL,
         |config, text| store(&mut config.management_group, words(text).map(Some)),
         "the management group; case matters"),
+    one("group_key", "64 hexadecimal digits", Default::Unset, DIALLERS,
+        |config, text| store(&mut config.group_key, key(text).map(Some)),
+        "the group's public key (farpost group key show), by which assignments count; unset: the first one's"),
     one("state_directory", "directory", Default::Unset, ALL,
         |config, text| store(&mut config.state_directory, path(text).map(Some)),
         "where the node keeps its state; it belongs to one node; without one an agent's queue is in memory"),

@@ -34,6 +34,10 @@ pub struct Config {
     pub name: Option<Name>,
     /// The management group it belongs to; case matters.
     pub management_group: Option<String>,
+    /// The group's Ed25519 public key (RFC 8032 section 5.1.5), as `farpost group key show` has it: what is assigned counts if
+    /// it signed it, or a key that took its place (rule G6). Without one a node trusts the key that its first assignment
+    /// comes with (agent, gateway).
+    pub group_key: Option<[u8; 32]>,
     /// Where the node keeps its state. Without one an agent's queue is in memory (rule D2).
     pub state_directory: Option<PathBuf>,
     /// Who the node is.
@@ -193,6 +197,7 @@ impl Config {
             role,
             name: None,
             management_group: None,
+            group_key: None,
             state_directory: None,
             identity: IdentityFiles::default(),
             renewal: Renewal::default(),

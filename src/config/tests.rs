@@ -306,3 +306,19 @@ url = "sqlite:///var/lib/farpost/group.db"
 [output]
 path = "-"
 "#;
+
+#[test]
+fn g6_a_group_key_is_sixty_four_digits_and_nothing_else() {
+    let set = |text: &str| {
+        let mut config = Config::new(Role::Agent);
+        config.set("group_key", text).map(|()| config.group_key)
+    };
+    let text = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511A";
+    assert_eq!(set(text).unwrap().map(|key| (key[0], key[31])), Some((0xd7, 0x1a)));
+    for bad in
+        ["", "d7", &text[1..], &format!("{text}0"), &text.replace('d', "g"), &text.replace("d7", "+7"), &"é".repeat(32)]
+    {
+        let error = set(bad).unwrap_err();
+        assert_eq!((error.code(), error.expected_text()), (Code::ConfigBadValue, "64 hexadecimal digits"), "{bad}");
+    }
+}

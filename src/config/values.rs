@@ -134,6 +134,18 @@ pub(super) fn words(text: &str) -> Result<String, Unfit> {
     Ok(text.to_owned())
 }
 
+/// A public key, or whatever else has 32 bytes.
+pub(super) fn key(text: &str) -> Result<[u8; 32], Unfit> {
+    let unfit = || Unfit::quoted(text, "64 hexadecimal digits");
+    let mut key = [0; 32];
+    let is_whole = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    for (at, byte) in key.iter_mut().enumerate().take_while(|_| is_whole) {
+        let pair = text.get(2 * at..2 * at + 2).ok_or_else(unfit)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| unfit())?;
+    }
+    if is_whole { Ok(key) } else { Err(unfit()) }
+}
+
 pub(super) fn path(text: &str) -> Result<PathBuf, Unfit> {
     words(text).map(PathBuf::from).map_err(|_| Unfit::quoted(text, "a path without control characters"))
 }

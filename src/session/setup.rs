@@ -6,7 +6,7 @@ use crate::code::Code;
 use crate::config::{Config, NodeAddress};
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::group::{Assignment, Upstream};
+use crate::group::{Assignment, AssignmentKey, Upstream};
 use crate::name::Name;
 use crate::net::dial::Dialler;
 use crate::node::Introduction;
@@ -60,7 +60,7 @@ pub(crate) fn uplink(config: &Config, file: Option<&AssignmentFile>, events: &Ev
     };
     let (group_key, held) = match pinned {
         Some(pinned) => (Some(pinned.key), Some((pinned.version, pinned.assignment))),
-        None => (None, None),
+        None => (config.group_key.map(AssignmentKey), None),
     };
     Ok(UplinkConfig { me, timing: timing(config), configured, held, group_key, seed: clock::random() })
 }
