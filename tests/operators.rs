@@ -153,6 +153,12 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
     let operators = site.done_afar(ANN, &["operator", "list"]);
     assert!(operators.contains(BOB) && operators.contains("read-only"), "{operators}");
 
+    // A server's refusals are in the store within two seconds.
+    let since = std::time::Instant::now();
+    while !site.done(&["refusals", "--store", &store]).contains(ANN) {
+        assert!(since.elapsed() < std::time::Duration::from_secs(30), "the refusal of {ANN} is not in the store");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     // Of all times, too, which no command line says.
     for command in [&["audit"][..], &["audit", "--json"], &["refusals"], &["refusals", "--json"], &["messages"]] {
         let local = site.done(&[command, &["--store", &store]].concat());
