@@ -118,7 +118,11 @@ mod postgres {
             let options = if std::env::var_os("FARPOST_MEASURE").is_some() { "-c fsync=on" } else { "" };
             static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
             let cluster = SHARED.get_or_init(|| Cluster::start(options)).as_ref()?;
-            Some(Self { cluster, database: cluster.database() })
+            Some(Self::in_cluster(cluster))
+        }
+
+        pub(in crate::store) fn in_cluster(cluster: &'static Cluster) -> Self {
+            Self { cluster, database: cluster.database() }
         }
     }
 
