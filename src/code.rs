@@ -174,7 +174,7 @@ codes! {
     FrameUnknown = 2003, Error, 0, "a frame has an unknown type", "update the older of the two nodes";
     FrameUnexpected = 2004, Error, 0, "a frame is not allowed in this state", "update the peer's software";
     FrameMalformed = 2005, Error, 0, "a frame cannot be read", "update the peer's software";
-    HelloTimeout = 2006, Warning, 20071, "the peer did not introduce itself in time", "look at what connects to this port";
+    HelloTimeout = 2006, Warning, 20071, "the peer did not introduce itself in time", "look at what connects to this port, or listens on it";
     AlpnMissing = 2007, Error, 0, "the peer does not speak farpost/1", "look at what connects to this port";
     VersionUnsupported = 2008, Error, 0, "no protocol version in common", "update the older of the two nodes";
     TlsFailed = 2009, Error, 20057, "the TLS handshake failed", "see what was found; farpost cert check on both sides";

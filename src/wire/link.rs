@@ -91,6 +91,11 @@ impl Link {
         Self { hello_timeout, introduced_by: now + hello_timeout, ..self }
     }
 
+    /// The peer's HELLO is to be answered by `by`, if that is sooner than the introduction had to be over anyhow.
+    pub(crate) fn answered_by(&mut self, by: Instant) {
+        self.introduced_by = self.introduced_by.min(by);
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }
@@ -250,7 +255,9 @@ impl Link {
     /// [`Code::HelloTimeout`], [`Code::LinkSilent`] (rule F2), [`Code::PeerDoesNotRead`]: the link must be closed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
         if self.phase == Phase::Introduction && now >= self.introduced_by {
+            let found = if self.end == End::Downstream { "no answer to HELLO" } else { "no HELLO" };
             return Err(Error::new(Code::HelloTimeout)
+                .found(found)
                 .expected(format!("HELLO and its answer within {:?}", self.hello_timeout)));
         }
         self.check_backlog()?;

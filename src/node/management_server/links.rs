@@ -147,6 +147,12 @@ impl ManagementServer {
             }
             self.check_operator_links()?;
         }
+        // In time for the peer to be told why not, whose own patience is as long.
+        let answer_by = self.now + self.config.me.hello_timeout * 3 / 4;
+        if let Some(down) = self.links.get_mut(&link) {
+            down.caller.link.answered_by(answer_by);
+            self.timers.set(down.caller.link.poll_timeout(), link);
+        }
         self.ask_standing_of_link(link);
         Ok(())
     }
@@ -429,6 +435,7 @@ impl ManagementServer {
             if down.caller.link.poll_timeout() <= now
                 && let Err(error) = down.caller.link.handle_timeout(now)
             {
+                let error = if down.caller.introduced.is_some() { not_the_peers(error) } else { error };
                 self.refuse_link(link, &error);
                 continue;
             }
@@ -457,4 +464,12 @@ impl ManagementServer {
             caller.transmit(now, &mut self.output);
         }
     }
+}
+
+/// Of a peer that has introduced itself it is the group store that did not answer in time.
+fn not_the_peers(error: Error) -> Error {
+    if error.code() != Code::HelloTimeout {
+        return error;
+    }
+    Error::new(Code::StoreUnavailable).found("no answer to whether this peer is approved")
 }

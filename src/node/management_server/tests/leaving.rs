@@ -1,4 +1,5 @@
-//! A gateway that the group assigns elsewhere: it moves while it may still stay (rules D5, G3).
+//! Links that end: a gateway that the group assigns elsewhere moves while it may still stay (rules D5, G3); one that the
+//! group does not answer for is told so (rule G5).
 
 use super::*;
 use crate::group::{Assignment, SignedAssignment};
@@ -63,4 +64,14 @@ fn g2_g3_who_is_told_nothing_new_or_is_not_wanted_anywhere_goes_at_once() {
     lab.decides(link, Code::ParentNotApproved, Some(elsewhere(7)));
     lab.decides(link, Code::ServerExcluded, None);
     assert_eq!(lab.outcome(link, 0), Some(Err(Code::ServerExcluded)));
+}
+
+#[test]
+fn g5_who_introduced_itself_to_a_server_whose_store_is_silent_is_told_of_the_store_before_its_patience_ends() {
+    let mut lab = Lab::new(Group::new());
+    lab.store_is_silent = true;
+    let gateway = lab.group.node(GATEWAY);
+    lab.knocks(&gateway);
+    assert_eq!(lab.passes(Duration::from_secs(7)), None);
+    assert_eq!(lab.passes(Duration::from_millis(7_500)), Some(Err(Code::StoreUnavailable)));
 }
