@@ -30,9 +30,7 @@ impl Cluster {
             return None;
         };
         let directory = tempfile::Builder::new().prefix("farpost-pg-").tempdir().unwrap().keep();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let port = free_port();
         if is_root() {
             assert!(Command::new("chown").arg("postgres").arg(&directory).status().unwrap().success());
         }
@@ -122,6 +120,17 @@ impl Drop for Cluster {
         drop(self.guard.stdin.take());
         let _ = self.guard.wait();
     }
+}
+
+/// A port that stays free until the cluster takes it, also while it is stopped: below those that the system gives to
+/// connections and to whoever asks for any port. Processes look from different places on.
+fn free_port() -> u16 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u32> = 10_000..30_000;
+    let from = std::process::id() % 100_000 * 211 + COUNT.fetch_add(7, Ordering::Relaxed);
+    let ports = (0..PORTS.end - PORTS.start).map(|step| PORTS.start + (from + step) % (PORTS.end - PORTS.start));
+    let mut ports = ports.map(|port| u16::try_from(port).unwrap());
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
 /// Waits for the end of its standard input, then stops the cluster.
