@@ -115,6 +115,10 @@ impl<Place: PartialEq> Reporter<Place> {
         if self.told.as_ref().is_some_and(is_old) && report.refusals.is_empty() {
             return false;
         }
+        if self.told.is_none() && report.queue_messages > 0 {
+            // What waited for this place is told as a backlog; most often it is gone in a moment.
+            self.due = self.due.map(|due| due.min(now + REPORT_INTERVAL_MIN));
+        }
         self.told = Some(Told { at: now, report: said, since: Some(since), proofs });
         true
     }
@@ -304,6 +308,15 @@ mod tests {
         assert!(always.windows(2).all(|pair| (50..=61).contains(&(pair[1] - pair[0]))), "{always:?}");
         // Figures alone are told once a minute.
         assert_eq!(reports(200, |tenth| (Some(1), 0, ready(tenth))), [0, 600, 1_200, 1_800]);
+    }
+
+    #[test]
+    fn i4_a_backlog_that_is_gone_soon_after_its_channel_was_opened_is_told_of_no_longer_than_five_seconds() {
+        let waiting = |tenth: u64| Report { queue_messages: 1_000_u64.saturating_sub(tenth * 50), ..ready(0) };
+        assert_eq!(reports(100, |tenth| (Some(1), 0, waiting(tenth))), [0, 50]);
+        // One that stays is told once a minute.
+        let growing = |tenth: u64| Report { queue_messages: tenth + 1, ..ready(0) };
+        assert_eq!(reports(200, |tenth| (Some(1), 0, growing(tenth))), [0, 50, 650, 1_250, 1_850]);
     }
 
     #[test]
