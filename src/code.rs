@@ -208,6 +208,7 @@ codes! {
     ShuttingDown = 2120, Info, 0, "the node is shutting down", "";
     GatewayLoop = 2121, Error, 0, "a path of gateways leads back to itself", "correct the upstreams of one of the gateways named: farpost failover set --gateway G …";
     PathTooLong = 2122, Error, 0, "there are too many gateways in a row", "connect the innermost gateway to one that is nearer to a management server";
+    IdentityShared = 2123, Warning, 0, "two computers take turns with one identity", "find the second one by the two addresses, and give it a name, a certificate and a state directory of its own";
     AssignmentPending = 2130, Info, 0, "a new assignment is not in use yet: none of its upstreams was reached", "nothing, unless it lasts: then look at the upstreams that it names";
     ChangeUnconfirmed = 2135, Error, 0, "the connection was lost before a change was confirmed: whether it was made is not known", "look whether it was: farpost audit; it is not made again by itself";
     AskedTooMuch = 2136, Error, 0, "an operator asks more at once than is taken", "wait for answers before asking more; update the operator's software";

@@ -205,6 +205,11 @@ pub(crate) const CHALLENGE_PERIOD: Duration = Duration::from_secs(600);
 /// Periods after which an attestation lapses (rule I6).
 pub(crate) const CHALLENGE_PERIODS_VALID: u64 = 2;
 
+/// Returns of replaced instances from which two computers have one identity (rule F5): an opening that was on its way when its
+/// instance ended looks like one when it comes late, and makes the instance that runs come back once more.
+pub(crate) const CLONE_RETURNS_MIN: u32 = 4;
+/// How far apart these may be, and for how long they are told of: some of the longest waits between two connections.
+pub(crate) const CLONE_RETURNS_WITHIN: Duration = Duration::from_secs(600);
 /// First and longest wait of a gateway between rounds of failed dials (Mosquitto, Ziti).
 pub(crate) const BACKOFF_GATEWAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The same of an agent.

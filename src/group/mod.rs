@@ -107,8 +107,8 @@ pub(crate) use rule::{first_that_fits, with_rule, without_rule};
 pub(crate) use session::SessionGrant;
 #[cfg(feature = "management-server")]
 pub(crate) use session::{
-    CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, SessionAnswer, SessionRecord, SessionRequest, cursor_after,
-    open,
+    CursorOutcome, CursorWrite, EPOCHS_MAX, EpochRecord, Returns, SessionAnswer, SessionRecord, SessionRequest,
+    cursor_after, open,
 };
 pub use site::{SiteName, SiteRecord};
 #[cfg(feature = "management-server")]

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use crate::code::Code;
 use crate::group::assignment::Assignment;
 use crate::group::record::words;
+use crate::group::session::is_recent_return;
 use crate::group::site::SiteName;
 use crate::group::standing::{NodeStanding, NodeState};
 use crate::limits::{EXPIRY_WARNINGS_DAYS, PROBLEM_NAMES_MAX, QUEUE_OLD};
@@ -29,6 +31,8 @@ pub enum ProblemKind {
     UpstreamGone,
     /// A management server that is assigned to nodes or to a site is excluded from failover (rule G3).
     UpstreamExcluded,
+    /// Two computers take turns with one identity (rule F5).
+    IdentityShared,
     /// A certificate is near its end, or past it.
     CertificateEnds,
     /// An upstream that is not in use would not take the node.
@@ -50,6 +54,7 @@ words!(ProblemKind {
     ParentGone = "parent-gone",
     UpstreamGone = "upstream-gone",
     UpstreamExcluded = "upstream-excluded",
+    IdentityShared = "identity-shared",
     CertificateEnds = "certificate-ends",
     StandbyNotReady = "standby-not-ready",
     AssignmentNotHeld = "assignment-not-held",
@@ -97,6 +102,7 @@ pub(crate) fn problems(
     for node in standings {
         found.state(node);
         found.references(node, &known);
+        found.clones(node, at);
         if node.is_connected() {
             found.standbys(node, &dead);
             found.assignment(node);
@@ -189,6 +195,15 @@ impl Found {
                 problem.suffers(node);
                 text.clone_into(&mut problem.text);
             }
+        }
+    }
+
+    fn clones(&mut self, node: &NodeStanding, at: Timestamp) {
+        if let Some(seen) = node.clones_seen.filter(|seen| is_recent_return(*seen, at)) {
+            let problem = self.cause(ProblemKind::IdentityShared, Some(&node.name), 0);
+            problem.suffers(node);
+            problem.since = Some(seen);
+            format!("FP{:04}", Code::IdentityShared.number()).clone_into(&mut problem.text);
         }
     }
 

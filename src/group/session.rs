@@ -4,6 +4,7 @@
 //! connections. Every grant gets a higher fence; whoever writes with an older one is refused.
 
 use crate::group::assignment::SignedAssignment;
+use crate::limits::CLONE_RETURNS_WITHIN;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::time::Timestamp;
@@ -37,6 +38,9 @@ pub(crate) struct SessionGrant {
     /// Delivered so far in this epoch.
     pub(crate) cursor: Sequence,
     pub(crate) assignment: Option<SignedAssignment>,
+    /// If this very connection is one of an instance that another one had replaced, how often that happened of late:
+    /// from [`CLONE_RETURNS_MIN`] on, two computers have one identity.
+    pub(crate) returns: u32,
 }
 
 /// The group's answer to a [`SessionRequest`].
@@ -78,8 +82,34 @@ pub(crate) struct SessionRecord {
     pub(crate) server: Name,
     pub(crate) via: Option<Name>,
     pub(crate) opened: Timestamp,
+    pub(crate) returns: Returns,
     /// At most [`EPOCHS_MAX`], in any order.
     pub(crate) epochs: Vec<EpochRecord>,
+}
+
+/// How often an instance came back that another one had replaced, and when it did last.
+///
+/// Each comes with a connection of its own that is newer than its last one: it runs. An opening that was on its way when its
+/// instance ended may look like that, and makes the one that runs come back as well. A computer that was restored says that it was, and begins a new epoch; the one that it
+/// took the place of does not come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Returns {
+    pub(crate) count: u32,
+    pub(crate) last: Timestamp,
+}
+
+impl Returns {
+    /// With one more, which begins anew if the last one was long ago.
+    fn and_one_at(self, at: Timestamp) -> Self {
+        let count = if is_recent_return(self.last, at) { self.count.saturating_add(1) } else { 1 };
+        Self { count, last: at }
+    }
+}
+
+/// Whether what was seen of clones at `last` is worth telling of at `at`. The servers' clocks may differ.
+pub(crate) fn is_recent_return(last: Timestamp, at: Timestamp) -> bool {
+    let within = i64::try_from(CLONE_RETURNS_WITHIN.as_millis()).unwrap_or(i64::MAX);
+    at.unix_millis().saturating_sub(last.unix_millis()) < within
 }
 
 /// One epoch of an agent: the newest instance that opened it, and how far it is delivered.
@@ -97,12 +127,14 @@ pub(crate) struct EpochRecord {
 /// Decides about a session, and gives the record to keep if it was granted. The assignment is the store's to add.
 pub(crate) fn open(record: Option<&SessionRecord>, request: &SessionRequest) -> (SessionAnswer, Option<SessionRecord>) {
     let known = record.and_then(|record| record.epochs.iter().find(|known| known.epoch == request.epoch));
-    if let Some(known) = known {
-        let current = record.is_some_and(|record| record.epoch == request.epoch);
-        if let Some(refusal) = refusal(known, current, request) {
-            return (refusal, None);
-        }
+    let current = record.is_some_and(|record| record.epoch == request.epoch);
+    if let Some(refusal) = known.and_then(|known| refusal(known, current, request)) {
+        return (refusal, None);
     }
+    let has_returned =
+        !current && known.is_some_and(|known| (known.boot, known.nonce) == (request.boot, request.nonce));
+    let returns = record.map(|record| record.returns).unwrap_or_default();
+    let returns = if has_returned { returns.and_one_at(request.at) } else { returns };
     let fence = record.map_or(0, |record| record.fence) + 1;
     let cursor = known.map_or(Sequence::NONE, |known| known.cursor);
     let opened = EpochRecord {
@@ -125,9 +157,11 @@ pub(crate) fn open(record: Option<&SessionRecord>, request: &SessionRequest) -> 
         server: request.server.clone(),
         via: request.via.clone(),
         opened: request.at,
+        returns,
         epochs,
     };
-    (SessionAnswer::Granted(SessionGrant { fence, cursor, assignment: None }), Some(record))
+    let returns = if has_returned { returns.count } else { 0 };
+    (SessionAnswer::Granted(SessionGrant { fence, cursor, assignment: None, returns }), Some(record))
 }
 
 /// Why a known epoch's request is not granted, if it is not.
@@ -159,6 +193,7 @@ pub(crate) fn cursor_after(current: Option<(u64, Epoch)>, cursor: Sequence, writ
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CLONE_RETURNS_MIN;
 
     fn request(epoch: u64, boot: u64, nonce: u64, connection: u64, boot_first: u64) -> SessionRequest {
         SessionRequest {
@@ -234,9 +269,75 @@ mod tests {
     fn d1_a_new_epoch_starts_at_nothing_and_fences_the_old_one() {
         let before = record();
         let (answer, after) = open(Some(&before), &request(8, 1, 1, 1, 1));
-        assert_eq!(answer, SessionAnswer::Granted(SessionGrant { fence: 2, cursor: Sequence::NONE, assignment: None }));
+        let grant = SessionGrant { fence: 2, cursor: Sequence::NONE, assignment: None, returns: 0 };
+        assert_eq!(answer, SessionAnswer::Granted(grant));
         let after = after.unwrap();
         assert_eq!((after.epoch, after.epochs.len()), (Epoch(8), 2));
+    }
+
+    /// Opens each of (epoch, boot, nonce, connection, boot_first) in turn, a second apart; answers what the grants said of
+    /// returns.
+    fn returns(requests: &[(u64, u64, u64, u64, u64)]) -> Vec<Option<u32>> {
+        let (mut record, mut said) = (None, Vec::new());
+        for (second, (epoch, boot, nonce, connection, boot_first)) in (1..).zip(requests) {
+            let at = Timestamp::from_unix_seconds(second);
+            let request = SessionRequest { at, ..request(*epoch, *boot, *nonce, *connection, *boot_first) };
+            let (answer, after) = open(record.as_ref(), &request);
+            said.push(match answer {
+                SessionAnswer::Granted(grant) => Some(grant.returns),
+                _ => None,
+            });
+            record = after.or(record);
+        }
+        said
+    }
+
+    #[test]
+    fn f5_two_computers_that_take_turns_are_seen_to_return_again_and_again() {
+        let turns = [(7, 5, 50, 1, 1), (8, 1, 80, 1, 1), (7, 5, 50, 2, 1), (8, 1, 80, 2, 1), (7, 5, 50, 3, 1)];
+        assert_eq!(returns(&turns), [Some(0), Some(0), Some(1), Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn f5_a_copied_disk_is_told_to_begin_anew_and_seen_as_a_clone_when_both_go_on() {
+        // The copy boots, the original is behind it and begins epoch 9: then they take turns.
+        let copied = [
+            (7, 5, 50, 1, 1),
+            (7, 6, 60, 1, 1),
+            (7, 5, 50, 2, 1),
+            (9, 5, 50, 3, 1),
+            (7, 6, 60, 2, 1),
+            (9, 5, 50, 4, 1),
+        ];
+        assert_eq!(returns(&copied), [Some(0), Some(0), None, Some(0), Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn f5_reconnects_restarts_failovers_and_restored_disks_are_no_clones() {
+        // It moves and comes back, restarts, is restored (refused, then anew), and an opening that was on its way when it
+        // was replaced comes late.
+        let one = [
+            (7, 5, 50, 1, 1),
+            (7, 5, 50, 2, 1),
+            (7, 5, 50, 2, 1),
+            (7, 6, 60, 1, 1),
+            (7, 6, 61, 2, 1),
+            (8, 6, 61, 3, 1),
+            (7, 6, 60, 2, 1),
+            (8, 6, 61, 3, 1),
+            (8, 6, 61, 4, 1),
+            (8, 7, 70, 1, 1),
+        ];
+        let said = returns(&one);
+        assert!(said.iter().flatten().all(|returns| *returns < CLONE_RETURNS_MIN), "{said:?}");
+    }
+
+    #[test]
+    fn f5_returns_that_are_far_apart_begin_anew() {
+        let once = Returns::default().and_one_at(Timestamp::from_unix_seconds(1_000));
+        let hour = Timestamp::from_unix_seconds(4_600);
+        assert_eq!(once.and_one_at(hour), Returns { count: 1, last: hour });
+        assert_eq!(once.and_one_at(Timestamp::from_unix_seconds(990)).count, 2, "another server's clock");
     }
 
     #[test]

@@ -104,6 +104,9 @@ pub struct NodeStanding {
     pub delivered: u64,
     /// Of an agent: the life of its queue, and the sequence up to which the group has all of it; of the store, now.
     pub cursor: Option<Delivered>,
+    /// When two computers were last seen to take turns with its identity (rule F5).
+    #[serde(default)]
+    pub clones_seen: Option<Timestamp>,
     /// When its certificate ends.
     pub certificate_until: Option<Timestamp>,
     /// What the group assigns it, the primary first; empty: it follows its own configuration.
@@ -177,12 +180,14 @@ pub(crate) struct Facts {
     /// The newest epoch last.
     pub(crate) cursors: Vec<Cursor>,
     pub(crate) presences: Vec<PresenceRecord>,
+    /// Whose identity two computers were last seen to take turns with.
+    pub(crate) clones: Vec<(Name, Timestamp)>,
 }
 
 impl Facts {
     /// How everybody stands: servers, gateways, agents.
     pub(crate) fn standings(self) -> Vec<NodeStanding> {
-        let Self { at, servers, gateways, agents, assignments, leases, cursors, presences } = self;
+        let Self { at, servers, gateways, agents, assignments, leases, cursors, presences, clones } = self;
         let mut assignments: HashMap<Name, AssignmentRecord> =
             assignments.into_iter().map(|record| (record.node.clone(), record)).collect();
         let mut connections = Connections::new(&leases, presences, at);
@@ -196,7 +201,9 @@ impl Facts {
         standings.extend(agents.into_iter().map(|agent| of_agent(agent, &mut connections)));
         let mut cursors: HashMap<Name, Delivered> =
             cursors.into_iter().map(|Cursor { agent, epoch, through }| (agent, Delivered { epoch, through })).collect();
+        let clones: HashMap<Name, Timestamp> = clones.into_iter().collect();
         for standing in &mut standings {
+            standing.clones_seen = clones.get(&standing.name).copied();
             standing.cursor = cursors.remove(&standing.name);
             if let Some(record) = assignments.remove(&standing.name) {
                 standing.assignment = record.version;
@@ -284,6 +291,7 @@ impl NodeStanding {
             oldest: None,
             delivered: 0,
             cursor: None,
+            clones_seen: None,
             certificate_until: None,
             assigned: Vec::new(),
             assignment: 0,

@@ -4,6 +4,7 @@ use crate::code::Code;
 use crate::error::Error;
 use crate::group::{CursorOutcome, CursorWrite, Decision, Knock, SessionAnswer, SessionRequest};
 use crate::identity::ChainHash;
+use crate::limits::CLONE_RETURNS_MIN;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::node::management_server::{Batch, Delivery, Effect, Input as ServerInput, Output, Subject};
@@ -113,10 +114,12 @@ impl World {
             StoreCall::Open { channel, request } => {
                 let answer = self.group.open_session(&request);
                 self.trace(|| format!("store: {} {channel} {answer:?}", request.agent));
-                if let SessionAnswer::Granted(grant) = &answer
-                    && self.nodes[node].life == life
-                {
-                    self.nodes[node].fences.insert(channel, grant.fence);
+                if let SessionAnswer::Granted(grant) = &answer {
+                    let agent = &request.agent;
+                    assert!(grant.returns < CLONE_RETURNS_MIN, "F5 {agent} is taken for two: {request:?}");
+                    if self.nodes[node].life == life {
+                        self.nodes[node].fences.insert(channel, grant.fence);
+                    }
                 }
                 ServerInput::SessionOpened { channel, result: Ok(answer) }
             }

@@ -146,3 +146,13 @@ fn g3_a_deleted_parent_and_upstreams_that_are_deleted_or_excluded_are_told_once_
     ];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn f5_two_computers_that_took_turns_are_told_for_ten_minutes() {
+    for (ago, expected) in [(0, true), (599, true), (600, false)] {
+        let mut facts = facts();
+        facts.clones = vec![(name("pc1"), at(NOW - ago))];
+        let told = expected.then(|| (ProblemKind::IdentityShared, "pc1".to_owned(), 0, 1));
+        assert_eq!(found(facts), told.into_iter().collect::<Vec<_>>(), "{ago} s ago");
+    }
+}

@@ -86,6 +86,7 @@ fn facts(records: &mut dyn Records) -> Result<StandingFacts> {
         agents: records.agents(Which::All)?,
         assignments: assignments::all(records)?,
         cursors: cursors(records)?,
+        clones: records.clones()?,
         presences: records.presences()?,
         // Last: who is claimed above has a lease that is as new.
         leases: records.leases()?,

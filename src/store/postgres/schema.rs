@@ -12,7 +12,7 @@ use crate::store::postgres::connection::only;
 use crate::store::postgres::records::Transaction;
 
 /// One text per version; a released one never changes.
-pub(super) const MIGRATIONS: [&str; 10] = [
+pub(super) const MIGRATIONS: [&str; 11] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: [&str; 10] = [
     include_str!("schema_8.sql"),
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
+    include_str!("schema_11.sql"),
 ];
 /// "FPGS" as a number: whoever migrates holds this advisory lock.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(1179666259)";

@@ -6,12 +6,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::error::Result;
-use crate::group::{EPOCHS_MAX, EpochRecord, SessionRecord};
+use crate::group::{EPOCHS_MAX, EpochRecord, Returns, SessionRecord};
+use crate::limits::CLONE_RETURNS_MIN;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::store::postgres::columns::{bits, name, optional_name, texts, time};
 use crate::store::postgres::records::Transaction;
 use crate::store::records::CurrentCursor;
+use crate::time::Timestamp;
 
 /// Locks the rows of these agents in the order of their names; answers how many there are.
 pub(super) fn lock(records: &mut Transaction<'_>, agents: &[&Name]) -> Result<usize> {
@@ -39,7 +41,7 @@ pub(super) fn sessions(records: &mut Transaction<'_>, agents: &[&Name]) -> Resul
     for row in &records.query(sql, &[&names])? {
         epochs.entry(name(row, 0)?).or_default().push(epoch_of(row)?);
     }
-    let sql = "SELECT agent, fence, epoch, server, via, opened FROM farpost.sessions
+    let sql = "SELECT agent, fence, epoch, server, via, opened, returns, returned FROM farpost.sessions
          WHERE agent = ANY($1) AND fence <> 0";
     let session_of = |row: &Row| {
         let agent = name(row, 0)?;
@@ -52,6 +54,7 @@ pub(super) fn sessions(records: &mut Transaction<'_>, agents: &[&Name]) -> Resul
             server: name(row, 3)?,
             via: optional_name(row, 4)?,
             opened: time(row, 5)?,
+            returns: Returns { count: u32::try_from(bits(row, 6)?).unwrap_or(u32::MAX), last: time(row, 7)? },
             epochs,
         };
         Ok((agent, record))
@@ -79,13 +82,16 @@ pub(super) fn put(records: &mut Transaction<'_>, sessions: &[(&Name, &SessionRec
     let servers = texts(sessions.iter().map(|(_, record)| &record.server));
     let vias: Vec<_> = sessions.iter().map(|(_, record)| record.via.as_ref().map(Name::as_str)).collect();
     let opened: Vec<_> = sessions.iter().map(|(_, record)| record.opened.unix_millis()).collect();
-    let sql = "INSERT INTO farpost.sessions (agent, fence, epoch, server, via, opened)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[])
+    let returns: Vec<_> = sessions.iter().map(|(_, record)| i64::from(record.returns.count)).collect();
+    let returned: Vec<_> = sessions.iter().map(|(_, record)| record.returns.last.unix_millis()).collect();
+    let sql = "INSERT INTO farpost.sessions (agent, fence, epoch, server, via, opened, returns, returned)
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[],
+                              $7::bigint[], $8::bigint[])
          ON CONFLICT (agent) DO UPDATE
          SET fence = excluded.fence, epoch = excluded.epoch, server = excluded.server, via = excluded.via,
-             opened = excluded.opened";
-    let row: [&(dyn ToSql + Sync); 6] =
-        [&agents, &numbers(|record| record.fence), &numbers(|record| record.epoch.0), &servers, &vias, &opened];
+             opened = excluded.opened, returns = excluded.returns, returned = excluded.returned";
+    let (fences, epochs) = (numbers(|record| record.fence), numbers(|record| record.epoch.0));
+    let row: [&(dyn ToSql + Sync); 8] = [&agents, &fences, &epochs, &servers, &vias, &opened, &returns, &returned];
     records.query(sql, &row)?;
     put_epochs(records, sessions)?;
     forget(records, sessions)
@@ -163,4 +169,10 @@ pub(super) fn cursors(records: &mut Transaction<'_>) -> Result<Vec<(Name, Epoch,
         "SELECT agent, epoch, cursor FROM farpost.epochs WHERE forgotten IS NULL ORDER BY agent, fence";
     let rows = records.query(CURSORS, &[])?;
     rows.iter().map(|row| Ok((name(row, 0)?, Epoch(bits(row, 1)?), Sequence(bits(row, 2)?)))).collect()
+}
+
+pub(super) fn clones(records: &mut Transaction<'_>) -> Result<Vec<(Name, Timestamp)>> {
+    let sql = "SELECT agent, returned FROM farpost.sessions WHERE returns >= $1 ORDER BY agent";
+    let clone_of = |row: &Row| Ok((name(row, 0)?, time(row, 1)?));
+    records.query(sql, &[&i64::from(CLONE_RETURNS_MIN)])?.iter().map(clone_of).collect()
 }

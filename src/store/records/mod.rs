@@ -184,6 +184,8 @@ pub(super) trait Records:
     fn put_cursors(&mut self, cursors: &[&CurrentCursor]) -> Result<()>;
     /// Every agent's cursors, by name, the newest epoch last.
     fn cursors(&mut self) -> Result<Vec<(Name, Epoch, Sequence)>>;
+    /// Whose identity two computers were seen to take turns with, and when last.
+    fn clones(&mut self) -> Result<Vec<(Name, Timestamp)>>;
 
     /// Appends in this order. A key that is there already was delivered before its epoch was forgotten and came back:
     /// it stays as it is.

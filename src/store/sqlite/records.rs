@@ -107,6 +107,10 @@ impl Records for &Connection {
         sessions::put_cursors(self, cursors)
     }
 
+    fn clones(&mut self) -> Result<Vec<(Name, Timestamp)>> {
+        sessions::clones(self)
+    }
+
     fn cursors(&mut self) -> Result<Vec<(Name, Epoch, Sequence)>> {
         sessions::cursors(self)
     }

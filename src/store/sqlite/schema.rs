@@ -17,7 +17,7 @@ use crate::store::sqlite::failure;
 const APPLICATION_ID: i64 = 0x4650_4753;
 
 /// One text per version; a released one never changes.
-pub(super) const MIGRATIONS: [&str; 11] = [
+pub(super) const MIGRATIONS: [&str; 12] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: [&str; 11] = [
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
     include_str!("schema_11.sql"),
+    include_str!("schema_12.sql"),
 ];
 
 /// Brings the tables to this release's version and reads the group's identity, made first in a new store.

@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use crate::error::Result;
-use crate::group::{EPOCHS_MAX, EpochRecord, SessionRecord};
+use crate::group::{EPOCHS_MAX, EpochRecord, Returns, SessionRecord};
+use crate::limits::CLONE_RETURNS_MIN;
 use crate::message::{Epoch, Sequence};
 use crate::name::Name;
 use crate::store::records::CurrentCursor;
 use crate::store::sqlite::columns::{BitsColumn, NameColumn, TimeColumn};
 use crate::store::sqlite::failure;
+use crate::time::Timestamp;
 
 pub(super) fn sessions(connection: &Connection, agents: &[&Name]) -> Result<Vec<(Name, SessionRecord)>> {
     let of = |agent: &&Name| Ok(session(connection, agent)?.map(|record| ((*agent).clone(), record)));
@@ -19,7 +21,7 @@ pub(super) fn sessions(connection: &Connection, agents: &[&Name]) -> Result<Vec<
 
 fn session(connection: &Connection, agent: &Name) -> Result<Option<SessionRecord>> {
     let mut select = connection
-        .prepare_cached("SELECT fence, epoch, server, via, opened FROM sessions WHERE agent = ?1")
+        .prepare_cached("SELECT fence, epoch, server, via, opened, returns, returned FROM sessions WHERE agent = ?1")
         .map_err(failure::of)?;
     let record = select.query_row([agent.as_str()], |row| {
         Ok(SessionRecord {
@@ -28,6 +30,7 @@ fn session(connection: &Connection, agent: &Name) -> Result<Option<SessionRecord
             server: row.get::<_, NameColumn>(2)?.0,
             via: row.get::<_, Option<NameColumn>>(3)?.map(|via| via.0),
             opened: row.get::<_, TimeColumn>(4)?.0,
+            returns: Returns { count: row.get(5)?, last: row.get::<_, TimeColumn>(6)?.0 },
             epochs: Vec::new(),
         })
     });
@@ -56,14 +59,15 @@ fn epoch_of(row: &Row<'_>) -> rusqlite::Result<EpochRecord> {
 pub(super) fn put(connection: &Connection, agent: &Name, record: &SessionRecord) -> Result<()> {
     let mut upsert = connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO sessions (agent, fence, epoch, server, via, opened)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR REPLACE INTO sessions (agent, fence, epoch, server, via, opened, returns, returned)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .map_err(failure::of)?;
     let (fence, epoch) = (BitsColumn(record.fence), BitsColumn(record.epoch.0));
     let via = record.via.as_ref().map(Name::as_str);
-    let opened = TimeColumn(record.opened);
-    upsert.execute((agent.as_str(), fence, epoch, record.server.as_str(), via, opened)).map_err(failure::of)?;
+    let (opened, server) = (TimeColumn(record.opened), record.server.as_str());
+    let (returns, returned) = (record.returns.count, TimeColumn(record.returns.last));
+    upsert.execute((agent.as_str(), fence, epoch, server, via, opened, returns, returned)).map_err(failure::of)?;
     let mut upsert = connection
         .prepare_cached(
             "INSERT OR REPLACE INTO epochs (agent, epoch, boot, nonce, connection, cursor, fence)
@@ -132,5 +136,14 @@ pub(super) fn cursors(connection: &Connection) -> Result<Vec<(Name, Epoch, Seque
         let [epoch, cursor] = [row.get::<_, BitsColumn>(1)?, row.get::<_, BitsColumn>(2)?];
         Ok((row.get::<_, NameColumn>(0)?.0, Epoch(epoch.0), Sequence(cursor.0)))
     });
+    rows.map_err(failure::of)?.collect::<rusqlite::Result<_>>().map_err(failure::of)
+}
+
+pub(super) fn clones(connection: &Connection) -> Result<Vec<(Name, Timestamp)>> {
+    let mut select = connection
+        .prepare_cached("SELECT agent, returned FROM sessions WHERE returns >= ?1 ORDER BY agent")
+        .map_err(failure::of)?;
+    let rows = select
+        .query_map([CLONE_RETURNS_MIN], |row| Ok((row.get::<_, NameColumn>(0)?.0, row.get::<_, TimeColumn>(1)?.0)));
     rows.map_err(failure::of)?.collect::<rusqlite::Result<_>>().map_err(failure::of)
 }

@@ -53,7 +53,7 @@ fn first(server: &str, start: u64, opened: &[NodePresence]) -> PresenceBatch {
     batch.tidy()
 }
 
-fn overview(store: &mut AnyStore) -> Overview {
+pub(super) fn overview(store: &mut AnyStore) -> Overview {
     let filter = NodeFilter::default();
     match store.operate(InventoryOperation::Overview { filter }, at(0)).unwrap() {
         Answer::Overview(overview) => *overview,

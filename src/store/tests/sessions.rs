@@ -1,6 +1,8 @@
 //! Sessions, cursors, deliveries and messages to agents.
 
+use super::presence::overview;
 use super::*;
+use crate::group::ProblemKind;
 use crate::limits::DOWN_MESSAGES_MAX;
 use crate::store::asking::Asking as _;
 
@@ -8,6 +10,7 @@ on_every_engine! {
     d5_two_servers_on_one_store_never_both_move_an_agents_cursor,
     f5_no_fence_is_given_twice_however_many_processes_ask_at_once,
     f5_the_same_connection_may_be_shown_again_and_gets_a_new_fence,
+    f5_two_computers_that_take_turns_at_two_servers_are_a_problem_of_the_inventory,
     d1_a_restored_disk_is_told_how_far_the_group_has_seen,
     d9_the_ninth_epoch_replaces_the_oldest,
     d5a_every_key_is_stored_once_however_runs_overlap,
@@ -53,6 +56,29 @@ fn f5_the_same_connection_may_be_shown_again_and_gets_a_new_fence(place: &dyn Pl
     drop(store);
     let mut store = place.open();
     assert_eq!(fence(&mut store, &request("pc7", 7, 1, 1)), first + 1);
+}
+
+fn f5_two_computers_that_take_turns_at_two_servers_are_a_problem_of_the_inventory(place: &dyn Place) {
+    let (mut one, mut other) = (place.open(), place.open());
+    one.approve_agent(&name("pc7"), at(1)).unwrap();
+    let now = overview(&mut one).at;
+    let mut open = |epoch, connection| {
+        let request = SessionRequest { at: now, ..request("pc7", epoch, 1, connection) };
+        let store = if epoch == 7 { &mut one } else { &mut other };
+        match &store.open_sessions(&[request]).unwrap()[..] {
+            [SessionAnswer::Granted(grant)] => grant.returns,
+            answers => panic!("{answers:?}"),
+        }
+    };
+    let problem = |store: &mut AnyStore| {
+        let problems = overview(store).problems;
+        let shared = problems.into_iter().find(|problem| problem.kind == ProblemKind::IdentityShared);
+        shared.map(|problem| (problem.subject, problem.since, problem.agents))
+    };
+    assert_eq!((open(7, 1), open(8, 1), open(7, 2), open(8, 2), open(7, 3)), (0, 0, 1, 2, 3));
+    assert_eq!(problem(&mut place.open()), None, "an opening that was on its way does this");
+    assert_eq!(open(8, 3), 4);
+    assert_eq!(problem(&mut place.open()), Some((Some(name("pc7")), Some(now), 1)));
 }
 
 fn d1_a_restored_disk_is_told_how_far_the_group_has_seen(place: &dyn Place) {

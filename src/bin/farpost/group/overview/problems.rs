@@ -37,6 +37,9 @@ fn sentence(problem: &Problem, at: Timestamp) -> String {
         ProblemKind::StandbyNotReady => {
             format!("{subject} is no ready standby of {sufferers}{}: {}", names(problem), problem.text)
         }
+        ProblemKind::IdentityShared => {
+            format!("two computers take turns as {subject}, seen {by} ago: {}", problem.text)
+        }
         ProblemKind::CertificateEnds => {
             let end = if problem.since.is_some_and(|until| until <= at) { "ended" } else { "ends in" };
             format!("the certificate of {sufferers} {end} {by}{}", names(problem))
