@@ -262,6 +262,8 @@ codes! {
     GroupKeyRotated = 3062, Error, 0, "the group has another key by now", "look at farpost group key show: somebody rotated it meanwhile";
     GroupKeyInUse = 3063, Error, 0, "the group's key cannot be brought into this store", "restore it into a new store, before anything is assigned and while no server runs on it";
     KeyBackupUnusable = 3064, Error, 0, "the backup of the group's key cannot be used", "check the password and the file, or use another copy of it";
+    ServerRuns = 3065, Error, 0, "a management server that runs cannot be deleted", "stop it, or wait half a minute if it was killed";
+    ServerAssigned = 3066, Error, 0, "a management server that nodes are assigned to cannot be deleted", "assign them others: farpost failover set, farpost failover clear; of a gateway that is approved for it, farpost approve --management-server-name OTHER";
     MessageUnknown = 3070, Error, 0, "the agent has no message of this number", "look at farpost messages --agent N";
     MessageEnded = 3071, Error, 0, "a message that does not wait any more cannot be cancelled", "look at farpost messages --agent N: what became of it stays as it is";
 

@@ -46,6 +46,8 @@ pub(crate) struct PresenceRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) server: Name,
+    /// Where it listens; empty if it does not.
+    pub(crate) address: String,
     pub(crate) start: u64,
     pub(crate) started: Timestamp,
     pub(crate) software: String,
@@ -146,7 +148,8 @@ mod tests {
             session,
         };
         let server = Name::parse("ms1").unwrap();
-        let holder = Holder { server, start: 1, started: Timestamp::default(), software: String::new() };
+        let address = String::new();
+        let holder = Holder { server, address, start: 1, started: Timestamp::default(), software: String::new() };
         let mut batch = PresenceBatch::of(holder);
         assert!(batch.is_empty());
         batch.opened = [("pc2", 4), ("pc1", 6), ("pc2", 8), ("pc2", 2)].map(|(n, s)| (presence(n, s), None)).into();

@@ -13,6 +13,7 @@ mod places;
 pub(super) mod presence;
 mod refusals;
 mod rules;
+mod servers;
 mod sessions;
 mod sites;
 pub(super) mod tokens;

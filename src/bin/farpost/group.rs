@@ -16,6 +16,7 @@ mod messages;
 mod operators;
 mod overview;
 mod refusals;
+mod servers;
 mod simulate;
 
 use std::path::PathBuf;
@@ -53,7 +54,7 @@ pub(crate) enum GroupCommand {
     Site(SiteCommand),
     /// The management servers of the group
     #[command(subcommand)]
-    Server(ServerCommand),
+    Server(servers::ServerCommand),
     /// How every server, gateway and agent stands, and what is wrong
     Inventory(overview::InventoryArguments),
     /// Who may work on the group from afar: farpost --server M --identity DIR COMMAND
@@ -112,21 +113,6 @@ enum Action {
     Delete,
 }
 
-/// The subcommands of `server`.
-#[derive(Subcommand)]
-pub(crate) enum ServerCommand {
-    /// Exclude a management server from failover, or take it back
-    Set {
-        #[command(flatten)]
-        store: StoreArguments,
-        /// The management server
-        name: String,
-        /// Never use it for failover
-        #[arg(long, value_name = "BOOLEAN", action = clap::ArgAction::Set)]
-        excluded: bool,
-    },
-}
-
 /// The subcommands of `agent` that are the group's.
 #[derive(Subcommand)]
 pub(crate) enum AgentCommand {
@@ -170,15 +156,7 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
         GroupCommand::Approve(arguments) => wait(approve(arguments)),
         GroupCommand::Failover(command) => failover::execute(command),
         GroupCommand::Site(command) => failover::execute_site(command),
-        GroupCommand::Server(ServerCommand::Set { store, name, excluded }) => wait(async {
-            let named = store.open().await?.set_server_excluded(&name, excluded).await?;
-            let outcome = if excluded { "is never used for failover" } else { "may be used for failover" };
-            println!("{name} {outcome}");
-            if excluded {
-                failover::warn_of_use(&name, &named);
-            }
-            Ok(())
-        }),
+        GroupCommand::Server(command) => wait(servers::execute(command)),
         GroupCommand::Inventory(arguments) => overview::execute(arguments),
         GroupCommand::Operator(command) => operators::execute(command),
         GroupCommand::Group(keys::OfGroupCommand::Key(command)) => wait(keys::execute(command)),

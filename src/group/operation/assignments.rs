@@ -38,6 +38,8 @@ pub(crate) enum AssignmentsOperation {
     Sites,
     /// Answers `ServerUse`: who names the server still.
     SetServerExcluded { server: Name, excluded: bool },
+    /// Removes one that has stopped and that nobody names. Answers `Server`: what it was.
+    DeleteServer { server: Name },
     /// Answers `Servers`.
     Servers,
 }

@@ -138,6 +138,7 @@ pub(crate) enum Answer {
     RuleTest(RuleTest),
     Rules(Vec<ApprovalRule>),
     Sent(MessagesSent),
+    Server(ServerRecord),
     Servers(Vec<ServerRecord>),
     ServerUse(ServerUse),
     Sites(Vec<SiteRecord>),

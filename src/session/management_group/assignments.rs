@@ -27,6 +27,20 @@ impl ManagementGroup {
         answer!(self.ask(AssignmentsOperation::SetServerExcluded { server, excluded }), ServerUse)
     }
 
+    /// Removes a management server that was taken out of service; answers what it was. Its name may be approved as a
+    /// gateway's or an agent's then. If it starts again on the group's store it registers as a new one, **not excluded
+    /// from failover even if it was**: the answer says whether.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::ServerUnknown`](crate::Code::ServerUnknown), [`Code::NameUnreadable`](crate::Code::NameUnreadable); [`Code::ServerRuns`](crate::Code::ServerRuns) while it runs, or may:
+    /// until 30 s after it was heard last; [`Code::ServerAssigned`](crate::Code::ServerAssigned) if gateways are approved for it, or nodes or
+    /// sites have it as primary or failover.
+    pub async fn delete_server(&self, server: &str) -> Result<ServerRecord> {
+        let server = Name::parse(server)?;
+        answer!(self.ask(AssignmentsOperation::DeleteServer { server }), Server)
+    }
+
     /// Assigns a gateway or an agent its upstreams, as `host` or `host:port`; the first failover is tried first.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! changed.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct PresenceWriter {
     forgotten: Option<Instant>,
     /// What the store has is not what is: it is told of everybody.
     is_complete: bool,
+    /// The group refuses this server, which was told: somebody else has its name since it was deleted.
+    is_refused: bool,
     /// The nodes that the store has as silent, by session.
     silent: HashMap<u64, Name>,
 }
@@ -46,15 +49,17 @@ pub(super) struct LeaseEnd {
 
 impl PresenceWriter {
     pub(super) fn new(
-        server: Name,
+        (server, address): (Name, Option<SocketAddr>),
         software: String,
         store: Arc<StoreThread>,
         mailbox: Mailbox<Node>,
         (book, health): (ReportBook, StoreHealth),
     ) -> Self {
-        let holder = Holder { server, start: clock::random(), started: clock::wall(), software };
+        let address = address.map(|address| address.to_string()).unwrap_or_default();
+        let holder = Holder { server, address, start: clock::random(), started: clock::wall(), software };
         let (renewed, forgotten, is_complete) = (None, None, false);
-        Self { holder, store, mailbox, book, health, renewed, forgotten, is_complete, silent: HashMap::new() }
+        let (is_refused, silent) = (false, HashMap::new());
+        Self { holder, store, mailbox, book, health, renewed, forgotten, is_complete, is_refused, silent }
     }
 
     pub(super) fn end(&self) -> LeaseEnd {
@@ -131,12 +136,16 @@ impl PresenceWriter {
         loop {
             let rest = split(&mut batch);
             let result: Result<()> = self.store.call(move |store| store.keep_presence(&batch)).await;
-            self.health.note(Call::Write, &result);
-            if result.is_err() {
+            let is_the_stores = self.health.note(Call::Write, &result);
+            if let Err(error) = result {
                 // Nothing of it is kept here: next time the store is told of everybody.
                 self.is_complete = false;
+                if !is_the_stores && !std::mem::replace(&mut self.is_refused, true) {
+                    self.health.tell(&error);
+                }
                 return;
             }
+            self.is_refused = false;
             match rest {
                 Some(rest) => batch = rest,
                 None => break,

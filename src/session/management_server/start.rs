@@ -123,7 +123,7 @@ impl Opened {
         let (batches, receiver) = mpsc::unbounded_channel();
         let (deliveries, output) = shared.output(self.output, receiver);
         let links = Links::new(shared.mailbox.clone(), None, shared.identity.clone());
-        let presence = shared.presence(&node);
+        let presence = shared.presence(&node, address);
         let lease_end = presence.end();
         let mut tasks = shared.tasks(&node, self.listener, enrolment);
         tasks.push(tokio::spawn(presence.run()));
@@ -179,8 +179,8 @@ impl Shared {
     }
 
     /// What writes down who is connected to this server.
-    fn presence(&self, node: &NodeConfig) -> PresenceWriter {
-        let (server, software) = (node.me.name.clone(), node.me.software.clone());
+    fn presence(&self, node: &NodeConfig, address: Option<SocketAddr>) -> PresenceWriter {
+        let (server, software) = ((node.me.name.clone(), address), node.me.software.clone());
         let book = (self.reports.clone(), self.health.clone());
         PresenceWriter::new(server, software, self.store.clone(), self.mailbox.clone(), book)
     }

@@ -47,6 +47,11 @@ impl StoreHealth {
         failure.is_some()
     }
 
+    /// Tells of a rule of the store's that refused this server itself.
+    pub(super) fn tell(&self, error: &Error) {
+        self.events.emit(Event::of_error(error.subject_text(), error));
+    }
+
     /// The event of a change, to be told once the lock is free.
     fn changed(&self, call: Call, failure: Option<&Error>) -> Option<Event> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

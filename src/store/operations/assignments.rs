@@ -1,5 +1,6 @@
-//! Servers and assignments (rules G3, G6); what is written: `write`, sites: `sites`.
+//! Assignments (rules G3, G6); what is written: `write`, sites: `sites`, servers: `servers`.
 
+mod servers;
 mod sites;
 mod write;
 
@@ -8,15 +9,15 @@ use std::collections::HashMap;
 use crate::code::Code;
 use crate::error::{Error, Result};
 use crate::group::{
-    Answer, Assignment, AssignmentRecord, AssignmentTarget, AssignmentsOperation, Author, By, GatewayState, NodeChoice,
-    ServerRecord, ServerUse, SignedAssignment, SiteChange, SiteName, server_unknown,
+    Answer, Assignment, AssignmentRecord, AssignmentTarget, AssignmentsOperation, NodeChoice, SignedAssignment,
+    SiteChange, SiteName,
 };
 use crate::name::Name;
-use crate::store::operations::operators::check_no_operator;
-use crate::store::operations::{Context, audit, distinct, gateway, names, server};
+use crate::store::operations::{Context, audit, distinct};
 use crate::store::records::{Records, StoredAssignment, Which, corrupt};
-use crate::time::Timestamp;
 
+pub(in crate::store) use servers::register_server;
+pub(super) use servers::{forget_former, register_again};
 pub(super) use write::check_parent;
 use write::{Change, check, known_node};
 
@@ -58,73 +59,14 @@ pub(super) fn perform(
         }
         AssignmentsOperation::Sites => return sites::all(records).map(Answer::Sites),
         AssignmentsOperation::SetServerExcluded { server, excluded } => {
-            return set_server_excluded(records, server, *excluded, context.by).map(Answer::ServerUse);
+            return servers::set_excluded(records, server, *excluded, context.by).map(Answer::ServerUse);
+        }
+        AssignmentsOperation::DeleteServer { server } => {
+            return servers::delete(records, server, context.by).map(Answer::Server);
         }
         AssignmentsOperation::Servers => return records.servers().map(Answer::Servers),
     }
     Ok(Answer::Done)
-}
-
-pub(in crate::store) fn register_server(
-    records: &mut dyn Records,
-    name: &Name,
-    address: &str,
-    at: Timestamp,
-) -> Result<()> {
-    records.lock_group()?;
-    check_no_operator(records, name)?;
-    let servers = records.servers()?;
-    let known = server(&servers, name);
-    if known.is_none() && gateway(records, name)?.is_some_and(|gateway| gateway.state == GatewayState::Approved) {
-        return Err(Error::new(Code::RoleNotApproved)
-            .subject(name.as_str())
-            .found("an approved gateway")
-            .expected("a management server")
-            .remedy("farpost approve … --action delete removes a gateway"));
-    }
-    let record = ServerRecord {
-        name: name.clone(),
-        address: address.to_owned(),
-        excluded: known.is_some_and(|known| known.excluded),
-        last_seen: at,
-    };
-    records.put_server(&record)?;
-    match known {
-        Some(known) if known.address == address => Ok(()),
-        _ => {
-            let by = By { author: Author::group("a management server that started", address), at };
-            audit(records, &by, ("register server", name.as_str()), known, Some(&record))?;
-            records.changed()
-        }
-    }
-}
-
-fn set_server_excluded(records: &mut dyn Records, name: &Name, excluded: bool, by: &By) -> Result<ServerUse> {
-    records.lock_group()?;
-    let servers = records.servers()?;
-    let Some(known) = server(&servers, name) else { return Err(server_unknown(name, &names(&servers))) };
-    if known.excluded != excluded {
-        let record = ServerRecord { excluded, ..known.clone() };
-        records.put_server(&record)?;
-        let action = if excluded { "exclude server" } else { "include server" };
-        audit(records, by, (action, name.as_str()), Some(known), Some(&record))?;
-        records.changed()?;
-    }
-    use_of(records, name)
-}
-
-/// Who names a server: it is not used where it is excluded, and they have one upstream less.
-fn use_of(records: &mut dyn Records, server: &Name) -> Result<ServerUse> {
-    let is_for = |assignment: &Assignment| assignment.contains(server);
-    let approved = records
-        .gateways(Which::All)?
-        .into_iter()
-        .filter(|gateway| gateway.state == GatewayState::Approved && gateway.parent.as_ref() == Some(server));
-    let gateways = approved.map(|gateway| gateway.name).collect();
-    let own = all(records)?.into_iter().filter(|record| record.site.is_none() && is_for(&record.assignment));
-    let assigned = own.map(|record| record.node).collect();
-    let sites = records.sites()?.into_iter().filter(|(_, assignment)| assignment.as_ref().is_some_and(is_for));
-    Ok(ServerUse { gateways, assigned, sites: sites.map(|(site, _)| site).collect() })
 }
 
 /// Assigns upstreams of its own to a known gateway or agent; the version rises.

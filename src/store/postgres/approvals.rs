@@ -29,6 +29,10 @@ pub(super) fn put_server(records: &mut Transaction<'_>, server: &ServerRecord) -
     records.query(sql, &[&name, &address, &server.excluded, &server.last_seen.unix_millis()]).map(|_| ())
 }
 
+pub(super) fn remove_server(records: &mut Transaction<'_>, server: &Name) -> Result<()> {
+    records.query("DELETE FROM farpost.servers WHERE name = $1", &[&server.as_str()]).map(|_| ())
+}
+
 /// The columns of [`gateway_of`].
 macro_rules! select_gateways {
     ($rest:literal) => {

@@ -42,6 +42,10 @@ impl PresenceRecords for Transaction<'_> {
         self.query(sql, &[])?.iter().map(lease_of).collect()
     }
 
+    fn remove_lease(&mut self, server: &Name) -> Result<()> {
+        self.query("DELETE FROM farpost.leases WHERE server = $1", &[&server.as_str()]).map(|_| ())
+    }
+
     fn leave_all(&mut self, server: &Name, at: Timestamp) -> Result<()> {
         let sql = "UPDATE farpost.presences SET left_at = $2 WHERE server = $1 AND left_at IS NULL";
         self.query(sql, &[&server.as_str(), &at.unix_millis()]).map(|_| ())

@@ -119,6 +119,10 @@ impl Records for Transaction<'_> {
         approvals::put_server(self, server)
     }
 
+    fn remove_server(&mut self, server: &Name) -> Result<()> {
+        approvals::remove_server(self, server)
+    }
+
     fn gateways(&mut self, which: Which<'_>) -> Result<Vec<GatewayRecord>> {
         approvals::gateways(self, which)
     }

@@ -151,6 +151,7 @@ pub(super) trait Records:
     /// All servers, by name.
     fn servers(&mut self) -> Result<Vec<ServerRecord>>;
     fn put_server(&mut self, server: &ServerRecord) -> Result<()>;
+    fn remove_server(&mut self, server: &Name) -> Result<()>;
 
     fn gateways(&mut self, which: Which<'_>) -> Result<Vec<GatewayRecord>>;
     /// Inserts or replaces.

@@ -13,6 +13,7 @@ pub(in crate::store) trait PresenceRecords {
     fn put_lease(&mut self, holder: &Holder, valid_for_ms: i64) -> Result<()>;
     /// All leases, by server.
     fn leases(&mut self) -> Result<Vec<LeaseRecord>>;
+    fn remove_lease(&mut self, server: &Name) -> Result<()>;
 
     /// Marks all of a server's nodes as gone.
     fn leave_all(&mut self, server: &Name, at: Timestamp) -> Result<()>;

@@ -34,6 +34,11 @@ pub(super) fn put_server(connection: &Connection, server: &ServerRecord) -> Resu
     upsert.execute(row).map(|_| ()).map_err(failure::of)
 }
 
+pub(super) fn remove_server(connection: &Connection, server: &Name) -> Result<()> {
+    let mut delete = connection.prepare_cached("DELETE FROM servers WHERE name = ?1").map_err(failure::of)?;
+    delete.execute([server.as_str()]).map(|_| ()).map_err(failure::of)
+}
+
 /// The columns of [`signed_of`]. In one statement with the version of the group's key, which has signed all of them.
 macro_rules! signed_assignments {
     ($rest:literal) => {

@@ -42,6 +42,10 @@ impl PresenceRecords for &Connection {
         rows.collect::<rusqlite::Result<_>>().map_err(failure::of)
     }
 
+    fn remove_lease(&mut self, server: &Name) -> Result<()> {
+        execute(self, "DELETE FROM leases WHERE server = ?1", &[&server.as_str()])
+    }
+
     fn leave_all(&mut self, server: &Name, at: Timestamp) -> Result<()> {
         let sql = "UPDATE presences SET left_at = ?2 WHERE server = ?1 AND left_at IS NULL";
         execute(self, sql, &[&server.as_str(), &TimeColumn(at)])

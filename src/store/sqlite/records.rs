@@ -43,6 +43,10 @@ impl Records for &Connection {
         assignments::put_server(self, server)
     }
 
+    fn remove_server(&mut self, server: &Name) -> Result<()> {
+        assignments::remove_server(self, server)
+    }
+
     fn gateways(&mut self, which: Which<'_>) -> Result<Vec<GatewayRecord>> {
         approvals::gateways(self, which)
     }

@@ -18,7 +18,8 @@ on_every_engine! {
 }
 
 fn holder(server: &str, start: u64) -> Holder {
-    Holder { server: name(server), start, started: at(5), software: "farpost 1".to_owned() }
+    let (address, software) = ("0.0.0.0:5723".to_owned(), "farpost 1".to_owned());
+    Holder { server: name(server), address, start, started: at(5), software }
 }
 
 fn presence(node: &str, role: Role, via: &[&str], session: u64) -> NodePresence {

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use farpost::{
-    Assignment, AssignmentRecord, AssignmentTarget, Code, GatewayState, ManagementGroup, Name, ServerUse, SiteChange,
-    SiteName, SiteRecord,
+    Assignment, AssignmentRecord, AssignmentTarget, Code, GatewayState, ManagementGroup, Name, SiteChange, SiteName,
+    SiteRecord,
 };
 use serde_json::{Value, json};
 
@@ -174,19 +174,6 @@ pub(super) fn execute_site(command: SiteCommand) -> Result<(), Failure> {
         }
         Ok(())
     })
-}
-
-/// Who names a server that was just excluded: for people, as warnings.
-pub(super) fn warn_of_use(server: &str, named: &ServerUse) {
-    for gateway in &named.gateways {
-        eprintln!("warning: the gateway {gateway} is approved for {server}");
-    }
-    for node in &named.assigned {
-        eprintln!("warning: {server} is assigned to {node}");
-    }
-    for site in &named.sites {
-        eprintln!("warning: {server} is assigned to the site {site}");
-    }
 }
 
 impl TargetArguments {
