@@ -167,6 +167,13 @@ fn g1_the_command_works_on_the_group_from_afar_as_far_as_the_operator_may() {
     }
 
     site.refused_afar(BOB, &["agent", "reject", AGENT], "FP3041 ");
+    site.refused_afar(BOB, &["server", "delete", SERVER], "FP3041 ");
+    // The one that is asked runs, and another one does not.
+    site.refused_afar(ANN, &["server", "delete", SERVER], "FP3065 ");
+    register_server(&store, "ms9.lab.example");
+    let deleted = site.done_afar(ANN, &["server", "delete", "ms9.lab.example"]);
+    assert_eq!(deleted, "The management server ms9.lab.example is deleted.\n");
+    assert!(site.done_afar(BOB, &["audit"]).contains("delete server ms9.lab.example  by "));
     site.refused_afar(BOB, &["operator", "list"], "FP3041 ");
     let simulated = site.done_afar(BOB, &["failover", "simulate", "--without", SERVER, "--site", "branch"]);
     assert!(simulated.contains(AGENT) && !simulated.contains("gw1"), "{simulated}");
@@ -275,6 +282,14 @@ fn nobody_but_an_operator_renews_a_certificate_over_an_operators_link() {
 }
 
 /// SHA-256 of a certificate's public key, as commands take it.
+/// As a management server does when it starts.
+fn register_server(store: &str, server: &str) {
+    let store = rusqlite::Connection::open(store.strip_prefix("sqlite://").unwrap()).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    let sql = "INSERT INTO servers (name, address, excluded, last_seen) VALUES (?1, '0.0.0.0:5723', 0, 0)";
+    store.execute(sql, [server]).unwrap();
+}
+
 fn fingerprint(certificate: &Path) -> String {
     farpost::key_of_certificate(&std::fs::read(certificate).unwrap()).unwrap()
 }

@@ -13,12 +13,13 @@ use crate::cluster::Cluster;
 use crate::golden;
 
 /// Of each command that reads or changes the store one that works on the golden one.
-pub(crate) const COMMANDS: [&str; 15] = [
+pub(crate) const COMMANDS: [&str; 16] = [
     "approve --management-server-name ms1 --gateway-name gw9 --action create",
     "approve --gateway-name gw2 --action delete",
     "failover set --gateway gw1 --primary ms1 --failover ms2",
     "failover set --agent pc1 --primary gw1",
     "server set ms2 --excluded true",
+    "server delete ms3",
     "agent list",
     "agent list --pending --json",
     "agent approve pc8 pc9",

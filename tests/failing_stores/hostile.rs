@@ -50,6 +50,7 @@ async fn refuses_everywhere(group: &ManagementGroup, name: &str) {
         ("approve_agent", group.approve_agent(name).await),
         ("reject_agent", group.reject_agent(name).await),
         ("set_server_excluded", group.set_server_excluded(name, true).await.map(drop)),
+        ("delete_server", group.delete_server(name).await.map(drop)),
         ("set_failover", group.set_failover(name, "ms1", &none).await),
         ("set_failover's primary", group.set_failover("gw1", name, &none).await),
         ("set_failover's failover", group.set_failover("gw1", "ms1", &[name]).await),
@@ -80,7 +81,7 @@ async fn no_name_is_more_than_a_name(url: &str) {
 }
 
 /// The places of the command line where a name stands, as NAME.
-const PLACES: [&str; 15] = [
+const PLACES: [&str; 16] = [
     "approve --management-server-name NAME --gateway-name gw1 --action create",
     "approve --management-server-name ms1 --gateway-name NAME --action create",
     "approve --gateway-name NAME --action delete",
@@ -89,6 +90,7 @@ const PLACES: [&str; 15] = [
     "failover set --gateway gw1 --primary ms1 --failover NAME",
     "failover set --agent NAME --primary gw1",
     "server set NAME --excluded true",
+    "server delete NAME",
     "agent approve pc9 NAME",
     "agent reject pc1 NAME",
     "send --agent NAME text",

@@ -130,6 +130,7 @@ fn g3_upstreams_that_may_not_be_are_refused_and_nothing_is_half_done() {
         ("FP3006", vec!["failover", "set", "--site", "branch", "--primary", MS2]),
         ("FP3061", vec!["failover", "swap", "--site", "branch"]),
         ("FP3061", vec!["failover", "swap", "--gateway", GW1]),
+        ("FP3066", vec!["server", "delete", MS1]),
     ];
     all_are_refused(&group, &commands);
 }
@@ -162,6 +163,7 @@ fn names_that_nobody_has_and_names_that_hold_sql_are_refused_in_every_field() {
             (code("FP3013", "FP1305"), vec!["site", "add", "branch", name]),
             (code("FP3013", "FP1305"), vec!["site", "remove", "branch", name]),
             (code("FP3023", "FP1305"), vec!["server", "set", name, "--excluded", "true"]),
+            (code("FP3023", "FP1305"), vec!["server", "delete", name]),
             (code("FP3013", "FP5009"), vec!["send", "--agent", name, "text"]),
             (code("FP3013", "FP5009"), vec!["send", "--gateway", name, "text"]),
             (code("FP3013", "FP5009"), vec!["messages", "--agent", name]),

@@ -5,6 +5,7 @@ mod deliveries;
 mod errors;
 mod inventory;
 mod messages;
+mod servers;
 mod sites;
 
 use std::process::{Command, Output};
@@ -34,6 +35,15 @@ impl Group {
         let store = rusqlite::Connection::open(self.directory.path().join("group.db")).unwrap();
         let sql = "INSERT INTO servers (name, address, excluded, last_seen) VALUES (?1, '0.0.0.0:5723', 0, 0)";
         store.execute(sql, [server]).unwrap();
+    }
+
+    /// As a management server does while it runs: it says so for so many milliseconds from now.
+    fn renew_lease(&self, server: &str, for_ms: i64) {
+        let store = rusqlite::Connection::open(self.directory.path().join("group.db")).unwrap();
+        let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+        let sql = "INSERT OR REPLACE INTO leases (server, start, started, software, renewed, until)
+             VALUES (?1, 7, ?2, 'farpost', ?2, ?3)";
+        store.execute(sql, (server, now, now + for_ms)).unwrap();
     }
 
     /// Runs a command on the store.
