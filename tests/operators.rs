@@ -282,6 +282,44 @@ fn nobody_but_an_operator_renews_a_certificate_over_an_operators_link() {
 }
 
 /// SHA-256 of a certificate's public key, as commands take it.
+#[test]
+fn g1_a_server_that_was_deleted_while_it_ran_says_whose_its_name_is_and_comes_back_when_it_is_nobodys() {
+    let site = Site::new();
+    let store = site.store();
+    register_server(&store, "ms9.lab.example");
+    // As after more than a lease without the store; it may renew it in between.
+    let since = std::time::Instant::now();
+    loop {
+        let connection = rusqlite::Connection::open(store.strip_prefix("sqlite://").unwrap()).unwrap();
+        connection.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+        connection.execute("UPDATE leases SET until = 0", []).unwrap();
+        if site.run(&["server", "delete", SERVER, "--store", &store]).status.success() {
+            break;
+        }
+        assert!(since.elapsed() < std::time::Duration::from_secs(60), "{SERVER} is never deleted");
+    }
+    let at_other = ["--management-server-name", "ms9.lab.example", "--store", &store];
+    site.done(&[&["approve", "--gateway-name", SERVER, "--action", "create"][..], &at_other].concat());
+    until(&site.log(), "FP3005");
+    site.done(&["approve", "--gateway-name", SERVER, "--action", "delete", "--store", &store]);
+    let is_back = || {
+        let text = site.done(&["inventory", "--role", "management-server", "--json", "--store", &store]);
+        let inventory: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut nodes = inventory["nodes"].as_array().unwrap().clone().into_iter();
+        let server = nodes.find(|node| node["name"] == SERVER)?;
+        (server["state"] == "connected").then(|| server["address"].as_str().unwrap().to_owned())
+    };
+    let since = std::time::Instant::now();
+    let address = loop {
+        if let Some(address) = is_back() {
+            break address;
+        }
+        assert!(since.elapsed() < std::time::Duration::from_secs(60), "{SERVER} does not come back");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    assert!(address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.port() > 0), "{address}");
+}
+
 /// As a management server does when it starts.
 fn register_server(store: &str, server: &str) {
     let store = rusqlite::Connection::open(store.strip_prefix("sqlite://").unwrap()).unwrap();
