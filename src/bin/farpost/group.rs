@@ -18,6 +18,7 @@ mod overview;
 mod refusals;
 mod servers;
 mod simulate;
+mod table;
 
 use std::path::PathBuf;
 

@@ -8,6 +8,7 @@ use farpost::{
 };
 use serde_json::{Value, json};
 
+use super::table::table;
 use super::{StoreArguments, details, inventory};
 use crate::failure::Failure;
 use crate::files;
@@ -242,7 +243,7 @@ async fn list_rules(group: &ManagementGroup, as_json: bool) -> Result<(), Failur
     };
     let last = vec!["(all others)".to_owned(), "**".to_owned(), any(), any(), default.to_string()];
     let rows = rules.iter().map(row).chain([last]);
-    inventory::table(&["RULE", "MATCH", "GATEWAY", "ISSUER", "ACTION"], rows);
+    table(&["RULE", "MATCH", "GATEWAY", "ISSUER", "ACTION"], rows);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use farpost::{
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::group::{StoreArguments, inventory::table, wait};
+use crate::group::{StoreArguments, table::table, wait};
 use crate::group::{members, simulate};
 
 /// The subcommands of `failover`.

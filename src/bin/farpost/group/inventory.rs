@@ -1,4 +1,4 @@
-//! The agents and gateways that the group knows, as tables and as JSON; the table of other lists.
+//! The agents and gateways that the group knows, as tables and as JSON.
 
 use std::net::SocketAddr;
 
@@ -6,8 +6,8 @@ use farpost::{AgentRecord, AgentState, GatewayRecord, KeyDemand, KeyPin, NamePat
 use serde_json::{Value, json};
 
 use super::age::short_age;
+use super::table::{ANY, NOTHING, brief_table};
 use crate::clock;
-use crate::failure::printable;
 
 /// `farpost agent list`.
 pub(super) fn print_agents(agents: &[AgentRecord], pending: bool, as_json: bool) {
@@ -33,11 +33,6 @@ pub(super) fn print_gateways<'g>(gateways: impl Iterator<Item = &'g GatewayRecor
 const AGENT_HEAD: &[&str] = &["AGENT", "STATE", "BY", "THROUGH", "ADDRESS", "FIRST", "LAST", "FORGOTTEN", "KEY", "PIN"];
 const GATEWAY_HEAD: &[&str] =
     &["GATEWAY", "STATE", "APPROVED FOR", "AGENTS", "THROUGH", "ADDRESS", "FIRST", "LAST", "FORGOTTEN", "KEY", "PIN"];
-
-/// Nothing that is worth a column by itself.
-const NOTHING: &str = "-";
-/// What a gateway may speak for, where nothing limits it.
-const ANY: &str = "any";
 
 fn gateway_row(gateway: &GatewayRecord, now: Timestamp) -> Vec<String> {
     vec![
@@ -108,16 +103,6 @@ fn pin(pin: &KeyPin) -> String {
     if all.is_empty() { NOTHING.to_owned() } else { all.join(" ") }
 }
 
-/// A table without the columns in which nobody has anything, so that it fits a terminal.
-fn brief_table(head: &[&str], rows: Vec<Vec<String>>) {
-    let says = |cell: &String| cell != NOTHING && cell != ANY;
-    let is_shown = |column: &usize| rows.is_empty() || rows.iter().any(|row| row.get(*column).is_some_and(says));
-    let shown: Vec<usize> = (0..head.len()).filter(is_shown).collect();
-    let head: Vec<&str> = shown.iter().filter_map(|column| head.get(*column).copied()).collect();
-    let cells = |row: &Vec<String>| shown.iter().filter_map(|column| row.get(*column).cloned()).collect();
-    table(&head, rows.iter().map(cells));
-}
-
 pub(super) fn patterns(gateway: &GatewayRecord) -> Vec<&str> {
     gateway.agents.iter().map(NamePattern::as_str).collect()
 }
@@ -132,19 +117,6 @@ fn pin_document(pin: &KeyPin) -> Value {
 
 fn text(value: &Option<impl ToString>) -> String {
     value.as_ref().map_or(NOTHING.to_owned(), ToString::to_string)
-}
-
-/// Columns as wide as their widest cell.
-pub(super) fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let rows: Vec<Vec<String>> = rows.map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
-    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
-    let width = |column: usize| {
-        [&head].into_iter().chain(&rows).filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    for row in [&head].into_iter().chain(&rows) {
-        let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:<0$}", width(column).unwrap_or(0)));
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
 }
 
 pub(super) fn gateway_document(gateway: &GatewayRecord) -> Value {

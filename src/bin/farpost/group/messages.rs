@@ -14,7 +14,7 @@ use crate::failure::{Failure, printable};
 use crate::files;
 use crate::group::StoreArguments;
 use crate::group::age::count;
-use crate::group::inventory::table;
+use crate::group::table::table;
 use crate::when::{duration, since};
 
 /// The arguments of `send`.

@@ -5,7 +5,7 @@ use farpost::{Access, OperatorRecord};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::group::inventory::table;
+use crate::group::table::table;
 use crate::group::{StoreArguments, wait};
 
 /// The subcommands of `operator`.

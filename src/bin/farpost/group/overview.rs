@@ -7,6 +7,7 @@ use clap::Args;
 use farpost::{Code, Name, NamePattern, NodeFilter, NodeStanding, NodeState, Overview, Role, Timestamp};
 
 use super::age::{age, count};
+use super::table::table;
 use super::{StoreArguments, wait};
 use crate::failure::{Failure, printable};
 
@@ -88,7 +89,7 @@ impl InventoryArguments {
         if self.tree {
             tree::print(overview, self.all);
         } else {
-            super::inventory::table(HEAD, overview.nodes.iter().map(|node| row(node, overview.at)));
+            table(HEAD, overview.nodes.iter().map(|node| row(node, overview.at)));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use clap::Args;
 use farpost::{Code, FailoverOutlook, Name, Outlook, Timestamp};
 
 use super::age::clock;
+use super::table::table;
 use super::{StoreArguments, wait};
 use crate::failure::{Failure, printable};
 
@@ -45,7 +46,7 @@ pub(crate) fn execute(arguments: SimulateArguments) -> Result<(), Failure> {
             println!("{}", text.map_err(|error| Failure::new(Code::Internal, "the outlook").found(error))?);
         } else {
             let now = crate::clock::now();
-            super::inventory::table(&["NODE", "ROLE", "NOW", "THEN"], outlooks.iter().map(|outlook| row(outlook, now)));
+            table(&["NODE", "ROLE", "NOW", "THEN"], outlooks.iter().map(|outlook| row(outlook, now)));
         }
         verdict(&outlooks)
     })
