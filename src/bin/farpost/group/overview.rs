@@ -1,5 +1,6 @@
 //! `farpost inventory`: how every node stands, as a table, as a tree and as JSON.
 
+mod brief;
 mod problems;
 mod tree;
 
@@ -40,6 +41,9 @@ pub(crate) struct InventoryArguments {
     /// Only nodes whose names match, such as '*.branch.example', or '**.example' for any depth
     #[arg(long, value_name = "PATTERN")]
     name: Option<NamePattern>,
+    /// All columns of the table, however wide they are
+    #[arg(long, conflicts_with_all = ["tree", "problems", "json"])]
+    wide: bool,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -88,13 +92,16 @@ impl InventoryArguments {
         println!();
         if self.tree {
             tree::print(overview, self.all);
-        } else {
+        } else if self.wide {
             table(HEAD, overview.nodes.iter().map(|node| row(node, overview.at)));
+        } else {
+            brief::print(overview);
         }
         Ok(())
     }
 }
 
+/// Of the wide table.
 const HEAD: &[&str] = &[
     "NAME",
     "ROLE",
