@@ -9,8 +9,8 @@ mod audit;
 mod deliveries;
 mod details;
 mod failover;
-mod inventory;
 mod keys;
+mod lists;
 mod members;
 mod messages;
 mod operators;
@@ -174,7 +174,7 @@ pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
     match command {
         AgentCommand::List { store, pending, json } => wait(async {
             let agents = store.open().await?.agents().await?;
-            inventory::print_agents(&agents, pending, json);
+            lists::print_agents(&agents, pending, json);
             Ok(())
         }),
         AgentCommand::Show(arguments) => wait(details::agent(arguments)),

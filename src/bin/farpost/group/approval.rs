@@ -9,7 +9,7 @@ use farpost::{
 use serde_json::{Value, json};
 
 use super::table::table;
-use super::{StoreArguments, details, inventory};
+use super::{StoreArguments, details, lists};
 use crate::failure::Failure;
 use crate::files;
 
@@ -298,6 +298,6 @@ pub(super) async fn gateways(command: GatewayCommand) -> Result<(), Failure> {
     };
     let gateways = store.open().await?.gateways().await?;
     let chosen = gateways.iter().filter(|gateway| !pending || gateway.state == GatewayState::Pending);
-    inventory::print_gateways(chosen, json);
+    lists::print_gateways(chosen, json);
     Ok(())
 }

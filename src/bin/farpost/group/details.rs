@@ -5,7 +5,7 @@ use farpost::{Code, KeyPin, Name, Timestamp};
 use serde_json::Value;
 
 use super::age::age;
-use super::{StoreArguments, inventory};
+use super::{StoreArguments, lists};
 use crate::clock;
 use crate::failure::{Failure, printable};
 
@@ -40,7 +40,7 @@ pub(super) async fn agent(arguments: ShowArguments) -> Result<(), Failure> {
         ("forgotten", agent.expires().map(after)),
         ("key", agent.key_fingerprint()),
     ];
-    arguments.print(&inventory::agent_document(agent), rows.into_iter().chain(pinned(&agent.pin)));
+    arguments.print(&lists::agent_document(agent), rows.into_iter().chain(pinned(&agent.pin)));
     Ok(())
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn gateway(arguments: ShowArguments) -> Result<(), Failure> {
     let Some(gateway) = gateways.iter().find(|gateway| gateway.name == arguments.name) else {
         return Err(unknown(&arguments.name, "a gateway", "farpost gateway list"));
     };
-    let agents = if gateway.agents.is_empty() { "any".to_owned() } else { inventory::patterns(gateway).join(" ") };
+    let agents = if gateway.agents.is_empty() { "any".to_owned() } else { lists::patterns(gateway).join(" ") };
     let rows = [
         ("gateway", Some(gateway.name.to_string())),
         ("state", Some(gateway.state.to_string())),
@@ -65,7 +65,7 @@ pub(super) async fn gateway(arguments: ShowArguments) -> Result<(), Failure> {
         ("forgotten", gateway.expires().map(after)),
         ("key", gateway.key_fingerprint()),
     ];
-    arguments.print(&inventory::gateway_document(gateway), rows.into_iter().chain(pinned(&gateway.pin)));
+    arguments.print(&lists::gateway_document(gateway), rows.into_iter().chain(pinned(&gateway.pin)));
     Ok(())
 }
 
