@@ -27,7 +27,6 @@ use farpost::{AgentDecision, ApprovedFor, Code, Config, GatewayState, GatewayTer
 
 use crate::failure::Failure;
 use crate::{afar, files};
-pub(crate) use approval::GatewayCommand;
 use approval::{ChoiceArguments, KeyArguments, RuleCommand};
 use failover::{FailoverCommand, SiteCommand};
 
@@ -114,20 +113,20 @@ enum Action {
     Delete,
 }
 
+/// The subcommands of `gateway` that are the group's.
+#[derive(Subcommand)]
+pub(crate) enum GatewayCommand {
+    /// The gateways that the group knows
+    List(lists::ListArguments),
+    /// All that the group remembers of a gateway, with its whole key
+    Show(details::ShowArguments),
+}
+
 /// The subcommands of `agent` that are the group's.
 #[derive(Subcommand)]
 pub(crate) enum AgentCommand {
     /// The agents that the group knows
-    List {
-        #[command(flatten)]
-        store: StoreArguments,
-        /// Only those that wait for approval
-        #[arg(long)]
-        pending: bool,
-        /// Print them as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List(lists::ListArguments),
     /// All that the group remembers of an agent, with its whole key
     Show(details::ShowArguments),
     /// Let agents in
@@ -169,14 +168,10 @@ pub(crate) fn execute(command: GroupCommand) -> Result<(), Failure> {
     }
 }
 
-/// `farpost agent list`, `approve`, `reject`, `delete`, `rule`.
+/// `farpost agent list`, `show`, `approve`, `reject`, `delete`, `rule`.
 pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
     match command {
-        AgentCommand::List { store, pending, json } => wait(async {
-            let agents = store.open().await?.agents().await?;
-            lists::print_agents(&agents, pending, json);
-            Ok(())
-        }),
+        AgentCommand::List(arguments) => wait(lists::agents(arguments)),
         AgentCommand::Show(arguments) => wait(details::agent(arguments)),
         AgentCommand::Approve { choice, key } => {
             let decision = AgentDecision::Approve(key.demand()?);
@@ -190,7 +185,10 @@ pub(crate) fn execute_agent(command: AgentCommand) -> Result<(), Failure> {
 
 /// `farpost gateway list`, `show`.
 pub(crate) fn execute_gateway(command: GatewayCommand) -> Result<(), Failure> {
-    wait(approval::gateways(command))
+    match command {
+        GatewayCommand::List(arguments) => wait(lists::gateways(arguments)),
+        GatewayCommand::Show(arguments) => wait(details::gateway(arguments)),
+    }
 }
 
 async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {

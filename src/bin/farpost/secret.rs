@@ -72,5 +72,5 @@ impl Drop for Quiet<'_> {
 }
 
 const INTERRUPT: char = '\u{3}';
-/// The library takes no longer one.
+/// The library takes none that is longer.
 const LINE_BYTES_MAX: usize = 1_024;

@@ -1,15 +1,13 @@
-//! `farpost agent approve`, `reject`, `delete`, `rule`; `farpost gateway list`.
+//! `farpost agent approve`, `reject`, `delete`, `rule`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use farpost::{
-    AgentChoice, AgentDecision, ApprovalRule, Code, GatewayState, KeyDemand, ManagementGroup, RuleTest, UnknownAgents,
-};
+use farpost::{AgentChoice, AgentDecision, ApprovalRule, Code, KeyDemand, ManagementGroup, RuleTest, UnknownAgents};
 use serde_json::{Value, json};
 
+use super::StoreArguments;
 use super::table::table;
-use super::{StoreArguments, details, lists};
 use crate::failure::Failure;
 use crate::files;
 
@@ -270,34 +268,4 @@ fn key_of_authority(issuer: &str) -> Result<String, Failure> {
     let path = PathBuf::from(issuer);
     let bytes = std::fs::read(&path).map_err(|error| files::unreadable(&path, &error))?;
     Ok(farpost::key_of_certificate(&bytes)?)
-}
-
-/// The subcommands of `gateway` that are the group's.
-#[derive(Subcommand)]
-pub(crate) enum GatewayCommand {
-    /// The gateways that the group knows
-    List {
-        #[command(flatten)]
-        store: StoreArguments,
-        /// Only those that wait for approval
-        #[arg(long)]
-        pending: bool,
-        /// Print them as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// All that the group remembers of a gateway, with its whole key
-    Show(details::ShowArguments),
-}
-
-/// `farpost gateway list`, `show`.
-pub(super) async fn gateways(command: GatewayCommand) -> Result<(), Failure> {
-    let (store, pending, json) = match command {
-        GatewayCommand::List { store, pending, json } => (store, pending, json),
-        GatewayCommand::Show(arguments) => return details::gateway(arguments).await,
-    };
-    let gateways = store.open().await?.gateways().await?;
-    let chosen = gateways.iter().filter(|gateway| !pending || gateway.state == GatewayState::Pending);
-    lists::print_gateways(chosen, json);
-    Ok(())
 }

@@ -2,32 +2,53 @@
 
 use std::net::SocketAddr;
 
-use farpost::{AgentRecord, AgentState, GatewayRecord, KeyDemand, KeyPin, NamePattern, Timestamp};
+use clap::Args;
+use farpost::{AgentRecord, AgentState, GatewayRecord, GatewayState, KeyDemand, KeyPin, NamePattern, Timestamp};
 use serde_json::{Value, json};
 
+use super::StoreArguments;
 use super::age::short_age;
 use super::table::{ANY, NOTHING, brief_table};
 use crate::clock;
+use crate::failure::Failure;
+
+/// Which of them, and how.
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// Only those that wait for approval
+    #[arg(long)]
+    pending: bool,
+    /// Print them as JSON
+    #[arg(long)]
+    json: bool,
+}
 
 /// `farpost agent list`.
-pub(super) fn print_agents(agents: &[AgentRecord], pending: bool, as_json: bool) {
-    let chosen = agents.iter().filter(|agent| !pending || agent.state == AgentState::Pending);
-    if as_json {
+pub(super) async fn agents(arguments: ListArguments) -> Result<(), Failure> {
+    let agents = arguments.store.open().await?.agents().await?;
+    let chosen = agents.iter().filter(|agent| !arguments.pending || agent.state == AgentState::Pending);
+    if arguments.json {
         println!("{}", chosen.map(agent_document).collect::<Value>());
     } else {
         let now = clock::now();
         brief_table(AGENT_HEAD, chosen.map(|agent| agent_row(agent, now)).collect());
     }
+    Ok(())
 }
 
 /// `farpost gateway list`.
-pub(super) fn print_gateways<'g>(gateways: impl Iterator<Item = &'g GatewayRecord>, as_json: bool) {
-    if as_json {
-        println!("{}", gateways.map(gateway_document).collect::<Value>());
+pub(super) async fn gateways(arguments: ListArguments) -> Result<(), Failure> {
+    let gateways = arguments.store.open().await?.gateways().await?;
+    let chosen = gateways.iter().filter(|gateway| !arguments.pending || gateway.state == GatewayState::Pending);
+    if arguments.json {
+        println!("{}", chosen.map(gateway_document).collect::<Value>());
     } else {
         let now = clock::now();
-        brief_table(GATEWAY_HEAD, gateways.map(|gateway| gateway_row(gateway, now)).collect());
+        brief_table(GATEWAY_HEAD, chosen.map(|gateway| gateway_row(gateway, now)).collect());
     }
+    Ok(())
 }
 
 const AGENT_HEAD: &[&str] = &["AGENT", "STATE", "BY", "THROUGH", "ADDRESS", "FIRST", "LAST", "FORGOTTEN", "KEY", "PIN"];
