@@ -34,7 +34,7 @@ fn old_store(place: &Place, version: usize) {
         "INSERT INTO servers VALUES ('ms1', '0.0.0.0:5723', 1, 5);
          INSERT INTO gateways (name, state, parent, first_seen, last_seen) VALUES ('gw1', 'approved', 'ms1', 1, 2);
          INSERT INTO agents (name, state, first_seen, last_seen) VALUES ('pc7', 'approved', 3, 4);
-         INSERT INTO sessions VALUES ('pc7', 6, 7, 'ms1', NULL, 8);
+         INSERT INTO sessions (agent, fence, epoch, server, via, opened) VALUES ('pc7', 6, 7, 'ms1', NULL, 8);
          INSERT INTO epochs VALUES ('pc7', 7, 1, 1, 1, 40, 6);",
     )
     .unwrap();
