@@ -77,6 +77,23 @@ pub(crate) fn failover_outlooks(
     let by_role = [Role::Gateway, Role::ManagementServer, Role::Agent].into_iter();
     let by_role = by_role.flat_map(|role| standings.iter().filter(move |node| node.role == role));
     let nodes: HashMap<&Name, &NodeStanding> = by_role.map(|node| (&node.name, node)).collect();
+    check_question(&nodes, affected, without)?;
+    let is_affected = |node: &&NodeStanding| match affected {
+        Affected::Everybody => matches!(
+            node.state,
+            NodeState::Connected | NodeState::Silent | NodeState::Disconnected | NodeState::Unknown
+        ),
+        Affected::Gateway(gateway) => node.name == *gateway || node.via.contains(gateway),
+        Affected::Nodes(names) => names.contains(&node.name),
+    };
+    let mut thinker = Thinker { nodes, without: without.iter().collect(), known: HashMap::new() };
+    let of_interest = standings.iter().filter(|node| node.role != Role::ManagementServer).filter(is_affected);
+    let of_interest = of_interest.filter(|node| !without.contains(&node.name));
+    Ok(of_interest.map(|node| thinker.outlook(&node.name, 0)).collect())
+}
+
+/// Whether everybody who is named is known and of a role that can fail, or go elsewhere.
+fn check_question(nodes: &HashMap<&Name, &NodeStanding>, affected: &Affected, without: &[Name]) -> Result<()> {
     let asked = match affected {
         Affected::Everybody => &[][..],
         Affected::Gateway(gateway) => std::slice::from_ref(gateway),
@@ -104,18 +121,7 @@ pub(crate) fn failover_outlooks(
     {
         return other(agent, "an agent", "a gateway");
     }
-    let is_affected = |node: &&NodeStanding| match affected {
-        Affected::Everybody => matches!(
-            node.state,
-            NodeState::Connected | NodeState::Silent | NodeState::Disconnected | NodeState::Unknown
-        ),
-        Affected::Gateway(gateway) => node.name == *gateway || node.via.contains(gateway),
-        Affected::Nodes(names) => names.contains(&node.name),
-    };
-    let mut thinker = Thinker { nodes, without: without.iter().collect(), known: HashMap::new() };
-    let of_interest = standings.iter().filter(|node| node.role != Role::ManagementServer).filter(is_affected);
-    let of_interest = of_interest.filter(|node| !without.contains(&node.name));
-    Ok(of_interest.map(|node| thinker.outlook(&node.name, 0)).collect())
+    Ok(())
 }
 
 struct Thinker<'a> {
