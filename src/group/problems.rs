@@ -100,7 +100,7 @@ pub(crate) fn problems(
         .map(|node| &node.name)
         .collect();
     for node in standings {
-        found.state(node);
+        found.state(node, &known);
         found.references(node, &known);
         found.clones(node, at);
         if node.is_connected() {
@@ -142,7 +142,7 @@ impl Found {
         })
     }
 
-    fn state(&mut self, node: &NodeStanding) {
+    fn state(&mut self, node: &NodeStanding, known: &HashMap<&Name, &NodeStanding>) {
         let place = node.via.first().or(node.server.as_ref());
         match (node.role, node.state) {
             (Role::ManagementServer, NodeState::Disconnected) => {
@@ -162,7 +162,11 @@ impl Found {
                 } else {
                     ProblemKind::ServerGone
                 };
-                self.cause(kind, node.behind.as_ref(), 0).suffers(node);
+                let gone = node.behind.as_ref().and_then(|behind| known.get(behind));
+                let problem = self.cause(kind, node.behind.as_ref(), 0);
+                problem.suffers(node);
+                // One that was deleted says nothing itself, and was connected all the same.
+                problem.since = problem.since.or(gone.and_then(|gone| gone.left.or(gone.last_heard)));
             }
             // Who never came has no connection to miss.
             (Role::Agent, NodeState::Disconnected) if node.left.is_some() => {
@@ -171,7 +175,8 @@ impl Found {
             (Role::Gateway | Role::Agent, NodeState::Pending) => {
                 let problem = self.cause(ProblemKind::Pending, place, 0);
                 problem.suffers(node);
-                problem.since = earlier(problem.since, node.first_seen);
+                // Who was connected waits since the group took that back.
+                problem.since = earlier(problem.since, node.first_seen.max(node.left));
             }
             _ => {}
         }

@@ -41,6 +41,22 @@ fn a_dead_gateway_is_one_problem_however_many_agents_are_behind_it() {
 }
 
 #[test]
+fn a_deleted_gateway_that_knocks_again_was_connected_and_waits_since_it_was_deleted() {
+    let mut facts = facts();
+    facts.gateways[0].state = GatewayState::Pending;
+    facts.kill_gateway("gw1");
+    let at_deletion = Some(at(NOW - 20));
+    let brief = |problem: &Problem| (problem.kind, problem.subject.clone(), problem.since, problem.agents);
+    let moment = facts.at;
+    let problems = problems(&facts.standings(), &[], moment);
+    let expected = [
+        (ProblemKind::GatewayGone, Some(name("gw1")), at_deletion, 2),
+        (ProblemKind::Pending, Some(name("ms1")), at_deletion, 0),
+    ];
+    assert_eq!(problems.iter().map(brief).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_dead_server_is_one_problem_with_all_behind_it() {
     let mut facts = facts();
     facts.kill_server("ms1");
