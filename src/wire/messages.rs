@@ -346,13 +346,12 @@ pub(crate) fn read_message<B: Body>(frame: &Frame) -> Result<B, Error> {
 impl Refuse {
     /// The refusal that tells a peer of an error. The text is cut to what a frame and a log line bear.
     pub(crate) fn of_error(error: &Error) -> Self {
-        let mut text = String::new();
-        if !error.found_text().is_empty() {
-            text = format!("found {}", error.found_text());
-        }
-        if !error.expected_text().is_empty() {
-            text.push_str(&format!("; expected {}", error.expected_text()));
-        }
+        let text = match (error.found_text(), error.expected_text()) {
+            ("", "") => String::new(),
+            ("", expected) => format!("expected {expected}"),
+            (found, "") => format!("found {found}"),
+            (found, expected) => format!("found {found}; expected {expected}"),
+        };
         Self { code: u32::from(error.code().number()), text: crate::error::printable(&text), retry_after_ms: 0 }
     }
 
@@ -360,11 +359,15 @@ impl Refuse {
     pub(crate) fn to_error(&self) -> Error {
         let error = code_of(self.code);
         // As `of_error` puts them together; another implementation may say it in its own way.
+        let expected_alone = self.text.trim_start_matches("; ").strip_prefix("expected ");
         let parts = self.text.strip_prefix("found ").map(|text| text.split_once("; expected ").unwrap_or((text, "")));
         match parts {
             Some((found, expected)) => error.found(found).expected(expected),
             None if self.text.is_empty() => error,
-            None => error.found(self.text.clone()),
+            None => match expected_alone {
+                Some(expected) => error.expected(expected),
+                None => error.found(self.text.clone()),
+            },
         }
     }
 }
@@ -415,6 +418,12 @@ mod tests {
         let told = refuse.to_error();
         assert_eq!(told.code(), Code::GroupMismatch);
         assert_eq!((told.found_text(), told.expected_text()), ("\"corp\"\\u{1b}[2J", "\"CORP\""));
+        let alone = Refuse::of_error(&Error::new(Code::TimedOut).expected("a quiet moment"));
+        assert_eq!(alone.text, "expected a quiet moment");
+        for text in ["expected a quiet moment", "; expected a quiet moment"] {
+            let told = Refuse { text: text.into(), ..alone.clone() }.to_error();
+            assert_eq!((told.found_text(), told.expected_text()), ("", "a quiet moment"), "{text}");
+        }
         for number in [0, 2999, 70_000, u32::MAX] {
             assert_eq!(code_of(number).code(), Code::PeerRefused, "{number}");
         }
