@@ -26,6 +26,20 @@ fn g4_the_audit_log_names_who_did_what_with_before_and_after() {
 }
 
 #[test]
+fn g4_the_audit_log_tells_what_was_taken_away() {
+    let group = Group::new();
+    group.done(&["agent", "approve", "pc7.branch.example"]);
+    group.done(&["site", "create", "branch"]);
+    group.done(&["site", "add", "branch", "pc7.branch.example"]);
+    group.done(&["site", "remove", "branch", "pc7.branch.example"]);
+    group.done(&["operator", "approve", "ann.corp.example"]);
+    group.done(&["operator", "delete", "ann.corp.example"]);
+    let text = group.done(&["audit"]);
+    assert!(text.contains(r#"removed ["pc7.branch.example"]"#), "{text}");
+    assert!(text.lines().any(|line| line.contains("delete operator") && line.contains("access full → -")), "{text}");
+}
+
+#[test]
 fn the_audit_log_is_chosen_by_time_name_and_author() {
     let group = Group::new();
     group.done(&["agent", "approve", "pc7.branch.example", "pc8.branch.example"]);

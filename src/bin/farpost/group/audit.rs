@@ -113,7 +113,8 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
                 .collect()
         }
         (Value::Null, Value::Object(after)) => set(after),
-        (Value::Object(_) | Value::Null, Value::Null) => Vec::new(),
+        (Value::Object(before), Value::Null) => gone(before),
+        (Value::Null, Value::Null) => Vec::new(),
         (before, after) => vec![format!("{} → {}", text(before), text(after))],
     }
 }
@@ -129,6 +130,12 @@ fn set(after: &Map<String, Value>) -> Vec<String> {
         .filter(|(name, value)| !REPEATED.contains(&name.as_str()) && is_set(value))
         .map(|(name, value)| format!("{name} {}", text(value)))
         .collect()
+}
+
+/// Of something that is no more: what it was, or what was taken out of it.
+fn gone(before: &Map<String, Value>) -> Vec<String> {
+    let is_named_so = before.len() == 1 && before.contains_key("removed");
+    set(before).into_iter().map(|field| if is_named_so { field } else { format!("{field} → -") }).collect()
 }
 
 fn text(value: &Value) -> String {
