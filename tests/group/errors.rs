@@ -136,6 +136,28 @@ fn g3_upstreams_that_may_not_be_are_refused_and_nothing_is_half_done() {
 }
 
 #[test]
+fn a_value_that_is_no_address_or_number_is_told_with_what_is_expected() {
+    let group = Group::new();
+    for (arguments, expected) in [
+        (&["--address", "nowhere", "inventory"][..], "expected  an IP address, such as"),
+        (&["messages", "cancel", "--agent", PC7, "x"], "expected  a whole number"),
+    ] {
+        let output = group.run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
+fn a_gateway_is_named_as_the_group_names_it() {
+    let group = group_at_work();
+    let approve =
+        ["approve", "--management-server-name", MS1, "--gateway-name", "GW1.Branch.example.", "--action", "create"];
+    assert_eq!(group.done(&approve), "The approval of server gw1.branch.example completed successfully.\n");
+}
+
+#[test]
 fn names_that_nobody_has_and_names_that_hold_sql_are_refused_in_every_field() {
     let group = group_at_work();
     let before = state(&group);

@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
+use std::net::AddrParseError;
+use std::num::ParseIntError;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -100,7 +102,7 @@ impl Failure {
                     .remedy(refused.remedy_text()),
             );
         }
-        let valid = text(ContextKind::ValidValue).or_else(|| source.map(ToString::to_string));
+        let valid = text(ContextKind::ValidValue).or_else(|| source.map(expected_of));
         Some(failure.found(value).expected(valid.unwrap_or_else(|| "another value".to_owned())))
     }
 
@@ -131,6 +133,17 @@ impl Failure {
                 if blame.code == Code::Usage { ExitCode::from(2) } else { ExitCode::FAILURE }
             }
         }
+    }
+}
+
+/// What a value's parser expects: ours say it; those of the standard library say what was wrong.
+fn expected_of(source: &(dyn std::error::Error + 'static)) -> String {
+    if source.is::<AddrParseError>() {
+        "an IP address, such as 10.0.0.5 or 2001:db8::5".to_owned()
+    } else if source.is::<ParseIntError>() {
+        "a whole number".to_owned()
+    } else {
+        source.to_string()
     }
 }
 

@@ -206,7 +206,7 @@ async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
         terms = terms.key(key);
     }
     let group = arguments.store.open().await?;
-    let gateway = &arguments.gateway_name;
+    let gateway = &Name::parse(&arguments.gateway_name)?;
     match arguments.action {
         Action::Create => {
             let parent = match (&arguments.parent_gateway, &arguments.management_server_name) {
@@ -219,13 +219,13 @@ async fn approve(arguments: ApproveArguments) -> Result<(), Failure> {
                 }
             };
             check_parent_role(&group, parent).await?;
-            group.approve_gateway_with(gateway, parent, &terms).await?;
+            group.approve_gateway_with(gateway.as_str(), parent, &terms).await?;
             println!("The approval of server {gateway} completed successfully.");
         }
         Action::Delete => {
-            group.delete_gateway(gateway).await?;
+            group.delete_gateway(gateway.as_str()).await?;
             println!("The removal of server {gateway} from the management group completed successfully.");
-            warn_of_orphans(&group, gateway).await?;
+            warn_of_orphans(&group, gateway.as_str()).await?;
         }
     }
     Ok(())
