@@ -45,6 +45,7 @@ fn the_audit_log_is_chosen_by_time_name_and_author() {
     group.done(&["agent", "approve", "pc7.branch.example", "pc8.branch.example"]);
     assert_eq!(group.done(&["audit", "--since", "1h"]).lines().count(), 2);
     assert_eq!(group.done(&["audit", "--since", "2100-01-01T00:00:00Z"]), "");
+    assert_eq!(group.run(&["audit", "--since", "7"]).status.code(), Some(2), "a unit that was forgotten");
     let one = group.done(&["audit", "--subject", "PC8.branch.example"]);
     assert!(one.lines().count() == 1 && one.contains("pc8"), "{one}");
     assert_eq!(group.done(&["audit", "--author", "nobody at all"]), "");

@@ -12,7 +12,12 @@ pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
         let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         return Ok(Timestamp::from_unix_millis(clock::now().unix_millis().saturating_sub(ago)));
     }
-    text.parse().map_err(|_| "how long ago, such as 2h or 7d, or a time such as 2026-11-22T12:00:00Z".to_owned())
+    let expected = || "how long ago, such as 2h or 7d, or a time such as 2026-11-22T12:00:00Z".to_owned();
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Seconds since 1970 for a program; of a person it is a unit that was forgotten.
+        return Err(expected());
+    }
+    text.parse().map_err(|_| expected())
 }
 
 /// `30s`, `15m`, `1h` or `7d`.

@@ -156,6 +156,8 @@ pub(crate) struct Agent {
     channel: Option<Channel>,
     last_channel: u32,
     not_before: Option<Instant>,
+    /// How many channels in a row were refused because of the group store.
+    store_refusals: u32,
     attested: Option<Attested>,
     signing: Option<u64>,
     tokens: u64,
@@ -190,6 +192,7 @@ impl Agent {
             channel: None,
             last_channel: 0,
             not_before: None,
+            store_refusals: 0,
             attested: None,
             signing: None,
             tokens: 0,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::identity::{ChainHash, Claim, KeyHash};
 use crate::message::{Epoch, Sequence};
-use crate::node::is_passing;
+use crate::node::{is_passing, open_again_after};
 use crate::role::Role;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{
@@ -224,6 +224,7 @@ impl Agent {
 
     fn handle_opened(&mut self, opened: &Opened) -> Result<(), Error> {
         let Some(channel) = self.channel.as_mut() else { return Ok(()) };
+        self.store_refusals = 0;
         if opened.status != STATUS_ACCEPTED {
             if channel.state == State::Opening {
                 channel.state = State::Pending;
@@ -279,15 +280,18 @@ impl Agent {
 
     /// Opens again at once, unless the channel did not live long: whatever ends channels must not make a storm.
     fn open_again(&mut self, opened_at: Instant, now: Instant) {
-        if now.since(opened_at) < OPEN_AGAIN_AFTER {
-            self.not_before = Some(now + OPEN_AGAIN_AFTER);
+        let rest = open_again_after(self.store_refusals);
+        if self.store_refusals > 0 || now.since(opened_at) < rest {
+            self.not_before = Some(now + rest);
         }
         self.open_channel(now);
     }
 
     fn handle_refuse(&mut self, error: &Error, now: Instant) {
         let Some(channel) = self.channel.take() else { return };
-        if error.code() != Code::UpstreamUnavailable {
+        let is_of_the_store = error.code().is_of_the_store();
+        self.store_refusals = if is_of_the_store { self.store_refusals.saturating_add(1) } else { 0 };
+        if error.code() != Code::UpstreamUnavailable && self.store_refusals <= 1 {
             self.effects.push_back(Effect::Event(Event::of_error(self.name.to_string(), error)));
         }
         match error.code() {
@@ -377,7 +381,5 @@ impl Agent {
 
 /// How long an agent waits with its next channel after a second new epoch in a row: each costs a sync.
 const REKEY_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// See [`Agent::open_again`].
-const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// A key service that did not answer is asked again after this.
 const SIGN_AGAIN_AFTER: Duration = Duration::from_secs(5);

@@ -39,6 +39,7 @@ struct Lab {
     channel: u32,
     seen: Vec<Epoch>,
     rekeys: usize,
+    events: Vec<Code>,
 }
 
 impl Lab {
@@ -64,7 +65,7 @@ impl Lab {
                 _ => None,
             })
             .expect("an agent dials");
-        let mut lab = Self { agent, link, channel: 0, seen: Vec::new(), rekeys: 0 };
+        let mut lab = Self { agent, link, channel: 0, seen: Vec::new(), rekeys: 0, events: Vec::new() };
         let shown = crate::node::Shown { generation: 1, key: server().key_hash() };
         lab.agent.handle(Input::Link(LinkInput::Dialled { link, result: Ok(server()), shown }), at());
         lab.turn();
@@ -104,6 +105,19 @@ impl Lab {
         self.turn()
     }
 
+    /// A channel is refused with this code; after how long the next one is opened.
+    fn opens_again_after(&mut self, code: Code) -> Duration {
+        let mut kinds = self.tell(self.channel, &Refuse::of_error(&Error::new(code)));
+        let mut time = Duration::ZERO;
+        while !kinds.contains(&Kind::Open) {
+            time += Duration::from_millis(250);
+            assert!(time < Duration::from_secs(60), "never");
+            self.agent.handle_timeout(at() + time);
+            kinds = self.turn();
+        }
+        time
+    }
+
     /// The group opens the channel and lets the agent send much.
     fn accept(&mut self, delivered: u64) -> Vec<Kind> {
         let mut kinds = self.tell(self.channel, &Opened { status: STATUS_ACCEPTED, code: 0, delivered });
@@ -134,6 +148,10 @@ impl Lab {
                 }
                 Effect::Rekey => {
                     self.rekeys += 1;
+                    continue;
+                }
+                Effect::Event(event) => {
+                    self.events.push(event.code);
                     continue;
                 }
                 _ => continue,
@@ -221,4 +239,15 @@ fn d1_an_application_that_has_what_an_unseen_boot_never_sent_makes_a_new_epoch()
     let mut lab = Lab::new(51, 150);
     lab.accept(50);
     assert_eq!((lab.rekeys, lab.seen.len()), (0, 1));
+}
+
+#[test]
+fn d7_a_store_that_is_away_is_asked_for_less_and_less_often_and_told_of_once() {
+    let mut lab = Lab::new(1, 3);
+    lab.events.clear();
+    let waits: Vec<u128> = (0..8).map(|_| lab.opens_again_after(Code::StoreUnavailable).as_millis()).collect();
+    assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+    assert_eq!(lab.events, [Code::StoreUnavailable]);
+    lab.accept(0);
+    assert_eq!(lab.opens_again_after(Code::StoreUnavailable), Duration::from_millis(250), "another outage");
 }

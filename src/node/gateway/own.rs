@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::identity::{ChainHash, Claim, KeyHash};
 use crate::message::Epoch;
 use crate::name::Name;
-use crate::node::is_passing;
+use crate::node::{is_passing, open_again_after};
 use crate::role::Role;
 use crate::time::Instant;
 use crate::wire::{
@@ -31,6 +31,8 @@ pub(super) struct Own {
     signing: Option<u64>,
     tokens: u64,
     not_before: Option<Instant>,
+    /// How many channels in a row were refused because of the group store.
+    store_refusals: u32,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,16 @@ struct Attested {
 
 impl Own {
     pub(super) fn new(seed: u64) -> Self {
-        Self { epoch: seed, connection: 0, channel: None, attested: None, signing: None, tokens: 0, not_before: None }
+        Self {
+            epoch: seed,
+            connection: 0,
+            channel: None,
+            attested: None,
+            signing: None,
+            tokens: 0,
+            not_before: None,
+            store_refusals: 0,
+        }
     }
 
     /// Its number on the link in use, once the group let this gateway in.
@@ -230,6 +241,7 @@ impl Control {
     fn handle_own_opened(&mut self, opened: &Opened, now: Instant) {
         let upstream = self.uplink.upstream().map(ToString::to_string).unwrap_or_default();
         let Some(channel) = self.own.channel.as_mut() else { return };
+        self.own.store_refusals = 0;
         if opened.status != STATUS_ACCEPTED {
             let code = code_of(opened.code).code();
             if channel.state == State::Opening {
@@ -259,15 +271,17 @@ impl Control {
         self.suspend_all();
         self.tell_unavailable_at.get_or_insert(now + UNAVAILABLE_AFTER);
         // At once, unless it did not live long: whatever ends channels must not make a storm.
-        if now.since(channel.opened_at) < OPEN_AGAIN_AFTER {
-            self.own.not_before = Some(now + OPEN_AGAIN_AFTER);
+        let rest = open_again_after(self.own.store_refusals);
+        if self.own.store_refusals > 0 || now.since(channel.opened_at) < rest {
+            self.own.not_before = Some(now + rest);
         }
         self.open_own(now);
     }
 
     fn own_refused(&mut self, error: Error, now: Instant) {
         let code = error.code();
-        if code != Code::UpstreamUnavailable {
+        self.own.store_refusals = if code.is_of_the_store() { self.own.store_refusals.saturating_add(1) } else { 0 };
+        if code != Code::UpstreamUnavailable && self.own.store_refusals <= 1 {
             let subject = self.uplink.upstream().map(ToString::to_string).unwrap_or_default();
             self.effects.push_back(Effect::Event(Event::of_error(subject, &error)));
         }
@@ -303,7 +317,5 @@ pub(super) fn state_of(available: bool, me: &Name, path: &[Name]) -> PathState {
 
 /// How long a gateway looks for another upstream before it tells its agents to look for another gateway.
 pub(super) const UNAVAILABLE_AFTER: Duration = Duration::from_secs(3);
-/// See [`Control::own_ended`].
-const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// A key service that did not answer is asked again after this.
 const SIGN_AGAIN_AFTER: Duration = Duration::from_secs(5);

@@ -393,7 +393,12 @@ impl ManagementServer {
         let Some(channel) = self.channels.get(&id) else { return };
         let (link, number) = (channel.link, channel.number);
         let mut event = Event::of_error(format!("{} {}", channel.agent, channel.path()), error);
-        let told = self.links.get_mut(&link).map_or(Some(0), |down| down.refusals.tell(error.code(), self.wall));
+        // What is wrong with the store is told of the store, once.
+        let told = match self.links.get_mut(&link) {
+            _ if error.code().is_of_the_store() => None,
+            Some(down) => down.refusals.tell(error.code(), self.wall),
+            None => Some(0),
+        };
         if let Some(untold) = told {
             if untold > 0 {
                 event.text.push_str(&format!("; {untold} more of this link were refused and not told"));
