@@ -39,7 +39,7 @@ pub(crate) struct SessionGrant {
     pub(crate) cursor: Sequence,
     pub(crate) assignment: Option<SignedAssignment>,
     /// If this very connection is one of an instance that another one had replaced, how often that happened of late:
-    /// from [`CLONE_RETURNS_MIN`] on, two computers have one identity.
+    /// from [`crate::limits::CLONE_RETURNS_MIN`] on, two computers have one identity.
     pub(crate) returns: u32,
 }
 
@@ -89,9 +89,9 @@ pub(crate) struct SessionRecord {
 
 /// How often an instance came back that another one had replaced, and when it did last.
 ///
-/// Each comes with a connection of its own that is newer than its last one: it runs. An opening that was on its way when its
-/// instance ended may look like that, and makes the one that runs come back as well. A computer that was restored says that it was, and begins a new epoch; the one that it
-/// took the place of does not come back.
+/// Each comes with a connection of its own that is newer than its last one: it runs. An opening that was on its way when
+/// its instance ended may look like that, and makes the one that runs come back as well. A computer whose disk was restored
+/// is told so and begins a new epoch, and the one that it takes the place of does not come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Returns {
     pub(crate) count: u32,
