@@ -26,6 +26,7 @@ pub(crate) mod management_server;
 pub(crate) mod operator;
 mod reception;
 pub(crate) mod renewal;
+mod reopening;
 pub(crate) mod reporting;
 mod timers;
 pub(crate) mod uplink;
@@ -162,16 +163,6 @@ pub(crate) fn is_passing(code: Code) -> bool {
             | Code::ApprovalWithdrawn
     )
 }
-
-/// How long a node waits before it opens its channel again if the last one did not live as long; longer each time that
-/// the group store is the reason again, so that an outage brings no storm.
-pub(crate) fn open_again_after(store_refusals: u32) -> Duration {
-    OPEN_AGAIN_AFTER * (1 << store_refusals.saturating_sub(1).min(OPEN_AGAIN_DOUBLINGS))
-}
-
-const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(250);
-/// To eight seconds: as long may a node be away longer than the store.
-const OPEN_AGAIN_DOUBLINGS: u32 = 5;
 
 /// A deadline that just passed without effect is not looked at again at once.
 const TIMER_STEP: Duration = Duration::from_millis(10);

@@ -17,6 +17,7 @@ use crate::group::{AssignmentKey, SignedAssignment};
 use crate::identity::{ChainHash, VerifiedPeer};
 use crate::message::{Epoch, Numbered, Sequence};
 use crate::node::renewal::{Ask, Renewal, Renewed};
+use crate::node::reopening::Reopening;
 use crate::node::reporting::{Figures, Reporter};
 use crate::node::uplink::{Uplink, UplinkConfig, UplinkOutput};
 use crate::node::{IdentityInput, LinkEffect, LinkId, LinkInput};
@@ -156,8 +157,7 @@ pub(crate) struct Agent {
     channel: Option<Channel>,
     last_channel: u32,
     not_before: Option<Instant>,
-    /// How many channels in a row were refused because of the group store.
-    store_refusals: u32,
+    reopening: Reopening,
     attested: Option<Attested>,
     signing: Option<u64>,
     tokens: u64,
@@ -192,7 +192,7 @@ impl Agent {
             channel: None,
             last_channel: 0,
             not_before: None,
-            store_refusals: 0,
+            reopening: Reopening::default(),
             attested: None,
             signing: None,
             tokens: 0,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::identity::{ChainHash, Claim, KeyHash};
 use crate::message::{Epoch, Sequence};
-use crate::node::{is_passing, open_again_after};
+use crate::node::is_passing;
 use crate::role::Role;
 use crate::time::{Instant, Timestamp};
 use crate::wire::{
@@ -224,7 +224,7 @@ impl Agent {
 
     fn handle_opened(&mut self, opened: &Opened) -> Result<(), Error> {
         let Some(channel) = self.channel.as_mut() else { return Ok(()) };
-        self.store_refusals = 0;
+        self.reopening.answered();
         if opened.status != STATUS_ACCEPTED {
             if channel.state == State::Opening {
                 channel.state = State::Pending;
@@ -278,20 +278,15 @@ impl Agent {
         self.maybe_sent = self.maybe_sent.min(doubtful);
     }
 
-    /// Opens again at once, unless the channel did not live long: whatever ends channels must not make a storm.
+    /// Opens again, as soon as it may.
     fn open_again(&mut self, opened_at: Instant, now: Instant) {
-        let rest = open_again_after(self.store_refusals);
-        if self.store_refusals > 0 || now.since(opened_at) < rest {
-            self.not_before = Some(now + rest);
-        }
+        self.not_before = self.reopening.not_before(opened_at, now).or(self.not_before);
         self.open_channel(now);
     }
 
     fn handle_refuse(&mut self, error: &Error, now: Instant) {
         let Some(channel) = self.channel.take() else { return };
-        let is_of_the_store = error.code().is_of_the_store();
-        self.store_refusals = if is_of_the_store { self.store_refusals.saturating_add(1) } else { 0 };
-        if error.code() != Code::UpstreamUnavailable && self.store_refusals <= 1 {
+        if self.reopening.refused(error.code()) {
             self.effects.push_back(Effect::Event(Event::of_error(self.name.to_string(), error)));
         }
         match error.code() {

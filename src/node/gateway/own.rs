@@ -13,7 +13,8 @@ use crate::event::Event;
 use crate::identity::{ChainHash, Claim, KeyHash};
 use crate::message::Epoch;
 use crate::name::Name;
-use crate::node::{is_passing, open_again_after};
+use crate::node::is_passing;
+use crate::node::reopening::Reopening;
 use crate::role::Role;
 use crate::time::Instant;
 use crate::wire::{
@@ -31,8 +32,7 @@ pub(super) struct Own {
     signing: Option<u64>,
     tokens: u64,
     not_before: Option<Instant>,
-    /// How many channels in a row were refused because of the group store.
-    store_refusals: u32,
+    reopening: Reopening,
 }
 
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Own {
             signing: None,
             tokens: 0,
             not_before: None,
-            store_refusals: 0,
+            reopening: Reopening::default(),
         }
     }
 
@@ -241,7 +241,7 @@ impl Control {
     fn handle_own_opened(&mut self, opened: &Opened, now: Instant) {
         let upstream = self.uplink.upstream().map(ToString::to_string).unwrap_or_default();
         let Some(channel) = self.own.channel.as_mut() else { return };
-        self.own.store_refusals = 0;
+        self.own.reopening.answered();
         if opened.status != STATUS_ACCEPTED {
             let code = code_of(opened.code).code();
             if channel.state == State::Opening {
@@ -270,18 +270,13 @@ impl Control {
         let Some(channel) = self.own.channel.take() else { return };
         self.suspend_all();
         self.tell_unavailable_at.get_or_insert(now + UNAVAILABLE_AFTER);
-        // At once, unless it did not live long: whatever ends channels must not make a storm.
-        let rest = open_again_after(self.own.store_refusals);
-        if self.own.store_refusals > 0 || now.since(channel.opened_at) < rest {
-            self.own.not_before = Some(now + rest);
-        }
+        self.own.not_before = self.own.reopening.not_before(channel.opened_at, now).or(self.own.not_before);
         self.open_own(now);
     }
 
     fn own_refused(&mut self, error: Error, now: Instant) {
         let code = error.code();
-        self.own.store_refusals = if code.is_of_the_store() { self.own.store_refusals.saturating_add(1) } else { 0 };
-        if code != Code::UpstreamUnavailable && self.own.store_refusals <= 1 {
+        if self.own.reopening.refused(code) {
             let subject = self.uplink.upstream().map(ToString::to_string).unwrap_or_default();
             self.effects.push_back(Effect::Event(Event::of_error(subject, &error)));
         }
