@@ -29,6 +29,15 @@ pub(crate) fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deseri
     std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
+/// The bytes that these hexadecimal digits are in pairs; `None` if they are anything else.
+pub(crate) fn bytes_of_hexadecimal(digits: &[u8]) -> Option<Vec<u8>> {
+    let byte = |pair: &[u8]| {
+        let value = |at: usize| pair.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        value(0).zip(value(1)).map(|(high, low)| (high * 16 + low) as u8)
+    };
+    digits.chunks(2).map(byte).collect()
+}
+
 /// Bytes as hexadecimal digits.
 #[cfg(feature = "management-server")]
 pub(crate) mod hexadecimal {
@@ -36,6 +45,8 @@ pub(crate) mod hexadecimal {
 
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::text_form::bytes_of_hexadecimal;
 
     pub(crate) fn serialize<S: Serializer>(bytes: impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -46,15 +57,7 @@ pub(crate) mod hexadecimal {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<Vec<u8>>>(deserializer: D) -> Result<T, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let bytes: Option<Vec<u8>> = text
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| {
-                let value = |at: usize| pair.get(at).and_then(|digit| char::from(*digit).to_digit(16));
-                value(0).zip(value(1)).map(|(high, low)| (high * 16 + low) as u8)
-            })
-            .collect();
-        let value = bytes.and_then(|bytes| T::try_from(bytes).ok());
+        let value = bytes_of_hexadecimal(text.as_bytes()).and_then(|bytes| T::try_from(bytes).ok());
         value.ok_or_else(|| D::Error::custom("hexadecimal digits in pairs are expected, of the right number"))
     }
 }

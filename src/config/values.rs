@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::limits::PORT;
 use crate::name::Name;
+use crate::text_form::bytes_of_hexadecimal;
 
 /// Why a text is no value of its kind: what was found and what was expected instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,14 +137,8 @@ pub(super) fn words(text: &str) -> Result<String, Unfit> {
 
 /// A public key, or whatever else has 32 bytes.
 pub(super) fn key(text: &str) -> Result<[u8; 32], Unfit> {
-    let unfit = || Unfit::quoted(text, "64 hexadecimal digits");
-    let mut key = [0; 32];
-    let is_whole = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    for (at, byte) in key.iter_mut().enumerate().take_while(|_| is_whole) {
-        let pair = text.get(2 * at..2 * at + 2).ok_or_else(unfit)?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| unfit())?;
-    }
-    if is_whole { Ok(key) } else { Err(unfit()) }
+    let key = bytes_of_hexadecimal(text.as_bytes()).and_then(|bytes| bytes.try_into().ok());
+    key.ok_or_else(|| Unfit::quoted(text, "64 hexadecimal digits"))
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, Unfit> {

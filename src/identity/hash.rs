@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{self, SHA256};
 
 use crate::code::Code;
 use crate::error::Error;
-use crate::text_form::text_form;
+use crate::text_form::{bytes_of_hexadecimal, text_form};
 
 /// SHA-256 of a leaf's SubjectPublicKeyInfo in DER: the name of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,16 +77,8 @@ impl FromStr for KeyHash {
                 .expected("the SHA-256 of a public key: 64 hexadecimal digits")
         };
         let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-        let mut out = [0; 32];
-        if digits.len() != 2 * out.len() {
-            return Err(unreadable());
-        }
-        for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-            let value = |digit: u8| char::from(digit).to_digit(16);
-            let (high, low) = (value(pair[0]), value(pair[1]));
-            *byte = high.zip(low).map(|(high, low)| (high * 16 + low) as u8).ok_or_else(unreadable)?;
-        }
-        Ok(Self(out))
+        let bytes = bytes_of_hexadecimal(&digits).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(unreadable)
     }
 }
 
