@@ -281,7 +281,6 @@ fn nobody_but_an_operator_renews_a_certificate_over_an_operators_link() {
     assert!(!std::fs::read_to_string(site.log()).unwrap().contains("FP1821"), "nothing was issued");
 }
 
-/// SHA-256 of a certificate's public key, as commands take it.
 #[test]
 fn g1_a_server_that_was_deleted_while_it_ran_says_whose_its_name_is_and_comes_back_when_it_is_nobodys() {
     let site = Site::new();
@@ -328,6 +327,7 @@ fn register_server(store: &str, server: &str) {
     store.execute(sql, [server]).unwrap();
 }
 
+/// SHA-256 of a certificate's public key, as commands take it.
 fn fingerprint(certificate: &Path) -> String {
     farpost::key_of_certificate(&std::fs::read(certificate).unwrap()).unwrap()
 }

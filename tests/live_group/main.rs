@@ -1,5 +1,5 @@
-//! What a group does to nodes that run: assignments that are withdrawn (rule G6), pinned keys (rule G1), standbys (rule F3), clones (rule F5), messages
-//! to agents (rule D8).
+//! What a group does to nodes that run: assignments that are withdrawn (rule G6), pinned keys (rule G1), standbys (rule
+//! F3), clones (rule F5), messages to agents (rule D8).
 
 mod clones;
 #[path = "../common/postgres.rs"]

@@ -11,7 +11,6 @@ use crate::group::{Approved, Decision, Knock, SessionAnswer, SessionRequest, Sig
 use crate::identity::{ChainHash, Claim, KeyHash, VerifiedPeer, challenge_of_period};
 use crate::limits::{CHALLENGE_PERIODS_VALID, CHANNELS_PER_LINK_MAX, CLONE_RETURNS_MIN, PENDING_LINKS_MAX};
 use crate::message::{Epoch, Gap, Sequence};
-use crate::name::Name;
 use crate::node::LinkId;
 use crate::role::Role;
 use crate::wire::{Content, Open, Opened, STATUS_ACCEPTED, STATUS_PENDING};
@@ -227,12 +226,7 @@ impl ManagementServer {
         };
         channel.fence = grant.fence;
         channel.store_cursor = grant.cursor;
-        // Seldom enough for a log, however long it lasts.
-        let clones = (grant.returns >= CLONE_RETURNS_MIN && grant.returns.is_power_of_two())
-            .then(|| (channel.agent.clone(), channel.path()));
-        if let Some((agent, path)) = clones {
-            self.tell_of_clones(&agent, &path);
-        }
+        self.tell_of_clones(id, grant.returns);
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if channel.role == Role::Gateway {
             self.begin_gateway(id);
@@ -245,12 +239,17 @@ impl ManagementServer {
         }
     }
 
-    /// Rule F5: the group has seen an instance come back that another one had replaced, more than once.
-    fn tell_of_clones(&mut self, agent: &Name, path: &str) {
-        let other = self.by_agent.get(agent).and_then(|other| self.channels.get(other));
+    /// Rule F5: so often the group has seen an instance come back that another one had replaced. Told seldom enough for a
+    /// log, however long it lasts.
+    fn tell_of_clones(&mut self, id: u64, returns: u32) {
+        let Some(channel) = self.channels.get(&id) else { return };
+        if returns < CLONE_RETURNS_MIN || !returns.is_power_of_two() {
+            return;
+        }
+        let other = self.by_agent.get(&channel.agent).and_then(|other| self.channels.get(other));
         let other = other.map_or_else(|| "at another server".to_owned(), Channel::path);
-        let text = format!("one is {path}, the other was {other}");
-        self.effects.push_back(Effect::Event(Event::new(Code::IdentityShared, agent.to_string(), text)));
+        let text = format!("one is {}, the other was {other}", channel.path());
+        self.effects.push_back(Effect::Event(Event::new(Code::IdentityShared, channel.agent.to_string(), text)));
     }
 
     pub(super) fn handle_cursor_answered(&mut self, id: u64, result: Result<Option<Sequence>, Error>) {
